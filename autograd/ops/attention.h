@@ -1,0 +1,16 @@
+#pragma once
+#include "autograd/var.h"
+
+namespace lathe {
+
+struct AttentionOptions {
+  double scale = 0;     ///< 0: 1 / sqrt(head dimension)
+  bool causal = false;  ///< query t sees keys up to t (aligned at the end when lengths differ)
+  Tensor key_padding;   ///< (N, S) u8, non-zero: the key is padding and not seen; or undefined
+};
+/// softmax(scale q k^T + bias, masked) v. q (N, T, heads, d), k (N, S, heads, d), v (N, S, heads, dv) -> (N,
+/// T, heads, dv); bias (heads, T, S) or undefined. A query that sees no key yields zeros.
+Var attention(const Var& q, const Var& k, const Var& v, const AttentionOptions& options = {},
+              const Var& bias = {});
+
+}  // namespace lathe

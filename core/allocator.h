@@ -1,0 +1,30 @@
+#pragma once
+// The host's caching allocator: after warm-up a training step finds every block it needs in the cache.
+
+#include <cstddef>
+#include <cstdint>
+
+namespace lathe {
+
+/// Counters since the process began (bytes are rounded block sizes).
+struct AllocatorStats {
+  uint64_t system_allocations = 0;  ///< calls that reached the operating system
+  uint64_t requests = 0;            ///< calls of allocate
+  size_t live_bytes = 0;            ///< handed out and not yet released
+  size_t cached_bytes = 0;          ///< released and kept for reuse
+  size_t peak_live_bytes = 0;       ///< largest live_bytes so far, see reset_peak
+};
+
+/// Thread safe. Blocks are aligned to 64 bytes. A request is served from the cache by the smallest block that
+/// wastes at most an eighth of itself; which block that is depends on sizes only, never on addresses.
+namespace host_allocator {
+/// Memory for `bytes` (> 0); OutOfMemoryError with the size asked for when there is none.
+void* allocate(size_t bytes);
+void release(void* block, size_t bytes) noexcept;
+AllocatorStats stats();
+void reset_peak();
+/// Gives the cached blocks back to the operating system.
+void trim();
+}  // namespace host_allocator
+
+}  // namespace lathe

@@ -1,0 +1,92 @@
+#pragma once
+// A kernel is one declaration and two definitions, cpu::name and cuda::name. A missing one is a link error;
+// nothing falls back from one device to the other.
+
+#include <array>
+#include <span>
+
+#include "core/tensor.h"
+
+namespace lathe::detail {
+
+/// Device shared by the defined tensors among the arguments of kernel `name`; DeviceError if they differ.
+class CommonDevice {
+ public:
+  explicit CommonDevice(const char* name) : name_(name) {}
+  void visit(const Tensor& tensor);
+  void visit(std::span<const Tensor> tensors) {
+    for (const Tensor& tensor : tensors) visit(tensor);
+  }
+  void visit(const std::vector<Tensor>& tensors) { visit(std::span<const Tensor>(tensors)); }
+  template <class T>
+  void visit(const T&) {}  // scalars and options have no device
+  Device device() const { return device_; }
+
+ private:
+  const char* name_;
+  Device device_;
+  bool found_ = false;
+};
+
+[[noreturn]] void no_cuda_kernel(const char* name);
+
+}  // namespace lathe::detail
+
+namespace lathe {
+
+template <class Signature>
+class Kernel;
+
+/// Callable that picks the definition by the tensors' common device. On Device::Meta it does nothing: shapes
+/// were the caller's business.
+template <class... Args>
+class Kernel<void(Args...)> {
+ public:
+  using Function = void (*)(Args...);
+
+  constexpr Kernel(const char* name, Function cpu, Function cuda) : name_(name), cpu_(cpu), cuda_(cuda) {}
+
+  void operator()(Args... args) const {
+    detail::CommonDevice common(name_);
+    (common.visit(args), ...);
+    switch (common.device().type) {
+      case DeviceType::Cpu:
+        return cpu_(static_cast<Args&&>(args)...);
+      case DeviceType::Cuda:
+        if (cuda_ == nullptr) detail::no_cuda_kernel(name_);
+        return cuda_(static_cast<Args&&>(args)...);
+      case DeviceType::Meta:
+        return;
+    }
+  }
+  const char* name() const { return name_; }
+
+ private:
+  const char* name_;
+  Function cpu_;
+  Function cuda_;
+};
+
+}  // namespace lathe
+
+/// LATHE_KERNEL(softmax_forward, Tensor& y, const Tensor& x); -- inside namespace lathe::kernels
+#if LATHE_HAS_CUDA
+#define LATHE_KERNEL(name, ...)                              \
+  namespace cpu {                                            \
+  void name(__VA_ARGS__);                                    \
+  }                                                          \
+  namespace cuda {                                           \
+  void name(__VA_ARGS__);                                    \
+  }                                                          \
+  inline constexpr ::lathe::Kernel<void(__VA_ARGS__)> name { \
+#name, &cpu::name, &cuda::name                           \
+  }
+#else
+#define LATHE_KERNEL(name, ...)                              \
+  namespace cpu {                                            \
+  void name(__VA_ARGS__);                                    \
+  }                                                          \
+  inline constexpr ::lathe::Kernel<void(__VA_ARGS__)> name { \
+#name, &cpu::name, nullptr                               \
+  }
+#endif

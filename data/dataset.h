@@ -1,0 +1,47 @@
+#pragma once
+// A data set as training sees it: numbered samples that are pure functions of (seed, epoch, index).
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/batch.h"
+#include "core/registry.h"
+
+namespace lathe {
+
+struct DatasetInfo {
+  std::string type;   ///< registry name
+  std::string split;  ///< "train" or "test"
+  Shape sample;       ///< of one input, (H, W, C)
+  int64_t classes = 0;
+  std::vector<std::string> class_names;  ///< empty when unknown
+  std::string content_hash;  ///< of labels and pixels as read, hexadecimal; goes into environment.json
+};
+
+/// Threads: concurrent const use is safe.
+class Dataset {
+ public:
+  virtual ~Dataset() = default;
+  virtual int64_t size() const = 0;
+  virtual const DatasetInfo& info() const = 0;
+  /// Uninitialised memory for n samples, targets included.
+  virtual Batch allocate(int64_t n) const = 0;
+  /// Writes sample `index`, augmented as epoch `epoch` wants it, into place `slot`.
+  virtual void load(int64_t index, uint32_t epoch, Batch& batch, int64_t slot) const = 0;
+  /// Work on a whole batch after its samples are loaded (mixup); `number` counts batches in the epoch.
+  virtual void finish(Batch& batch, uint32_t epoch, int64_t number) const;
+};
+
+struct DataSplits {
+  std::unique_ptr<Dataset> train;  ///< augmented
+  std::unique_ptr<Dataset> test;   ///< normalised only
+};
+
+/// Data sets by their name in experiment files. Building reads and checks the files: DataError names file,
+/// record, found and expected. The argument is the run's seed.
+using DataRegistry = Registry<DataSplits, uint64_t>;
+const DataRegistry& data_registry();
+
+}  // namespace lathe

@@ -1,0 +1,26 @@
+#pragma once
+#include <cstdint>
+
+#include "core/dtype.h"
+
+namespace lathe {
+
+enum class Mode : uint8_t { Train, Eval };
+
+/// What a run is at this moment; held once, in the root of a module tree. A run is a pure function of it.
+struct RunState {
+  Mode mode = Mode::Train;
+  uint64_t seed = 0;
+  uint32_t step = 0;
+  uint64_t forward =
+      0;  ///< counts training forwards and whole evaluations; keys the memo of Parameter::value()
+};
+
+/// What a root needs before its first parameter is made.
+struct RootOptions {
+  uint64_t seed = 0;
+  DType dtype = DType::F32;       ///< of parameters and buffers
+  Device device = Device::cpu();  ///< Device::meta() builds shapes only
+};
+
+}  // namespace lathe

@@ -1,0 +1,19 @@
+# install, find_package(lathe CONFIG), pkg-config. Headers keep their paths under include/lathe/.
+include(CMakePackageConfigHelpers)
+install(TARGETS lathe EXPORT latheTargets
+  ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+foreach(folder core autograd layers quant models data train)
+  install(DIRECTORY ${PROJECT_SOURCE_DIR}/${folder} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/lathe
+    FILES_MATCHING PATTERN "*.h" PATTERN "experiments" EXCLUDE)
+endforeach()
+if(EXISTS ${PROJECT_SOURCE_DIR}/train/lathe.h)
+  install(FILES ${PROJECT_SOURCE_DIR}/train/lathe.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/lathe)
+endif()
+install(EXPORT latheTargets NAMESPACE lathe:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/lathe)
+configure_package_config_file(${PROJECT_SOURCE_DIR}/tools/cmake/latheConfig.cmake.in
+  ${PROJECT_BINARY_DIR}/latheConfig.cmake INSTALL_DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/lathe)
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/latheConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${PROJECT_BINARY_DIR}/latheConfig.cmake ${PROJECT_BINARY_DIR}/latheConfigVersion.cmake
+  DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/lathe)
+configure_file(${PROJECT_SOURCE_DIR}/tools/cmake/lathe.pc.in ${PROJECT_BINARY_DIR}/lathe.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/lathe.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
