@@ -60,7 +60,6 @@ struct FieldPath {
 };
 
 namespace detail {
-class FieldReader;
 using FieldLister = void (*)(void* options, FieldVisitor& visitor);
 void read_fields(void* options, FieldLister lister, const Value& section, const FieldPath& where,
                  const std::vector<std::string_view>& also_allowed);
@@ -99,6 +98,9 @@ Value fields_schema(T defaults = {}) {
 /// The candidate closest to `name` by edit distance, when it is close enough to be a typing error; empty
 /// otherwise.
 std::string nearest(std::string_view name, const std::vector<std::string>& candidates);
+
+/// "unknown key 'x', did you mean 'y'?", or the known keys when none is near.
+std::string unknown_key_message(std::string_view key, const std::vector<std::string>& known);
 
 /// ConfigError "FILE:LINE: PATH: message" (parts that are unknown are left out).
 [[noreturn]] void config_error(const FieldPath& where, int line, const std::string& message);

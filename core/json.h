@@ -19,7 +19,7 @@ struct JsonOptions {
 Value parse_json(std::string_view text, std::string_view source, const JsonOptions& options = {});
 
 /// Compact text when indent < 0. Reals use the shortest digits that read back the same; NaN and infinities
-/// are written as null. The same Value always gives the same bytes.
+/// are written as null, bytes that are not UTF-8 as U+FFFD. The same Value always gives the same bytes.
 std::string to_json(const Value& value, int indent = -1);
 
 }  // namespace lathe

@@ -40,15 +40,20 @@ class Value {
   /// Member of an object by key, or null when there is none (or this is no object).
   const Value* find(std::string_view key) const;
   Value* find(std::string_view key);
+  /// Item of an array, or null when there is none (or this is no array).
+  Value* at(size_t index);
   /// Sets or appends a member; this must be an object.
   Value& set(std::string_view key, Value value);
+  /// Appends a member that is known to be new, without looking for it.
+  void append(std::string key, Value value);
   void push_back(Value item);  ///< this must be an array
 
   /// Line of the text this was read from, from 1; 0 when it was not read from a text.
   int line() const { return line_; }
   void set_line(int line) { line_ = line; }
 
-  bool operator==(const Value& other) const;  ///< compares contents, not lines
+  /// Compares types and contents, not lines, nor the order of keys.
+  bool operator==(const Value& other) const;
 
  private:
   Type type_ = Type::Null;
