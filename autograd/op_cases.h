@@ -1,5 +1,6 @@
 #pragma once
-// The table of op cases: add a row, get every law (`lathe gradcheck`, tests/laws). An op without a row is not done.
+// The table of op cases: add a row, get every law (`lathe gradcheck`, tests/laws). An op without a row is not
+// done.
 
 #include <functional>
 #include <string>
@@ -20,7 +21,8 @@ struct CaseInput {
 struct OpCase {
   std::string name;  ///< "conv2d 3x3 stride 2", begins with the op's name
   std::vector<CaseInput> inputs;
-  /// Applies the op. Must work in f32 and f64: constants follow inputs[0].dtype(); index tensors are made inside.
+  /// Applies the op. Must work in f32 and f64: constants follow inputs[0].dtype(); index tensors are made
+  /// inside.
   std::function<Var(const std::vector<Var>&)> apply;
   /// Kinks and tolerances; the default tolerance (1e-6) is loosened only with a reason beside the row.
   GradcheckOptions options = {};

@@ -58,7 +58,8 @@ class Var {
 
 /// What an op costs, for plans and accounting.
 struct OpInfo {
-  int64_t macs = 0;  ///< multiply-accumulates of this call
+  int64_t macs = 0;     ///< multiply-accumulates of this call
+  bool always = false;  ///< keep the op although no input requires a gradient (its rule reaches other leaves)
 };
 
 /// Makes op `op`'s output `y` a value of the graph. When no input requires a gradient, or NoGrad is active,

@@ -98,6 +98,7 @@ class Buffer {
   Buffer(Module& owner, std::string name, const Shape& shape, double value);
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
+  ~Buffer();
 
   const std::string& name() const { return name_; }
   std::string path() const;

@@ -1,7 +1,4 @@
 # Flags common to every target of the project.
-set(CMAKE_CXX_STANDARD 20)
-set(CMAKE_CXX_STANDARD_REQUIRED ON)
-set(CMAKE_CXX_EXTENSIONS OFF)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
@@ -11,6 +8,8 @@ endif()
 include(GNUInstallDirs)
 
 function(lathe_target_options target)
+  # Per target: a global CMAKE_CXX_STANDARD would ask CMake 3.25 for a CUDA dialect it does not know.
+  set_target_properties(${target} PROPERTIES CXX_STANDARD 20 CXX_STANDARD_REQUIRED ON CXX_EXTENSIONS OFF)
   target_compile_features(${target} PUBLIC cxx_std_20)
   # __FILE__ in messages starts at the repository's root; never -ffast-math: NaN checks and bit laws need IEEE rules.
   target_compile_options(${target} PRIVATE "-fmacro-prefix-map=${PROJECT_SOURCE_DIR}/=")

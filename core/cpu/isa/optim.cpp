@@ -1,0 +1,97 @@
+#include "core/cpu/isa_optim.h"
+
+namespace lathe::cpu::LATHE_ISA_NAMESPACE {
+namespace {
+
+// Builtins instead of <cmath>, whose inline functions would be weak symbols.
+inline float root(float x) {
+  return __builtin_sqrtf(x);
+}
+inline double root(double x) {
+  return __builtin_sqrt(x);
+}
+
+template <class T>
+void sgd(T* __restrict p, const T* __restrict g, T* __restrict momentum, int64_t n, SgdScalars<T> s) {
+  if (momentum == nullptr) {
+    for (int64_t i = 0; i < n; ++i) p[i] -= s.lr * (s.grad_scale * g[i] + s.weight_decay * p[i]);
+  } else if (s.nesterov) {
+    for (int64_t i = 0; i < n; ++i) {
+      const T gradient = s.grad_scale * g[i] + s.weight_decay * p[i];
+      momentum[i] = s.momentum * momentum[i] + gradient;
+      p[i] -= s.lr * (gradient + s.momentum * momentum[i]);
+    }
+  } else {
+    for (int64_t i = 0; i < n; ++i) {
+      momentum[i] = s.momentum * momentum[i] + (s.grad_scale * g[i] + s.weight_decay * p[i]);
+      p[i] -= s.lr * momentum[i];
+    }
+  }
+}
+
+template <class T>
+void adam(T* __restrict p, const T* __restrict g, T* __restrict m, T* __restrict v, int64_t n,
+          AdamScalars<T> s) {
+  for (int64_t i = 0; i < n; ++i) {
+    const T gradient = s.grad_scale * g[i] + s.l2 * p[i];
+    const T weight = s.shrink * p[i];
+    m[i] = s.beta1 * m[i] + s.one_minus_beta1 * gradient;
+    v[i] = s.beta2 * v[i] + s.one_minus_beta2 * gradient * gradient;
+    p[i] = weight - s.rate * m[i] / (s.root * root(v[i]) + s.eps);
+  }
+}
+
+template <class T>
+void ema(T* __restrict average, const T* __restrict x, int64_t n, T decay, T rest) {
+  for (int64_t i = 0; i < n; ++i) average[i] = decay * average[i] + rest * x[i];
+}
+
+template <class T>
+double squares(const T* x, int64_t n) {
+  constexpr int kLanes = 8;
+  double lanes[kLanes] = {};
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    for (int lane = 0; lane < kLanes; ++lane) {
+      const double value = x[i + lane];
+      lanes[lane] += value * value;
+    }
+  }
+  for (int lane = 0; i < n; ++i, ++lane) {
+    const double value = x[i];
+    lanes[lane] += value * value;
+  }
+  for (int half = kLanes / 2; half > 0; half /= 2) {
+    for (int lane = 0; lane < half; ++lane) lanes[lane] += lanes[lane + half];
+  }
+  return lanes[0];
+}
+
+}  // namespace
+
+void sgd_f32(float* p, const float* g, float* momentum, int64_t n, const SgdScalars<float>& s) {
+  sgd(p, g, momentum, n, s);
+}
+void sgd_f64(double* p, const double* g, double* momentum, int64_t n, const SgdScalars<double>& s) {
+  sgd(p, g, momentum, n, s);
+}
+void adam_f32(float* p, const float* g, float* m, float* v, int64_t n, const AdamScalars<float>& s) {
+  adam(p, g, m, v, n, s);
+}
+void adam_f64(double* p, const double* g, double* m, double* v, int64_t n, const AdamScalars<double>& s) {
+  adam(p, g, m, v, n, s);
+}
+void ema_f32(float* average, const float* x, int64_t n, double decay) {
+  ema(average, x, n, static_cast<float>(decay), static_cast<float>(1 - decay));
+}
+void ema_f64(double* average, const double* x, int64_t n, double decay) {
+  ema(average, x, n, decay, 1 - decay);
+}
+double squares_f32(const float* x, int64_t n) {
+  return squares(x, n);
+}
+double squares_f64(const double* x, int64_t n) {
+  return squares(x, n);
+}
+
+}  // namespace lathe::cpu::LATHE_ISA_NAMESPACE

@@ -1,0 +1,132 @@
+#pragma once
+// Elementary functions for loops. In f32 they are branch-free polynomials good to about 2 ulp, so that a loop
+// over them vectorises; in f64, and in f32 where a libm name is used, they are libm's.
+// NaN gives NaN; overflow gives infinity as libm does. The coefficients interpolate at Chebyshev nodes.
+
+#include <cstdint>
+
+#include <math.h>
+
+#include "core/hd.h"
+
+namespace lathe::math {
+
+LATHE_HD_INLINE double exp(double x) {
+  return ::exp(x);
+}
+LATHE_HD_INLINE double tanh(double x) {
+  return ::tanh(x);
+}
+LATHE_HD_INLINE double erf(double x) {
+  return ::erf(x);
+}
+
+#if defined(__CUDA_ARCH__)
+LATHE_HD_INLINE float exp(float x) {
+  return ::expf(x);
+}
+LATHE_HD_INLINE float tanh(float x) {
+  return ::tanhf(x);
+}
+LATHE_HD_INLINE float erf(float x) {
+  return ::erff(x);
+}
+#else
+
+LATHE_HD_INLINE float exp(float x) {
+  // Beyond these the result is infinite or rounds to zero.
+  x = x > 89.0f ? 89.0f : x;
+  x = x < -104.0f ? -104.0f : x;
+  // Adding 1.5 * 2^23 rounds to the nearest integer n and leaves n in the low bits.
+  const float shifted = x * 1.44269504f + 0x1.8p23f;
+  const float n = shifted - 0x1.8p23f;
+  const float r = (x - n * 0x1.62e4p-1f) - n * 0x1.7f7d1cp-20f;  // x - n ln 2; the first product is exact
+  float p = 0x1.6d117cp-10f;
+  p = p * r + 0x1.120be2p-7f;
+  p = p * r + 0x1.555518p-5f;
+  p = p * r + 0x1.5554dcp-3f;
+  p = p * r + 0.5f;
+  p = (p * r) * r + r + 1.0f;
+  // 2^n in two factors: n reaches past the range of one exponent at both ends.
+  const int32_t k = __builtin_bit_cast(int32_t, shifted) - __builtin_bit_cast(int32_t, 0x1.8p23f);
+  const int32_t half = k >> 1;
+  const float s1 = __builtin_bit_cast(float, static_cast<int32_t>(static_cast<uint32_t>(half + 127) << 23));
+  const float s2 =
+      __builtin_bit_cast(float, static_cast<int32_t>(static_cast<uint32_t>(k - half + 127) << 23));
+  return p * s1 * s2;
+}
+
+LATHE_HD_INLINE float tanh(float x) {
+  const float t = ::fabsf(x);
+  const float s = x * x;
+  float p = -0x1.8c2d0ap-8f;
+  p = p * s + 0x1.576e30p-6f;
+  p = p * s - 0x1.b91582p-5f;
+  p = p * s + 0x1.110dd8p-3f;
+  p = p * s - 0x1.555552p-2f;
+  const float small = x + x * s * p;  // for s < 0.4
+  const float large = ::copysignf(1.0f - 2.0f / (exp(2.0f * t) + 1.0f), x);
+  return t < 0.625f ? small : large;
+}
+
+LATHE_HD_INLINE float erf(float x) {
+  const float t = ::fabsf(x) > 4.0f ? 4.0f : ::fabsf(x);  // erfc(4) is below half an ulp of 1
+  const float s = x * x;
+  float p = 0x1.4a5690p-14f;
+  p = p * s - 0x1.a45088p-11f;
+  p = p * s + 0x1.541270p-8f;
+  p = p * s - 0x1.b7fabap-6f;
+  p = p * s + 0x1.ce2d10p-4f;
+  p = p * s - 0x1.81273ep-2f;
+  p = p * s + 0x1.06eba8p-3f;
+  const float small = x + x * p;  // for |x| < 1
+  float q = -0x1.bd58b8p-17f;     // log erfc(t) for 1 <= t <= 4
+  q = q * t + 0x1.4c5522p-12f;
+  q = q * t - 0x1.c1e29ap-9f;
+  q = q * t + 0x1.725b4ap-6f;
+  q = q * t - 0x1.a70a1ap-4f;
+  q = q * t - 0x1.473d86p-1f;
+  q = q * t - 0x1.203a90p+0f;
+  q = q * t - 0x1.918d10p-11f;
+  const float large = ::copysignf(1.0f - exp(q), x);
+  return ::fabsf(x) < 1.0f ? small : large;
+}
+#endif
+
+template <class T>
+LATHE_HD_INLINE T sigmoid(T x) {
+  return T(1) / (T(1) + exp(-x));
+}
+
+LATHE_HD_INLINE float log(float x) {
+  return ::logf(x);
+}
+LATHE_HD_INLINE double log(double x) {
+  return ::log(x);
+}
+LATHE_HD_INLINE float log1p(float x) {
+  return ::log1pf(x);
+}
+LATHE_HD_INLINE double log1p(double x) {
+  return ::log1p(x);
+}
+LATHE_HD_INLINE float sqrt(float x) {
+  return ::sqrtf(x);
+}
+LATHE_HD_INLINE double sqrt(double x) {
+  return ::sqrt(x);
+}
+LATHE_HD_INLINE float abs(float x) {
+  return ::fabsf(x);
+}
+LATHE_HD_INLINE double abs(double x) {
+  return ::fabs(x);
+}
+LATHE_HD_INLINE float pow(float x, float y) {
+  return ::powf(x, y);
+}
+LATHE_HD_INLINE double pow(double x, double y) {
+  return ::pow(x, y);
+}
+
+}  // namespace lathe::math

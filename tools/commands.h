@@ -1,0 +1,45 @@
+#pragma once
+// The commands of the executable, one file each in tools/commands/.
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace CLI {
+class App;
+}
+
+namespace lathe::cli {
+
+/// Options every command takes, and what main() runs once the command line is read.
+struct Session {
+  int threads = 0;  ///< 0: every core
+  std::string device = "auto";
+  std::optional<uint64_t> seed;
+  bool json = false;
+  bool quiet = false;
+  bool dry_run = false;
+  std::string program;            ///< path of this executable
+  std::function<int()> command;   ///< the chosen command; returns an ExitCode
+};
+
+/// Adds --threads, --device, --seed, --json and --quiet to a command.
+void add_common_options(CLI::App& command, Session& session);
+/// Applies them: thread count and device. DeviceError when the device is not there.
+void apply_common_options(const Session& session);
+
+void add_train(CLI::App& app, Session& session);
+void add_eval(CLI::App& app, Session& session);
+void add_info(CLI::App& app, Session& session);
+void add_list(CLI::App& app, Session& session);
+void add_schema(CLI::App& app, Session& session);
+void add_data(CLI::App& app, Session& session);
+void add_gradcheck(CLI::App& app, Session& session);
+void add_bench(CLI::App& app, Session& session);
+void add_import(CLI::App& app, Session& session);
+void add_export(CLI::App& app, Session& session);
+void add_prove_resume(CLI::App& app, Session& session);
+
+}  // namespace lathe::cli
