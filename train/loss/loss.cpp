@@ -59,7 +59,11 @@ class CrossEntropyLoss : public Loss {
  private:
   static Var evaluate(const Var& output, const Batch& batch, double smoothing) {
     const Tensor& target = target_of(batch, "cross_entropy");
-    if (target.dtype() == DType::I64) return cross_entropy(output, target, {.label_smoothing = smoothing});
+    if (target.dtype() == DType::I64) {
+      CrossEntropyOptions options;
+      options.label_smoothing = smoothing;
+      return cross_entropy(output, target, options);
+    }
     return soft_cross_entropy(output, smooth(values_for(output, batch, "cross_entropy"), smoothing));
   }
   CrossEntropyLossOptions options_;
