@@ -15,7 +15,7 @@ OpCase shape_case(std::string name, const Shape& shape, std::function<Var(const 
 
 OpCase permute_case(const Shape& shape, const std::vector<int>& axes) {
   std::string name = concat("permute ", shape, " by");
-  for (const int axis : axes) name += " " + std::to_string(axis);
+  for (const int axis : axes) name = lathe::concat(name, " ", axis);
   return shape_case(std::move(name), shape, [axes](const Var& x) { return permute(x, axes); });
 }
 
@@ -24,9 +24,11 @@ OpCase pad_case(const char* name, const Shape& shape, const PadOptions& options)
 }
 
 OpCase concat_case(const char* name, const std::vector<Shape>& shapes, int axis) {
-  OpCase result{.name = name, .apply = [axis](const Inputs& x) { return concat(x, axis); }};
-  for (const Shape& shape : shapes) result.inputs.push_back({.shape = shape});
-  return result;
+  std::vector<CaseInput> inputs;
+  for (const Shape& shape : shapes) inputs.push_back({.shape = shape});
+  return {.name = name, .inputs = std::move(inputs), .apply = [axis](const Inputs& x) {
+            return concat(x, axis);
+          }};
 }
 
 }  // namespace
