@@ -9,7 +9,7 @@
 #include "tools/commands.h"
 #include "tools/exit_code.h"
 #include "tools/output.h"
-#include "train/loss.h"
+#include "train/loss/loss.h"
 #include "train/optim/optimizer.h"
 #include "train/schedule/schedule.h"
 

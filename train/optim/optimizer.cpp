@@ -13,7 +13,9 @@ namespace {
 // torch.nn.utils.clip_grad_norm_ adds this to the norm; the recipes were tuned with it.
 constexpr double kClipEpsilon = 1e-6;
 
-double clip_coefficient(double norm, double limit) { return std::min(1.0, limit / (norm + kClipEpsilon)); }
+double clip_coefficient(double norm, double limit) {
+  return std::min(1.0, limit / (norm + kClipEpsilon));
+}
 
 /// DivergedError when it is not finite.
 double checked_norm(Tensor& sum, std::span<const Tensor> tensors) {

@@ -114,8 +114,7 @@ void check_sgd(const SgdOptions& options, const Value& section, const FieldPath&
 
 void check_adam(const AdamOptions& options, const Value& section, const FieldPath& where) {
   if (options.betas.size() == 2) return;
-  config_error(where / "betas", section.line(),
-               concat("expected two numbers, found ", options.betas.size()));
+  config_error(where / "betas", section.line(), concat("expected two numbers, found ", options.betas.size()));
 }
 
 }  // namespace
