@@ -5,30 +5,6 @@ namespace lathe::cpu::LATHE_ISA_NAMESPACE {
 namespace {
 
 template <class T>
-constexpr T kMinusInf = -static_cast<T>(__builtin_inf());
-
-template <class T>
-inline Vec<T> max_of(Vec<T> a, Vec<T> b) {
-  return b > a ? b : a;
-}
-
-/// Calls fn(i, count): whole vectors first, then one of count < kLanes values if any are left.
-template <class T, class Fn>
-inline void for_each_vec(int64_t n, const Fn& fn) {
-  int64_t i = 0;
-  for (; i + kLanes<T> <= n; i += kLanes<T>) fn(i, kLanes<T>);
-  if (i < n) fn(i, n - i);
-}
-template <class T>
-inline Vec<T> load_up_to(const T* p, int64_t count, T fill) {
-  return count == kLanes<T> ? load(p) : load_part(p, count, fill);
-}
-template <class T>
-inline void store_up_to(T* p, Vec<T> v, int64_t count) {
-  count == kLanes<T> ? store(p, v) : store_part(p, v, count);
-}
-
-template <class T>
 T largest(const T* x, int64_t n) {
   Vec<T> best = splat(kMinusInf<T>);
   for_each_vec<T>(
@@ -42,13 +18,6 @@ T sum_exp(const T* x, T shift, int64_t n) {
   for_each_vec<T>(
       n, [&](int64_t i, int64_t count) { sum += exp_lanes(load_up_to(x + i, count, kMinusInf<T>) - shift); });
   return sum_lanes<T>(sum);
-}
-
-inline float log_of(float x) {
-  return __builtin_logf(x);
-}
-inline double log_of(double x) {
-  return __builtin_log(x);
 }
 
 template <class T>
