@@ -17,7 +17,7 @@ struct DatasetInfo {
   Shape sample;       ///< of one input, (H, W, C)
   int64_t classes = 0;
   std::vector<std::string> class_names;  ///< empty when unknown
-  std::string content_hash;  ///< of labels and pixels as read, hexadecimal; goes into environment.json
+  std::string content_hash;  ///< of the samples in use, unaugmented; hexadecimal; goes into environment.json
 };
 
 /// Threads: concurrent const use is safe.
@@ -32,6 +32,8 @@ class Dataset {
   virtual void load(int64_t index, uint32_t epoch, Batch& batch, int64_t slot) const = 0;
   /// Work on a whole batch after its samples are loaded (mixup); `number` counts batches in the epoch.
   virtual void finish(Batch& batch, uint32_t epoch, int64_t number) const;
+  /// What `lathe data describe` shows: the info, and what a kind of data set knows beyond it.
+  virtual Value describe() const;
 };
 
 struct DataSplits {
@@ -43,5 +45,9 @@ struct DataSplits {
 /// record, found and expected. The argument is the run's seed.
 using DataRegistry = Registry<DataSplits, uint64_t>;
 const DataRegistry& data_registry();
+
+/// The same data sets, one split at a time ("train" or "test"), where only that split is wanted or there.
+using SplitRegistry = Registry<std::unique_ptr<Dataset>, std::string, uint64_t>;
+const SplitRegistry& split_registry();
 
 }  // namespace lathe

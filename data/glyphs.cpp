@@ -18,20 +18,20 @@ namespace {
 struct Range {
   float lo, hi;
 };
-constexpr Range kHalfHeight{8.0f, 12.5f};
+constexpr Range kHalfHeight{7.5f, 12.5f};
 constexpr Range kAspect{0.75f, 1.15f};
 constexpr Range kTanHalfAngle{-0.23f, 0.23f};  // 26 degrees either way
 constexpr Range kShear{-0.3f, 0.3f};
 constexpr Range kShift{-4.0f, 4.0f};
-constexpr Range kPointJitter{-0.07f, 0.07f};  // of a half height: no two digits are written alike
+constexpr Range kPointJitter{-0.08f, 0.08f};  // of a half height: no two digits are written alike
 constexpr Range kHalfStroke{0.7f, 1.9f};
 constexpr Range kSoftness{0.8f, 1.8f};
-constexpr Range kContrast{0.22f, 0.6f};  // luminance between digit and background, either sign
+constexpr Range kContrast{0.18f, 0.6f};  // luminance between digit and background, either sign
 constexpr Range kChroma{-0.22f, 0.22f};
 constexpr Range kTexture{0.0f, 0.16f};
-constexpr Range kNoise{0.0f, 0.2f};  // width of a triangular density, 0.41 of it is the standard deviation
+constexpr Range kNoise{0.0f, 0.26f};  // width of a triangular density, 0.41 of it is the standard deviation
 constexpr float kNeighbourChance = 0.35f;
-constexpr float kBlobChance = 0.35f;
+constexpr float kBlobChance = 0.5f;
 constexpr float kCentre = (static_cast<float>(kGlyphSize) - 1) / 2;
 
 // Pen strokes get this many straight parts for each curve.
@@ -195,8 +195,8 @@ void draw_picture(const Philox& philox, int digit, Canvas& canvas, uint8_t* pixe
   }
   const Placement at = place(dice, 0);
   canvas.stroke(write_digit(dice, digit, at), half, soft, 1, pen);
-  draw_scribbles(dice, canvas, dice.below(3), {0.3f, 0.9f}, {0.4f, 1.0f});
-  if (dice.chance(kBlobChance)) draw_blob(dice, canvas, {1, 2.5f});
+  draw_scribbles(dice, canvas, dice.below(3), {0.3f, 1.2f}, {0.5f, 1.0f});
+  if (dice.chance(kBlobChance)) draw_blob(dice, canvas, {1, 3});
   add_noise(philox, dice.in(kNoise), canvas, pixels);
 }
 

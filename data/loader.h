@@ -1,5 +1,5 @@
 #pragma once
-// Batches in a fixed order, prepared ahead by threads.
+// Batches in a fixed order, prepared ahead by a thread.
 
 #include <cstdint>
 #include <memory>
@@ -17,7 +17,8 @@ struct LoaderOptions {
 };
 
 /// Order and contents depend on (seed, epoch) only, never on threads or timing. Batches recycle their memory:
-/// after warm-up next() allocates nothing. Not copyable; used by one thread.
+/// after warm-up next() allocates no tensor. A tensor of which the caller keeps a handle is left to the
+/// caller and replaced. Not copyable; used by one thread.
 class Loader {
  public:
   /// `dataset` must outlive the loader.
@@ -29,8 +30,8 @@ class Loader {
   int64_t batches_per_epoch() const;
   /// Begins an epoch at batch `first` (for resuming in its middle).
   void start(uint32_t epoch, int64_t first = 0);
-  /// Next batch of the epoch into `batch` (whose memory goes back to the loader); false at the end. Rethrows
-  /// what preparing the batch threw.
+  /// Next batch of the epoch into `batch` (whose memory goes back to the loader); false at the end, and
+  /// before the first start(). Rethrows what preparing the batch threw, which ends the epoch.
   bool next(Batch& batch);
 
  private:

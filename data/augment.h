@@ -1,0 +1,66 @@
+#pragma once
+// Augmentations of images: each a pure function of (seed, epoch, sample index).
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "core/batch.h"
+#include "core/philox.h"
+#include "core/registry.h"
+
+namespace lathe {
+
+/// One image inside a larger buffer, rows of width * channels elements, one after another.
+template <class T>
+struct ImageView {
+  T* data = nullptr;
+  int64_t height = 0, width = 0, channels = 0;
+  int64_t row() const { return width * channels; }
+};
+
+/// The random words that one augmentation of one sample may use, counted from 0 to kPerAugment - 1: words
+/// 64 * index + kPerAugment * position + k of Philox{seed, "augment", epoch}.
+class Draws {
+ public:
+  static constexpr int64_t kPerSample = 64, kPerAugment = 4, kMaxAugments = kPerSample / kPerAugment;
+
+  Draws(const Philox& philox, int64_t index, int64_t position)
+      : philox_(philox), first_(static_cast<uint64_t>(kPerSample * index + kPerAugment * position)) {}
+  float uniform(int k) const { return philox_.uniform(first_ + static_cast<uint64_t>(k)); }
+  /// In [0, n).
+  int64_t below(int k, int64_t n) const {
+    return philox_.below(first_ + static_cast<uint64_t>(k), static_cast<uint32_t>(n));
+  }
+
+ private:
+  Philox philox_;
+  uint64_t first_;
+};
+
+/// A step between the stored image and the batch. Each kind overrides the stage it works at; the stages run
+/// in this order whatever the order in the list, and within a stage the list's order holds. Threads:
+/// concurrent const use is safe.
+class Augment {
+ public:
+  virtual ~Augment() = default;
+  virtual void before_normalize(const ImageView<uint8_t>& image, const Draws& draws) const;
+  virtual void after_normalize(const ImageView<float>& image, const Draws& draws) const;
+  /// `batch` is whole; `number` counts batches in the epoch.
+  virtual void on_batch(Batch& batch, uint64_t seed, uint32_t epoch, int64_t number) const;
+  /// True when targets must be (n, classes) probabilities.
+  virtual bool mixes_labels() const { return false; }
+};
+
+/// "pad_crop", "flip", "cutout", "mixup".
+using AugmentRegistry = Registry<std::unique_ptr<Augment>>;
+const AugmentRegistry& augment_registry();
+
+/// x <- lambda x + (1 - lambda) x with the samples in reverse order, for inputs[0] and for targets[0], which
+/// are f32 with the sample as first axis. The middle sample of an odd batch stays as it is.
+void mix_batch(Batch& batch, float lambda);
+
+/// A draw from Beta(alpha, alpha), alpha > 0: a pure function of the stream and `index`.
+double sample_beta(const Philox& philox, int64_t index, double alpha);
+
+}  // namespace lathe

@@ -1,0 +1,190 @@
+#include "data/images.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <string>
+
+#include "core/error.h"
+
+namespace lathe {
+namespace {
+
+struct NormalizeOptions {
+  std::vector<double> mean, std;
+  void fields(FieldVisitor& v) {
+    v.visit("mean", mean, {.doc = "of each channel, of values in [0, 1]", .required = true});
+    v.visit("std", std, {.doc = "of each channel", .min = 0, .above_min = true, .required = true});
+  }
+};
+
+// Keeps the first `size` images.
+void truncate(ImageSet& images, int64_t size) {
+  images.labels.resize(static_cast<size_t>(size));
+  images.pixels.resize(static_cast<size_t>(size * images.image_bytes()));
+}
+
+template <int64_t kChannels>
+void apply_tables(const std::array<float, 256>* tables, const uint8_t* from, float* to, int64_t pixels) {
+  for (int64_t i = 0; i < pixels; ++i) {
+    for (int64_t c = 0; c < kChannels; ++c) to[kChannels * i + c] = tables[c][from[kChannels * i + c]];
+  }
+}
+
+}  // namespace
+
+void ImageOptions::fields(FieldVisitor& v) {
+  v.visit(
+      "normalize", normalize,
+      {.doc = "mean and std of each channel, for inputs of zero mean and unit variance; null: pixels / 255"});
+  v.visit("augment", augment, {.doc = "list of augmentations of the training split"});
+  common.fields(v);
+}
+
+Value normalize_section(const std::vector<double>& mean, const std::vector<double>& std) {
+  return write_fields(NormalizeOptions{mean, std});
+}
+
+Normalizer::Normalizer(const Value& section, const FieldPath& where, int64_t channels)
+    : tables_(static_cast<size_t>(channels)) {
+  NormalizeOptions options{std::vector<double>(tables_.size(), 0.0),
+                           std::vector<double>(tables_.size(), 1.0)};
+  if (!section.is(Value::Type::Null)) read_fields(options, section, where);
+  for (const auto& [name, values] : {std::pair("mean", &options.mean), std::pair("std", &options.std)}) {
+    if (values->size() == tables_.size()) continue;
+    config_error(where / name, section.line(),
+                 concat("found ", values->size(), " values, the images have ", channels, " channels"));
+  }
+  for (size_t c = 0; c < tables_.size(); ++c) {
+    // In float, in this order: what other frameworks compute, so that imported weights see the same inputs.
+    const float mean = static_cast<float>(options.mean[c]), std = static_cast<float>(options.std[c]);
+    for (size_t x = 0; x < 256; ++x) tables_[c][x] = (static_cast<float>(x) / 255.0f - mean) / std;
+  }
+}
+
+void Normalizer::apply(const uint8_t* from, const ImageView<float>& to) const {
+  const int64_t pixels = to.height * to.width;
+  if (to.channels == 1) return apply_tables<1>(tables_.data(), from, to.data, pixels);
+  if (to.channels == 3) return apply_tables<3>(tables_.data(), from, to.data, pixels);
+  for (int64_t i = 0; i < pixels * to.channels; ++i) {
+    to.data[i] = tables_[static_cast<size_t>(i % to.channels)][from[i]];
+  }
+}
+
+ImagePipeline::ImagePipeline(const ImageOptions& options, const FieldPath& where, int64_t channels,
+                             std::string_view split)
+    : normalizer(options.normalize, where / "normalize", channels) {
+  const FieldPath list = where / "augment";
+  if (!options.augment.is(Value::Type::Array)) {
+    config_error(list, options.augment.line(),
+                 concat("expected an array, found ", lathe::describe(options.augment.type())));
+  }
+  const std::vector<Value>& items = options.augment.items();
+  if (static_cast<int64_t>(items.size()) > Draws::kMaxAugments) {
+    config_error(
+        list, options.augment.line(),
+        concat("found ", items.size(), " augmentations, at most ", Draws::kMaxAugments, " are possible"));
+  }
+  int mixing = 0;
+  for (size_t i = 0; i < items.size(); ++i) {
+    augments.push_back(augment_registry().build(items[i], list[i]));
+    if (augments.back()->mixes_labels() && ++mixing > 1) {
+      config_error(list[i], items[i].line(), "labels can be mixed only once");
+    }
+  }
+  if (split != "train") augments.clear();
+}
+
+void resolve_images(Value& section, const FieldPath& where) {
+  if (const Value* normalize = section.find("normalize"); normalize && !normalize->is(Value::Type::Null)) {
+    NormalizeOptions options;
+    read_fields(options, *normalize, where / "normalize");
+    section.set("normalize", write_fields(options));
+  }
+  const Value augment = *section.find("augment");
+  if (!augment.is(Value::Type::Array)) return;  // building says what is wrong
+  Value resolved = Value::array();
+  for (size_t i = 0; i < augment.items().size(); ++i) {
+    resolved.push_back(augment_registry().resolve(augment.items()[i], (where / "augment")[i]));
+  }
+  section.set("augment", resolved);
+}
+
+ImageDataset::ImageDataset(ImageSet images, const ImageOptions& options, const FieldPath& where,
+                           uint64_t seed)
+    : images_(std::move(images)), pipeline_(options, where, images_.channels, images_.split), seed_(seed) {
+  LATHE_ASSERT(static_cast<int64_t>(images_.pixels.size()) == images_.size() * images_.image_bytes());
+  for (const int32_t label : images_.labels) LATHE_ASSERT(0 <= label && label < images_.classes);
+  truncate(images_, options.common.limited(images_.split, images_.size()));
+  for (const auto& augment : pipeline_.augments) mixes_labels_ = mixes_labels_ || augment->mixes_labels();
+  info_ = {images_.type,    images_.split,       images_.sample(),
+           images_.classes, images_.class_names, content_hash(images_)};
+}
+
+Batch ImageDataset::allocate(int64_t n) const {
+  Batch batch;
+  batch.inputs = {Tensor::empty({n, images_.height, images_.width, images_.channels})};
+  batch.targets = {mixes_labels_ ? Tensor::empty({n, images_.classes}) : Tensor::empty({n}, DType::I64)};
+  batch.size = n;
+  return batch;
+}
+
+void ImageDataset::load(int64_t index, uint32_t epoch, Batch& batch, int64_t slot) const {
+  LATHE_ASSERT(0 <= index && index < size() && 0 <= slot && slot < batch.inputs.at(0).dim(0));
+  const int64_t h = images_.height, w = images_.width, c = images_.channels, bytes = images_.image_bytes();
+  const Philox philox{seed_, stream_id("augment"), epoch};
+  const ImageView<float> input{batch.inputs[0].mut<float>() + slot * bytes, h, w, c};
+  const auto& augments = pipeline_.augments;
+  const auto draws = [&](size_t position) { return Draws(philox, index, static_cast<int64_t>(position)); };
+  const uint8_t* stored = images_.image(index).data();
+  if (augments.empty()) {
+    pipeline_.normalizer.apply(stored, input);
+  } else {
+    thread_local std::vector<uint8_t> scratch;
+    scratch.assign(stored, stored + bytes);
+    const ImageView<uint8_t> pixels{scratch.data(), h, w, c};
+    for (size_t i = 0; i < augments.size(); ++i) augments[i]->before_normalize(pixels, draws(i));
+    pipeline_.normalizer.apply(pixels.data, input);
+    for (size_t i = 0; i < augments.size(); ++i) augments[i]->after_normalize(input, draws(i));
+  }
+  const int32_t label = images_.labels[static_cast<size_t>(index)];
+  if (mixes_labels_) {
+    float* row = batch.targets.at(0).mut<float>() + slot * images_.classes;
+    std::fill(row, row + images_.classes, 0.0f);
+    row[label] = 1;
+  } else {
+    batch.targets.at(0).mut<int64_t>()[slot] = label;
+  }
+}
+
+void ImageDataset::finish(Batch& batch, uint32_t epoch, int64_t number) const {
+  for (const auto& augment : pipeline_.augments) augment->on_batch(batch, seed_, epoch, number);
+}
+
+Value ImageDataset::describe() const {
+  Value out = Dataset::describe();
+  std::vector<int64_t> counts(static_cast<size_t>(images_.classes));
+  for (const int32_t label : images_.labels) ++counts[static_cast<size_t>(label)];
+  Value per_class = Value::array(), mean = Value::array(), std = Value::array();
+  for (const int64_t count : counts) per_class.push_back(Value::integer(count));
+  const double n = static_cast<double>(images_.size() * images_.height * images_.width);
+  for (int64_t c = 0; c < images_.channels; ++c) {
+    uint64_t sum = 0, squares = 0;  // of bytes: exact for 2^47 pixels
+    for (size_t i = static_cast<size_t>(c); i < images_.pixels.size();
+         i += static_cast<size_t>(images_.channels)) {
+      const uint64_t x = images_.pixels[i];
+      sum += x;
+      squares += x * x;
+    }
+    const double m = n > 0 ? static_cast<double>(sum) / n : 0;
+    const double variance = n > 0 ? static_cast<double>(squares) / n - m * m : 0;
+    mean.push_back(Value::real(m / 255));
+    std.push_back(Value::real(std::sqrt(std::max(0.0, variance)) / 255));
+  }
+  out.set("samples_per_class", per_class);
+  out.set("mean", mean);
+  out.set("std", std);
+  return out;
+}
+
+}  // namespace lathe

@@ -1,0 +1,73 @@
+#pragma once
+// Image classification from memory: an ImageSet seen through normalisation and augmentation.
+
+#include <array>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "data/augment.h"
+#include "data/common.h"
+#include "data/dataset.h"
+#include "data/image_set.h"
+
+namespace lathe {
+
+/// Options of every image data set in memory.
+struct ImageOptions {
+  Value normalize;  ///< null or {"mean": [...], "std": [...]}, one value a channel
+  Value augment = Value::array();
+  DataCommon common;
+  void fields(FieldVisitor& v);
+};
+
+/// {"mean": [...], "std": [...]}
+Value normalize_section(const std::vector<double>& mean, const std::vector<double>& std);
+
+/// From bytes to network inputs: value x of channel c becomes (x / 255 - mean[c]) / std[c].
+class Normalizer {
+ public:
+  Normalizer(const Value& section, const FieldPath& where, int64_t channels);
+  void apply(const uint8_t* from, const ImageView<float>& to) const;
+
+ private:
+  std::vector<std::array<float, 256>> tables_;  // one a channel
+};
+
+/// What happens to a sample on its way into a batch.
+struct ImagePipeline {
+  Normalizer normalizer;
+  std::vector<std::unique_ptr<Augment>> augments;
+
+  /// The training split is augmented, the test split is not; both sections are checked for both.
+  ImagePipeline(const ImageOptions& options, const FieldPath& where, int64_t channels,
+                std::string_view split);
+};
+
+/// `options` with every default of its nested sections, as resolved.json has them.
+void resolve_images(Value& section, const FieldPath& where);
+
+class ImageDataset : public Dataset {
+ public:
+  /// Takes the first samples of `images` that the options' limit for its split allows.
+  ImageDataset(ImageSet images, const ImageOptions& options, const FieldPath& where, uint64_t seed);
+
+  int64_t size() const override { return images_.size(); }
+  const DatasetInfo& info() const override { return info_; }
+  Batch allocate(int64_t n) const override;
+  void load(int64_t index, uint32_t epoch, Batch& batch, int64_t slot) const override;
+  void finish(Batch& batch, uint32_t epoch, int64_t number) const override;
+  /// Adds samples per class, and mean and standard deviation of each channel in [0, 1] before normalisation.
+  Value describe() const override;
+
+  const ImageSet& images() const { return images_; }
+
+ private:
+  ImageSet images_;
+  ImagePipeline pipeline_;
+  DatasetInfo info_;
+  uint64_t seed_;
+  bool mixes_labels_ = false;
+};
+
+}  // namespace lathe
