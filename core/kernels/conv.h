@@ -32,6 +32,8 @@ LATHE_KERNEL(conv2d_backward_data, Tensor& dx, const Tensor& dy, const Tensor& w
 /// dw = the adjoint of conv(x, .) applied to dy. Partial sums belong to fixed chunks of images.
 LATHE_KERNEL(conv2d_backward_weight, Tensor& dw, const Tensor& dy, const Tensor& x,
              const Conv2dGeometry& geometry);
+/// db (K) = the sum of dy (..., K) over all but the last axis, in fixed chunks of rows.
+LATHE_KERNEL(bias_backward, Tensor& db, const Tensor& dy);
 
 }  // namespace kernels
 }  // namespace lathe
