@@ -6,10 +6,10 @@
 #include <vector>
 
 #include "data/loader.h"
+#include "train/config/experiment.h"
 #include "train/ema.h"
 #include "train/hooks.h"
 #include "train/optim/optimizer.h"
-#include "train/config/experiment.h"
 #include "train/tasks.h"
 
 namespace lathe {
