@@ -1,7 +1,5 @@
 #include "data/loader.h"
 
-#include <doctest/doctest.h>
-
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -9,6 +7,8 @@
 #include <string>
 #include <thread>
 #include <vector>
+
+#include <doctest/doctest.h>
 
 #include "core/allocator.h"
 #include "core/error.h"
@@ -212,7 +212,8 @@ TEST_CASE("loader: an exception arrives at its batch and ends the epoch") {
 
 TEST_CASE("loader: refuses impossible options") {
   const Numbers data(4);
-  CHECK_THROWS_WITH_AS(Loader(data, {.batch = 0}), "loader: batch is 0, expected at least 1", lathe::ConfigError);
+  CHECK_THROWS_WITH_AS(Loader(data, {.batch = 0}), "loader: batch is 0, expected at least 1",
+                       lathe::ConfigError);
   CHECK_THROWS_AS(Loader(data, {.prefetch = -1}), lathe::ConfigError);
   CHECK(read_epoch(Numbers(0), {.batch = 4}, 0).sizes.empty());
   CHECK(read_epoch(data, {.batch = 8, .drop_last = true}, 0).sizes.empty());
