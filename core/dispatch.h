@@ -17,6 +17,7 @@ class CommonDevice {
   void visit(std::span<const Tensor> tensors) {
     for (const Tensor& tensor : tensors) visit(tensor);
   }
+  void visit(std::span<Tensor> tensors) { visit(std::span<const Tensor>(tensors)); }
   void visit(const std::vector<Tensor>& tensors) { visit(std::span<const Tensor>(tensors)); }
   template <class T>
   void visit(const T&) {}  // scalars and options have no device

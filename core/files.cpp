@@ -18,63 +18,35 @@ namespace fs = std::filesystem;
   LATHE_THROW(IoError, path.string(), ": cannot ", doing, ": ", std::strerror(code));
 }
 
-/// An open file; closed when it goes away.
-class FileHandle {
- public:
-  explicit FileHandle(int descriptor) : descriptor_(descriptor) {}
-  FileHandle(const FileHandle&) = delete;
-  FileHandle& operator=(const FileHandle&) = delete;
-  ~FileHandle() {
-    if (descriptor_ >= 0) ::close(descriptor_);
-  }
-  int get() const { return descriptor_; }
-  /// Closes now and reports what close() says.
-  int close() {
-    const int closed = ::close(descriptor_);
-    descriptor_ = -1;
-    return closed;
-  }
-
- private:
-  int descriptor_;
-};
-
-template <class Container>
-Container read_all(const fs::path& path) {
-  FileHandle file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (file.get() < 0) io_error(path, "open", errno);
+/// A descriptor for reading, and the file's size as announced; nothing is left open on failure.
+int open_to_read(const fs::path& path, uint64_t& size) {
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) io_error(path, "open", errno);
   struct stat status {};
-  if (::fstat(file.get(), &status) != 0) io_error(path, "read", errno);
-  if (S_ISDIR(status.st_mode)) io_error(path, "read", EISDIR);
-  Container content(static_cast<size_t>(status.st_size), {});
-  size_t filled = 0;
-  while (true) {  // until the end: the size of a pipe is not known before
-    if (filled == content.size()) {
-      // At the size announced; look for more without growing a regular file's buffer.
-      char extra = 0;
-      const ssize_t more = ::read(file.get(), &extra, 1);
-      if (more < 0 && errno == EINTR) continue;
-      if (more < 0) io_error(path, "read", errno);
-      if (more == 0) return content;
-      content.resize(content.size() * 2 + 4096);
-      std::memcpy(content.data() + filled++, &extra, 1);
-    }
-    const ssize_t got = ::read(file.get(), content.data() + filled, content.size() - filled);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) io_error(path, "read", errno);
-    if (got == 0) {
-      content.resize(filled);
-      return content;
-    }
-    filled += static_cast<size_t>(got);
+  int code = ::fstat(descriptor, &status) != 0 ? errno : 0;
+  if (code == 0 && S_ISDIR(status.st_mode)) code = EISDIR;
+  if (code != 0) {
+    ::close(descriptor);
+    io_error(path, "read", code);
+  }
+  size = static_cast<uint64_t>(status.st_size);
+  return descriptor;
+}
+
+size_t read_some(const fs::path& path, int descriptor, std::byte* to, size_t bytes) {
+  while (true) {
+    const ssize_t got = ::read(descriptor, to, bytes);
+    if (got >= 0) return static_cast<size_t>(got);
+    if (errno != EINTR) io_error(path, "read", errno);
   }
 }
 
 /// A fresh file beside `path`, removed again unless it was renamed.
 class TemporaryFile {
  public:
-  explicit TemporaryFile(const fs::path& path) : target_(path), file_(create()) {}
+  explicit TemporaryFile(const fs::path& path) : target_(path), descriptor_(create()) {}
   ~TemporaryFile() {
+    if (descriptor_ >= 0) ::close(descriptor_);
     if (!renamed_) ::unlink(name_.c_str());
   }
   TemporaryFile(const TemporaryFile&) = delete;
@@ -82,7 +54,7 @@ class TemporaryFile {
 
   void write(std::span<const std::byte> bytes) {
     while (!bytes.empty()) {
-      const ssize_t done = ::write(file_.get(), bytes.data(), bytes.size());
+      const ssize_t done = ::write(descriptor_, bytes.data(), bytes.size());
       if (done < 0 && errno == EINTR) continue;
       if (done < 0) io_error(target_, "write", errno);
       bytes = bytes.subspan(static_cast<size_t>(done));
@@ -90,8 +62,10 @@ class TemporaryFile {
   }
 
   void commit() {
-    if (::fsync(file_.get()) != 0) io_error(target_, "write", errno);
-    if (file_.close() != 0) io_error(target_, "write", errno);
+    if (::fsync(descriptor_) != 0) io_error(target_, "write", errno);
+    const int closed = ::close(descriptor_);
+    descriptor_ = -1;
+    if (closed != 0) io_error(target_, "write", errno);
     if (::rename(name_.c_str(), target_.c_str()) != 0) io_error(target_, "replace", errno);
     renamed_ = true;
   }
@@ -110,26 +84,59 @@ class TemporaryFile {
   fs::path target_;
   fs::path name_;
   bool renamed_ = false;
-  FileHandle file_;
+  int descriptor_;
 };
 
 }  // namespace
 
-std::string read_text(const fs::path& path) {
-  return read_all<std::string>(path);
+InputFile::InputFile(const fs::path& path) : path_(path), descriptor_(open_to_read(path, size_)) {}
+
+InputFile::~InputFile() {
+  ::close(descriptor_);
+}
+
+void InputFile::read(std::span<std::byte> bytes) {
+  while (!bytes.empty()) {
+    const size_t got = read_some(path_, descriptor_, bytes.data(), bytes.size());
+    LATHE_CHECK(IoError, got > 0, path_.string(), ": the file ends ", bytes.size(), " bytes too early");
+    bytes = bytes.subspan(got);
+  }
 }
 
 std::vector<std::byte> read_bytes(const fs::path& path) {
-  return read_all<std::vector<std::byte>>(path);
+  uint64_t size = 0;
+  const int descriptor = open_to_read(path, size);
+  const struct Closer {
+    int descriptor;
+    ~Closer() { ::close(descriptor); }
+  } closer{descriptor};
+  // To the end, whatever the size announced: /proc announces none. One byte more sees the end at once.
+  std::vector<std::byte> content(static_cast<size_t>(size) + 1);
+  size_t filled = 0;
+  while (const size_t got = read_some(path, descriptor, content.data() + filled, content.size() - filled)) {
+    filled += got;
+    if (filled == content.size()) content.resize(2 * filled);
+  }
+  content.resize(filled);
+  return content;
 }
 
-void write_atomic(const fs::path& path, std::span<const std::byte> bytes) {
+std::string read_text(const fs::path& path) {
+  const std::vector<std::byte> bytes = read_bytes(path);
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+void write_atomic(const fs::path& path, std::span<const std::span<const std::byte>> parts) {
   {
     TemporaryFile temporary(path);
-    temporary.write(bytes);
+    for (const auto part : parts) temporary.write(part);
     temporary.commit();
   }
   sync_directory(path.parent_path());
+}
+
+void write_atomic(const fs::path& path, std::span<const std::byte> bytes) {
+  write_atomic(path, std::span(&bytes, 1));
 }
 
 void write_atomic(const fs::path& path, std::string_view text) {
@@ -138,10 +145,12 @@ void write_atomic(const fs::path& path, std::string_view text) {
 
 void sync_directory(const fs::path& path) {
   const fs::path directory = path.empty() ? fs::path(".") : path;
-  FileHandle handle(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (handle.get() < 0) io_error(directory, "open", errno);
+  const int descriptor = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor < 0) io_error(directory, "open", errno);
+  const int code = ::fsync(descriptor) != 0 ? errno : 0;
+  ::close(descriptor);
   // EINVAL: this file system cannot flush a directory, and keeps its entries in order by itself.
-  if (::fsync(handle.get()) != 0 && errno != EINVAL) io_error(directory, "flush", errno);
+  if (code != 0 && code != EINVAL) io_error(directory, "flush", code);
 }
 
 }  // namespace lathe

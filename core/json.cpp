@@ -358,6 +358,15 @@ Value parse_json(std::string_view text, std::string_view source, const JsonOptio
   return builder.take();
 }
 
+bool is_utf8(std::string_view text) {
+  while (!text.empty()) {
+    const size_t length = utf8_length(text);
+    if (length == 0) return false;
+    text.remove_prefix(length);
+  }
+  return true;
+}
+
 std::string to_json(const Value& value, int indent) {
   Writer writer(indent);
   writer.write(value, 0);

@@ -18,6 +18,9 @@ struct JsonOptions {
 /// number out of range, too deep nesting, or text after the end.
 Value parse_json(std::string_view text, std::string_view source, const JsonOptions& options = {});
 
+/// True when the text is well-formed UTF-8 (RFC 3629).
+bool is_utf8(std::string_view text);
+
 /// Compact text when indent < 0. Reals use the shortest digits that read back the same; NaN and infinities
 /// are written as null, bytes that are not UTF-8 as U+FFFD. The same Value always gives the same bytes.
 std::string to_json(const Value& value, int indent = -1);

@@ -27,14 +27,17 @@ struct TensorFile {
 
 /// Reads and checks a whole file. FormatError, naming file, tensor, found and expected, when: the file is
 /// shorter than 8 bytes; the header is over 100 MB, longer than the file, not a JSON object starting with
-/// '{', or has duplicate names; a dtype is unknown; a shape is negative or its product overflows; offsets are
-/// out of order, overlapping, leave holes, differ from the shape's bytes, or do not end at the end of the
-/// file. IoError when it cannot be read. F16 and BF16 are widened to f32, I16/I8/BOOL/U16/U32 to i64, U8,
-/// I32, I64, F32, F64 kept.
+/// '{', or has duplicate names or unknown keys; a dtype is not in the list below; a shape is negative, has
+/// more than 8 axes or its product overflows; tensors overlap, leave holes, differ from their shape's bytes,
+/// or do not end at the end of the file. IoError when it cannot be read.
+///
+/// F16 and BF16 are widened to f32; I16, I8, BOOL (0 or 1), U16 and U32 to i64; U8, I32, I64, F32 and F64 are
+/// kept.
 TensorFile read_safetensors(const std::filesystem::path& path);
 
 /// Writes atomically (core/files.h). Tensors stand in the order given; the same tensors give the same bytes.
-/// The header is padded with spaces so that the data start at a multiple of 8.
+/// The header is padded with spaces so that the data start at a multiple of 8. FormatError for two tensors of
+/// one name or a name that is not UTF-8.
 void write_safetensors(const std::filesystem::path& path, std::span<const NamedTensor> tensors,
                        const std::map<std::string, std::string>& metadata = {});
 

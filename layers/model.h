@@ -12,4 +12,18 @@ class Model : public Module {
   virtual Var forward(const Batch& batch) = 0;
 };
 
+/// A model of images: (N, H, W, C) to logits (N, classes).
+class ImageModel : public Model {
+ public:
+  using Model::Model;
+  /// Of batch.inputs[0], converted to the model's element type.
+  Var forward(const Batch& batch) final;
+  /// For callers that hold a Var, to ask for the gradient of the image for instance.
+  virtual Var logits(const Var& images) = 0;
+
+ protected:
+  /// ShapeError unless images is (N, H, W, channels).
+  void expect_images(const Var& images, int64_t channels) const;
+};
+
 }  // namespace lathe

@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <map>
+#include <utility>
 
+#include "autograd/checkpoint.h"
 #include "core/philox.h"
+#include "layers/calls.h"
 #include "layers/parameter.h"
 
 namespace lathe {
@@ -12,6 +15,9 @@ struct Module::Root {
   RunState run;
   RootOptions options;
   std::map<uint32_t, std::string> streams;  // every Philox stream of the tree, to catch hash collisions
+  CallCounts calls;                         // of forward number calls_forward
+  uint64_t calls_forward = 0;
+  bool replaying = false;  // a CallReplay is alive
 };
 
 Module::Module(const RootOptions& options) : root_(std::make_shared<Root>()) {
@@ -88,6 +94,36 @@ uint32_t Module::stream(std::string_view purpose) const {
   LATHE_CHECK(ConfigError, it->second == full, "random streams '", it->second, "' and '", full,
               "' have the same hash: rename one of them");
   return id;
+}
+
+uint32_t Module::next_call() const {
+  Root& root = *root_;
+  if (root.calls_forward != root.run.forward) {
+    root.calls.clear();
+    root.calls_forward = root.run.forward;
+  }
+  uint32_t& calls = root.calls[this];
+  if (recomputing() && !root.replaying) {
+    LATHE_CHECK(ConfigError, calls <= 1, "checkpoint: ", path(), " (", type(), ") is called ", calls,
+                " times in one forward; recompute it with lathe::recompute");
+    return 0;
+  }
+  return calls++;
+}
+
+CallReplay::CallReplay(const Module& module, CallCounts counts)
+    : module_(module),
+      previous_(std::exchange(module.root_->calls, std::move(counts))),
+      was_replaying_(std::exchange(module.root_->replaying, true)) {}
+
+CallReplay::~CallReplay() {
+  module_.root_->calls = std::move(previous_);
+  module_.root_->replaying = was_replaying_;
+}
+
+CallCounts CallReplay::counts(const Module& module) {
+  const Module::Root& root = *module.root_;
+  return root.calls_forward == root.run.forward ? root.calls : CallCounts{};
 }
 
 }  // namespace lathe

@@ -50,9 +50,15 @@ class Module : public ErrorContext {
   /// A Philox stream named path()/`purpose`, checked unique in the tree when first asked for.
   uint32_t stream(std::string_view purpose) const;
 
+  /// How often this module asked before in this forward (RunState::forward): a module that is used twice
+  /// draws different noise each time. ConfigError in a recomputation that cannot tell which call it repeats
+  /// (see layers/recompute.h).
+  uint32_t next_call() const;
+
  private:
   friend class Parameter;
   friend class Buffer;
+  friend class CallReplay;
   struct Root;
 
   std::string name_;

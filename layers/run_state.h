@@ -14,6 +14,7 @@ struct RunState {
   uint32_t step = 0;
   uint64_t forward =
       0;  ///< counts training forwards and whole evaluations; keys the memo of Parameter::value()
+  uint64_t first_sample = 0;  ///< index of this micro-batch's first sample in the step's whole batch
 };
 
 /// What a root needs before its first parameter is made.

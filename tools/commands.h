@@ -21,8 +21,8 @@ struct Session {
   bool json = false;
   bool quiet = false;
   bool dry_run = false;
-  std::string program;            ///< path of this executable
-  std::function<int()> command;   ///< the chosen command; returns an ExitCode
+  std::string program;           ///< path of this executable
+  std::function<int()> command;  ///< the chosen command; returns an ExitCode
 };
 
 /// Adds --threads, --device, --seed, --json and --quiet to a command.

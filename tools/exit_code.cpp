@@ -11,20 +11,30 @@ namespace {
 int code_of(ErrorKind kind) {
   switch (kind) {
     case ErrorKind::Config:
-    case ErrorKind::NotImplemented: return kUsage;
-    case ErrorKind::Data: return kData;
-    case ErrorKind::Format: return kInvalidFile;
-    case ErrorKind::Io: return kIo;
-    case ErrorKind::Diverged: return kDiverged;
-    case ErrorKind::Mismatch: return kMismatch;
-    case ErrorKind::OutOfMemory: return kOutOfMemory;
+    case ErrorKind::NotImplemented:
+      return kUsage;
+    case ErrorKind::Data:
+      return kData;
+    case ErrorKind::Format:
+      return kInvalidFile;
+    case ErrorKind::Io:
+      return kIo;
+    case ErrorKind::Diverged:
+      return kDiverged;
+    case ErrorKind::Mismatch:
+      return kMismatch;
+    case ErrorKind::OutOfMemory:
+      return kOutOfMemory;
     case ErrorKind::Device:
-    case ErrorKind::Cuda: return kDevice;
-    case ErrorKind::Interrupted: return kInterrupted;
+    case ErrorKind::Cuda:
+      return kDevice;
+    case ErrorKind::Interrupted:
+      return kInterrupted;
     case ErrorKind::Shape:
     case ErrorKind::DType:
     case ErrorKind::StaleTensor:
-    case ErrorKind::Internal: return kBug;
+    case ErrorKind::Internal:
+      return kBug;
   }
   return kBug;
 }

@@ -1,7 +1,7 @@
+#include <cstdio>
+
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
-
-#include <cstdio>
 
 #include "core/dtype.h"
 #include "core/fields.h"
@@ -16,7 +16,8 @@ namespace {
 
 constexpr const char* kAbout =
     "Lathe trains networks that become small while they train.\n"
-    "Results go to stdout, progress to stderr. `lathe COMMAND --help` shows a command's options and examples.";
+    "Results go to stdout, progress to stderr. `lathe COMMAND --help` shows a command's options and "
+    "examples.";
 
 constexpr const char* kExamples =
     "Examples:\n"
@@ -61,7 +62,8 @@ int run(int argc, char** argv) {
   add_schema(app, session);
   add_prove_resume(app, session);
 
-  if (const std::string message = unknown_command(app, argc, argv); !message.empty()) return fail(kUsage, message);
+  if (const std::string message = unknown_command(app, argc, argv); !message.empty())
+    return fail(kUsage, message);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& help) {

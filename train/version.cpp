@@ -2,7 +2,9 @@
 
 namespace lathe {
 
-std::string_view version() { return LATHE_VERSION; }
+std::string_view version() {
+  return LATHE_VERSION;
+}
 
 std::string_view build_description() {
   return __VERSION__

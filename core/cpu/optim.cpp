@@ -1,5 +1,6 @@
 #include "core/kernels/optim.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/cpu/isa_optim.h"
@@ -166,6 +167,19 @@ void sum_of_squares(Tensor& total, std::span<const Tensor> x) {
   double sum = 0;
   for (int64_t chunk = 0; chunk < chunks; ++chunk) sum += sums[chunk];
   *total.mut<double>() = sum;
+}
+
+void scale_in_place(std::span<Tensor> x, double factor) {
+  for (Tensor& tensor : x) tensor.raw_mut();
+  parallel_for(total_numel(x), kGrain, [&](int64_t lo, int64_t hi) {
+    for_each_part(x, lo, hi, [&](size_t i, int64_t begin, int64_t end) {
+      dispatch_floating(x[i].dtype(), "scale_in_place", [&]<class T>() {
+        T* values = address<T>(x[i]);
+        const T scale = static_cast<T>(factor);
+        for (int64_t k = begin; k < end; ++k) values[k] *= scale;
+      });
+    });
+  });
 }
 
 }  // namespace lathe::kernels::cpu

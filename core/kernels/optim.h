@@ -42,4 +42,7 @@ LATHE_KERNEL(ema_update, std::span<Tensor> average, std::span<const Tensor> x, d
 /// in a fixed order.
 LATHE_KERNEL(sum_of_squares, Tensor& total, std::span<const Tensor> x);
 
+/// x *= factor, for every tensor.
+LATHE_KERNEL(scale_in_place, std::span<Tensor> x, double factor);
+
 }  // namespace lathe::kernels

@@ -1,0 +1,33 @@
+#include "layers/linear.h"
+
+#include "autograd/ops/matmul.h"
+
+namespace lathe {
+namespace {
+
+ParameterSpec weight_spec(const Module& layer, int64_t in, int64_t out, const LinearOptions& options) {
+  LATHE_CHECK(ConfigError, in > 0 && out > 0, layer.describe(), ": features must be positive, found in ", in,
+              ", out ", out);
+  return {.shape = {out, in},
+          .kind = Kind::Weight,
+          .init = options.weight_init ? options.weight_init : init::fan_in_uniform(in)};
+}
+
+}  // namespace
+
+Linear::Linear(Module& parent, std::string name, int64_t in, int64_t out, const LinearOptions& options)
+    : Module(parent, std::move(name)),
+      weight_(*this, "weight", weight_spec(*this, in, out, options)),
+      input_(*this, "input") {
+  if (options.bias) {
+    bias_.emplace(*this, "bias",
+                  ParameterSpec{.shape = {out}, .kind = Kind::Bias, .init = init::fan_in_uniform(in)});
+  }
+}
+
+Var Linear::operator()(const Var& x) {
+  const ErrorScope scope(*this);
+  return linear(input_(x), weight_.value(), bias_ ? bias_->value() : Var());
+}
+
+}  // namespace lathe

@@ -1,0 +1,45 @@
+#include "layers/norm.h"
+
+#include "autograd/ops/norm.h"
+#include "layers/init.h"
+
+namespace lathe {
+namespace {
+
+ParameterSpec norm_spec(int64_t channels, double value) {
+  return {.shape = {channels}, .kind = Kind::Norm, .init = init::constant(value)};
+}
+
+}  // namespace
+
+BatchNorm::BatchNorm(Module& parent, std::string name, int64_t channels, const BatchNormConfig& config)
+    : Module(parent, std::move(name)),
+      config_(config),
+      running_mean_(*this, "running_mean", {channels}, 0),
+      running_var_(*this, "running_var", {channels}, 1) {
+  if (config.affine) {
+    weight_.emplace(*this, "weight", norm_spec(channels, 1));
+    bias_.emplace(*this, "bias", norm_spec(channels, 0));
+  }
+}
+
+Var BatchNorm::operator()(const Var& x, const Epilogue& epilogue) {
+  const ErrorScope scope(*this);
+  return batch_norm(
+      x, weight_ ? weight_->value() : Var(), bias_ ? bias_->value() : Var(), running_mean_.data(),
+      running_var_.data(),
+      {.training = training(), .momentum = config_.momentum, .eps = config_.eps, .relu = epilogue.relu},
+      epilogue.residual);
+}
+
+LayerNorm::LayerNorm(Module& parent, std::string name, int64_t features, const LayerNormConfig& config)
+    : Module(parent, std::move(name)), eps_(config.eps), weight_(*this, "weight", norm_spec(features, 1)) {
+  if (config.bias) bias_.emplace(*this, "bias", norm_spec(features, 0));
+}
+
+Var LayerNorm::operator()(const Var& x) {
+  const ErrorScope scope(*this);
+  return layer_norm(x, weight_.value(), bias_ ? bias_->value() : Var(), eps_);
+}
+
+}  // namespace lathe

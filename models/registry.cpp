@@ -1,0 +1,68 @@
+#include "models/registry.h"
+
+#include "models/lenet.h"
+#include "models/mlp.h"
+#include "models/mobilenetv1_cifar.h"
+#include "models/resnet18_cifar.h"
+#include "models/resnet20.h"
+#include "models/wrn28_10.h"
+
+namespace lathe {
+namespace {
+
+struct Row {
+  ModelRegistry::Entry entry;
+  Shape input;  // (H, W, C)
+};
+
+template <class M, class Options>
+Row row(std::string name, std::string doc, const Shape& input, const Options& defaults = {}) {
+  const auto make = [](const Options& options, const RootOptions& root) -> std::unique_ptr<Model> {
+    return std::make_unique<M>(options, root);
+  };
+  return {
+      make_entry<std::unique_ptr<Model>, const RootOptions&>(std::move(name), std::move(doc), defaults, make),
+      input};
+}
+
+ResNet20Options three_stages(int64_t blocks) {
+  ResNet20Options options;
+  options.blocks = {blocks, blocks, blocks};
+  return options;
+}
+
+const std::vector<Row>& rows() {
+  static const Shape cifar = {32, 32, 3}, mnist = {28, 28, 1};
+  static const std::vector<Row> table = {
+      row<Mlp, MlpOptions>("mlp", "perceptron on flattened images", mnist),
+      row<LeNet, LeNetOptions>("lenet", "LeNet-5 with relu and max pooling", mnist),
+      row<ResNet20>("resnet20", "ResNet-20 for CIFAR", cifar, three_stages(3)),
+      row<ResNet20>("resnet32", "ResNet-32 for CIFAR", cifar, three_stages(5)),
+      row<ResNet20>("resnet44", "ResNet-44 for CIFAR", cifar, three_stages(7)),
+      row<ResNet20>("resnet56", "ResNet-56 for CIFAR", cifar, three_stages(9)),
+      row<ResNet18Cifar, ResNet18CifarOptions>("resnet18_cifar", "ResNet-18 for CIFAR", cifar),
+      row<WideResNet, WideResNetOptions>("wrn28_10", "Wide ResNet 28-10 for CIFAR", cifar),
+      row<MobileNetV1Cifar, MobileNetV1CifarOptions>("mobilenetv1_cifar", "MobileNetV1 for CIFAR", cifar),
+  };
+  return table;
+}
+
+}  // namespace
+
+const ModelRegistry& model_registry() {
+  static const ModelRegistry registry = [] {
+    std::vector<ModelRegistry::Entry> entries;
+    for (const Row& row : rows()) entries.push_back(row.entry);
+    return ModelRegistry("model", std::move(entries));
+  }();
+  return registry;
+}
+
+Shape model_input_shape(std::string_view name) {
+  for (const Row& row : rows()) {
+    if (row.entry.name == name) return row.input;
+  }
+  LATHE_THROW(ConfigError, "there is no model '", name, "'; see `lathe list`");
+}
+
+}  // namespace lathe

@@ -1,0 +1,294 @@
+#include "tests/golden/models.h"
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <set>
+
+#include "autograd/ops/loss.h"
+#include "core/error.h"
+#include "core/files.h"
+#include "core/json.h"
+#include "layers/parameter.h"
+#include "models/registry.h"
+#include "tests/golden/fill.h"
+#include "tests/golden/model_compare.h"
+
+namespace lathe::golden {
+namespace {
+
+constexpr std::string_view kSchema = "model-golden-v1";
+
+// Sections of files that were written before the field `lathe` existed.
+const std::map<std::string, std::string, std::less<>>& sections_by_name() {
+  static const std::map<std::string, std::string, std::less<>> table = {
+      {"cifar_mobilenet", R"({"type": "mobilenetv1_cifar", "classes": 10})"},
+      {"cifar_resnet10_tiny", R"({"type": "resnet18_cifar", "classes": 10, "blocks": [1, 1, 1, 1]})"},
+      {"cifar_resnet18", R"({"type": "resnet18_cifar", "classes": 10})"},
+      {"resnet20_cifar10", R"({"type": "resnet20", "classes": 10})"},
+      {"resnet20_optionB", R"({"type": "resnet20", "classes": 10, "blocks": [1, 1, 1], "shortcut": "B"})"},
+      {"wrn_10_1_tiny", R"({"type": "wrn28_10", "depth": 10, "widen": 1, "classes": 10})"},
+      {"wrn_28_10", R"({"type": "wrn28_10", "classes": 100})"},
+  };
+  return table;
+}
+
+// What this build cannot run; the reason becomes the row's message.
+struct Unsupported {
+  std::string reason;
+};
+
+// The file's model section with all defaults and every drop probability at 0.
+Value model_section(const Value& file, const std::string& name) {
+  Value section;
+  if (const Value* given = file.find("lathe")) {
+    section = *given;
+  } else if (const auto found = sections_by_name().find(name); found != sections_by_name().end()) {
+    section = parse_json(found->second, name);
+  } else {
+    throw Unsupported{"it has no section 'lathe', and its name is not known"};
+  }
+  const std::string type = need(section, "type").as_string();
+  const std::vector<std::string> names = model_registry().names();
+  if (std::find(names.begin(), names.end(), type) == names.end())
+    throw Unsupported{concat("there is no model '", type, "'")};
+  section = model_registry().resolve(section, {.file = name, .path = "lathe"});
+  for (const auto& [key, value] : std::vector<Value::Member>(section.members())) {
+    if (key.find("drop") != std::string::npos) section.set(key, Value::real(0));
+  }
+  return section;
+}
+
+class ModelRun {
+ public:
+  ModelRun(const Value& file, const std::string& name, DType dtype)
+      : file_(file), name_(name), dtype_(dtype), prefix_(dtype == DType::F64 ? "f64" : "f32") {
+    const Value& input = need(file, "input");
+    const Value* x = input.find("x");
+    const Value* labels = input.find("labels");
+    const std::string& loss = need(file, "loss").as_string();
+    model_ =
+        model_registry().build(model_section(file, name), {.file = name, .path = "lathe"}, {.dtype = dtype});
+    image_model_ = dynamic_cast<ImageModel*>(model_.get());
+    if (image_model_ == nullptr || x == nullptr || labels == nullptr || input.members().size() != 2)
+      throw Unsupported{"only models of images with inputs 'x' and 'labels' are run here"};
+    if (loss != "mean cross entropy") throw Unsupported{concat("there is no loss '", loss, "' here")};
+    const Shape shape = read_shape(need(*x, "shape"));
+    images_ = from_file(fill_input(need(*x, "rule").as_string(), shape.numel()), shape, true, dtype);
+    read_labels(*labels);
+  }
+
+  std::vector<GoldenResult> run() {
+    check_parameters();
+    for (const auto& [mode, results] : need(file_, "results").members()) {
+      LATHE_CHECK(FormatError, mode == "eval" || mode == "train", "there is no mode '", mode, "'");
+      fill();
+      run_mode(mode, results);
+    }
+    return std::move(rows_);
+  }
+
+ private:
+  void report(const std::string& check, const std::string& complaint) {
+    rows_.push_back({name_, concat(prefix_, " ", check),
+                     complaint.empty() ? GoldenResult::Passed : GoldenResult::Failed, complaint});
+  }
+
+  void read_labels(const Value& labels) {
+    const Shape shape = read_shape(need(labels, "shape"));
+    const std::vector<int64_t> values = fill_indices(need(labels, "rule").as_string(), shape.numel());
+    labels_ = Tensor::from(values, shape);
+    const Value* listed = labels.find("values");
+    if (listed == nullptr) return;
+    std::vector<int64_t> expected;
+    for (const Value& item : listed->items()) expected.push_back(item.as_int());
+    LATHE_CHECK(FormatError, expected == values, "labels: the listed values do not follow their rule");
+  }
+
+  void check_parameters() {
+    int64_t count = 0;
+    for (const Parameter* parameter : model_->parameters()) {
+      if (!parameter->tied()) count += parameter->numel();
+    }
+    const int64_t expected = need(file_, "n_params").as_int();
+    report("parameters",
+           count == expected ? std::string() : concat(count, " parameters, reference ", expected));
+  }
+
+  // Sets every parameter and running statistic; FormatError when names or shapes do not match the model's.
+  void fill() {
+    std::map<std::string, Parameter*> parameters;
+    std::map<std::string, Buffer*> buffers;
+    for (Parameter* parameter : model_->parameters()) {
+      if (!parameter->tied()) parameters[parameter->path()] = parameter;
+    }
+    for (Buffer* buffer : model_->buffers()) buffers[buffer->path()] = buffer;
+    const double gain = need(file_, "weight_gain").as_real();
+    for (const Value& tensor : need(file_, "tensors").items()) {
+      const std::string& name = need(tensor, "name").as_string();
+      const Shape shape = read_shape(need(tensor, "shape"));
+      const auto k = static_cast<uint32_t>(need(tensor, "k").as_int());
+      const std::vector<double> values = fill_tensor(need(tensor, "rule").as_string(), shape, k, gain);
+      if (const auto p = parameters.find(name); p != parameters.end()) {
+        const Tensor ours = from_file(values, shape, p->second->axes() != Axes::Plain, dtype_);
+        p->second->raw().set_data(ours);
+        p->second->raw().grad() = Tensor();
+        parameters.erase(p);
+      } else if (const auto b = buffers.find(name); b != buffers.end()) {
+        LATHE_CHECK(FormatError, b->second->data().shape() == shape, name, ": shape ", shape, ", ours has ",
+                    b->second->data().shape());
+        b->second->data() = from_file(values, shape, false, dtype_);
+        buffers.erase(b);
+      } else {
+        LATHE_THROW(FormatError, "the model has no tensor '", name, "'");
+      }
+    }
+    LATHE_CHECK(FormatError, parameters.empty(), "the file lacks '", parameters.begin()->first, "'");
+    LATHE_CHECK(FormatError, buffers.empty(), "the file lacks '", buffers.begin()->first, "'");
+  }
+
+  Var forward(const Var& images) {
+    ++model_->run().forward;
+    return image_model_->logits(images);
+  }
+
+  void run_mode(const std::string& mode, const Value& results) {
+    model_->run().mode = mode == "train" ? Mode::Train : Mode::Eval;
+    const Tolerances allowed = tolerances(dtype_, results);
+    const Value* grads = results.find("grads");
+    const bool backwards = grads != nullptr && allowed.compare_gradients;
+    const NoGrad forward_only(!backwards);
+    const Var images(images_, backwards && results.find("input_grad") != nullptr);
+    const Var output = forward(images);
+    const Var loss = cross_entropy(output, labels_);
+    report(mode + " output", compare_output(to_file(output.data(), false), output.shape(),
+                                            need(results, "output"), allowed.output));
+    report(mode + " loss", compare_number(loss.data().item(), need(results, "loss").as_real(), allowed.loss));
+    if (const Value* stats = results.find("running_stats_after_forward"))
+      check_statistics(mode, *stats, allowed.gradient);
+    if (!backwards) return;
+    backward(loss);
+    if (const Value* reference = results.find("input_grad")) {
+      report(mode + " input_grad",
+             compare_columns(to_file(images.grad(), true), *reference, allowed.gradient));
+    }
+    check_gradients(mode, results, allowed.gradient);
+    if (const Value* step = results.find("sgd_step")) check_step(mode, *step, allowed.after_step);
+  }
+
+  void check_statistics(const std::string& mode, const Value& reference, double tolerance) {
+    size_t found = 0;
+    for (const Buffer* buffer : model_->buffers()) {
+      const Value* row = reference.find(buffer->path());
+      if (row == nullptr) continue;
+      ++found;
+      report(concat(mode, " ", buffer->path()),
+             compare_columns(to_file(buffer->data(), false), *row, tolerance));
+    }
+    LATHE_CHECK(FormatError, found == reference.members().size(),
+                "running_stats_after_forward names buffers that the model lacks");
+  }
+
+  void check_gradients(const std::string& mode, const Value& results, double tolerance) {
+    const Value& reference = need(results, "grads");
+    std::set<std::string> zeros;
+    if (const Value* list = results.find("structurally_zero_grads")) {
+      for (const Value& item : list->items()) zeros.insert(item.as_string());
+    }
+    double largest = 1;
+    for (const auto& [name, row] : reference.members()) largest = std::max(largest, read_reals(row).at(0));
+    for (const Parameter* parameter : model_->parameters()) {
+      if (parameter->tied()) continue;
+      const std::string path = parameter->path();
+      const std::string check = concat(mode, " grad ", path);
+      const Tensor& grad = parameter->raw().grad();
+      if (!grad.defined()) {
+        report(check, "no gradient reached it");
+        continue;
+      }
+      const std::vector<double> ours = to_file(grad, parameter->axes() != Axes::Plain);
+      report(check, zeros.count(path) != 0 ? compare_zero(ours, tolerance * largest)
+                                           : compare_columns(ours, need(reference, path), tolerance));
+    }
+  }
+
+  // One step of plain SGD on every parameter, then the loss of the same batch.
+  void check_step(const std::string& mode, const Value& step, double tolerance) {
+    const double lr = need(step, "lr").as_real();
+    for (const Parameter* parameter : model_->parameters()) {
+      if (parameter->tied()) continue;
+      Tensor& data = parameter->raw().mutable_data();
+      const Tensor& grad = parameter->raw().grad();
+      dispatch_floating(dtype_, "sgd", [&]<class T>() {
+        T* p = data.mut<T>();
+        const T* g = grad.ptr<T>();
+        for (int64_t i = 0; i < data.numel(); ++i) p[i] -= static_cast<T>(lr) * g[i];
+      });
+    }
+    const NoGrad no_grad;
+    const double after = cross_entropy(forward(Var(images_)), labels_).data().item();
+    report(mode + " loss after one step",
+           compare_number(after, need(step, "loss_after").as_real(), tolerance));
+  }
+
+  const Value& file_;
+  std::string name_;
+  DType dtype_;
+  std::string prefix_;
+  std::unique_ptr<Model> model_;
+  ImageModel* image_model_ = nullptr;
+  Tensor images_, labels_;
+  std::vector<GoldenResult> rows_;
+};
+
+void run_file(const std::filesystem::path& path, const ModelGoldenOptions& options,
+              std::vector<GoldenResult>& rows) {
+  const std::string name = path.stem().string();
+  if (name == "_param_counts") throw Unsupported{"totals of other files, in a form of its own"};
+  const Value file = parse_json(read_text(path), path.filename().string());
+  const std::string& schema = need(file, "schema").as_string();
+  if (schema != kSchema) throw Unsupported{concat("its schema is '", schema, "', not '", kSchema, "'")};
+  for (const DType dtype : options.dtypes) {
+    std::vector<GoldenResult> more = ModelRun(file, name, dtype).run();
+    rows.insert(rows.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
+  }
+}
+
+}  // namespace
+
+std::vector<GoldenResult> run_model_golden(const std::filesystem::path& file,
+                                           const ModelGoldenOptions& options) {
+  std::vector<GoldenResult> rows;
+  const std::string name = file.stem().string();
+  try {
+    run_file(file, options, rows);
+  } catch (const Unsupported& unsupported) {
+    rows.push_back({name, {}, GoldenResult::Unsupported, unsupported.reason});
+  } catch (const std::exception& error) {
+    rows.push_back({name, {}, GoldenResult::Failed, error.what()});
+  }
+  return rows;
+}
+
+std::vector<GoldenResult> run_model_goldens(const std::filesystem::path& folder,
+                                            const ModelGoldenOptions& options) {
+  std::vector<std::filesystem::path> files;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    const std::filesystem::path& path = entry.path();
+    if (path.extension() == ".json" && path.filename().string().find(options.filter) != std::string::npos)
+      files.push_back(path);
+  }
+  std::sort(files.begin(), files.end());
+  std::vector<GoldenResult> rows;
+  for (const std::filesystem::path& file : files) {
+    std::vector<GoldenResult> more = run_model_golden(file, options);
+    rows.insert(rows.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
+  }
+  return rows;
+}
+
+std::vector<GoldenResult> run_model_goldens(const std::filesystem::path& folder, const std::string& filter) {
+  return run_model_goldens(folder, ModelGoldenOptions{.filter = filter});
+}
+
+}  // namespace lathe::golden

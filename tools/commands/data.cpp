@@ -1,0 +1,126 @@
+#include <cstdio>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "core/error.h"
+#include "core/files.h"
+#include "core/json.h"
+#include "data/inspect.h"
+#include "tools/commands.h"
+#include "tools/exit_code.h"
+#include "tools/output.h"
+
+namespace lathe::cli {
+namespace {
+
+struct DataArguments {
+  std::string what;  // an experiment file or a data set's name
+  std::string root;
+  std::string out;
+};
+
+struct Section {
+  Value value;
+  FieldPath where;
+};
+
+// The "data" section of an experiment file, or one made of a name and --root.
+Section section_of(const DataArguments& arguments) {
+  if (!arguments.what.ends_with(".json")) {
+    Value value = Value::object({{"type", Value::string(arguments.what)}});
+    if (!arguments.root.empty()) value.set("root", Value::string(arguments.root));
+    return {std::move(value), {"", "data"}};
+  }
+  const Value file = parse_json(read_text(arguments.what), arguments.what, {.comments = true});
+  const Value* data = file.find("data");
+  LATHE_CHECK(ConfigError, data != nullptr, arguments.what, ": required key 'data' is missing");
+  Section section{*data, {arguments.what, "data"}};
+  if (!arguments.root.empty()) section.value.set("root", Value::string(arguments.root));
+  return section;
+}
+
+int describe(const Session& session, const DataArguments& arguments) {
+  const Section section = section_of(arguments);
+  const Value description = describe_data(section.value, section.where);
+  if (session.json) {
+    print_json(description);
+  } else {
+    fmt::print("{}\n", to_json(description, 2));
+  }
+  return kOk;
+}
+
+int check(const Session& session, const DataArguments& arguments) {
+  const Section section = section_of(arguments);
+  const DataReport report = check_data(section.value, section.where);
+  const auto list = [](const std::vector<DataFinding>& findings) {
+    Value out = Value::array();
+    for (const DataFinding& finding : findings) {
+      out.push_back(Value::object(
+          {{"split", Value::string(finding.split)}, {"problem", Value::string(finding.problem)}}));
+    }
+    return out;
+  };
+  if (session.json) {
+    print_json(Value::object({{"errors", list(report.errors)}, {"warnings", list(report.warnings)}}));
+  } else {
+    for (const DataFinding& finding : report.warnings) {
+      fmt::print("warning: {}{}\n", finding.split.empty() ? "" : finding.split + ": ", finding.problem);
+    }
+    if (report.errors.empty()) fmt::print("ok, {} warnings\n", report.warnings.size());
+  }
+  if (report.errors.empty()) return kOk;
+  const DataFinding& first = report.errors.front();
+  LATHE_THROW(DataError, "data check: ", report.errors.size(), " of 2 splits cannot be used: ", first.split,
+              ": ", first.problem);
+}
+
+int generate(const Session& session, const DataArguments& arguments) {
+  const Section section = section_of(arguments);
+  export_cifar10(section.value, section.where, arguments.out);
+  if (session.json) {
+    print_json(Value::object({{"out", Value::string(arguments.out)}}));
+  } else {
+    fmt::print("wrote {} in CIFAR-10's binary format, with preview.png\n", arguments.out);
+  }
+  return kOk;
+}
+
+using Action = int (*)(const Session&, const DataArguments&);
+
+void add_action(CLI::App& parent, Session& session, const char* name, const char* help, const char* examples,
+                Action action) {
+  CLI::App* command = parent.add_subcommand(name, help);
+  command->footer(examples);
+  auto arguments = std::make_shared<DataArguments>();
+  command
+      ->add_option("WHAT", arguments->what,
+                   "Experiment file (.json) or name of a data set (see lathe list data)")
+      ->required();
+  command->add_option("--root", arguments->root, "Folder with the data set's files");
+  if (action == &generate) command->add_option("--out", arguments->out, "Folder to write")->required();
+  add_common_options(*command, session);
+  command->callback([&session, arguments, action] {
+    session.command = [&session, arguments, action] { return action(session, *arguments); };
+  });
+}
+
+}  // namespace
+
+void add_data(CLI::App& app, Session& session) {
+  CLI::App* command = app.add_subcommand("data", "Validates, describes and generates data sets");
+  command->require_subcommand(1);
+  command->footer(
+      "Examples:\n  lathe data describe glyphs\n  lathe data check cifar10 --root data/cifar10\n"
+      "  lathe data generate glyphs --out /tmp/glyphs");
+  add_action(*command, session, "describe", "Sizes, classes, channel statistics and content hash",
+             "Examples:\n  lathe data describe train/experiments/glyphs.json", &describe);
+  add_action(*command, session, "check",
+             "Reads every file with every check; exit code 3 when a split cannot be used",
+             "Examples:\n  lathe data check cifar10 --root data/cifar10", &check);
+  add_action(*command, session, "generate", "Writes a data set's images in CIFAR-10's binary format",
+             "Examples:\n  lathe data generate glyphs --out /tmp/glyphs", &generate);
+}
+
+}  // namespace lathe::cli

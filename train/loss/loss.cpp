@@ -1,0 +1,141 @@
+#include "train/loss/loss.h"
+
+#include <algorithm>
+
+#include "autograd/ops/loss.h"
+
+namespace lathe {
+namespace {
+
+const Tensor& target_of(const Batch& batch, const char* loss) {
+  LATHE_CHECK(ShapeError, batch.targets.size() == 1, loss, ": expected one target tensor, found ",
+              batch.targets.size());
+  return batch.targets[0];
+}
+
+/// The targets in the output's shape and type: class indices become rows of 0 and 1.
+Tensor values_for(const Var& output, const Batch& batch, const char* loss) {
+  const Tensor& target = target_of(batch, loss);
+  if (target.dtype() == DType::I64) return one_hot(target, output.dim(-1), output.dtype());
+  LATHE_CHECK(ShapeError, target.shape() == output.shape(), loss, ": output is ", output.shape(),
+              ", target is ", target.shape());
+  return target.to(output.dtype());
+}
+
+/// (1 - s) p + s / classes: smoothing after mixing equals mixing after smoothing.
+Tensor smooth(const Tensor& probabilities, double smoothing) {
+  if (smoothing == 0) return probabilities;
+  Tensor smoothed = probabilities.empty_like();
+  const double classes = static_cast<double>(probabilities.dim(-1));
+  dispatch_floating(probabilities.dtype(), "cross_entropy", [&]<class T>() {
+    const std::span<const T> in = probabilities.span<T>();
+    T* out = smoothed.mut<T>();
+    const T keep = static_cast<T>(1 - smoothing), add = static_cast<T>(smoothing / classes);
+    for (size_t i = 0; i < in.size(); ++i) out[i] = keep * in[i] + add;
+  });
+  return smoothed;
+}
+
+struct CrossEntropyLossOptions {
+  double label_smoothing = 0;
+  void fields(FieldVisitor& v) {
+    v.visit("label_smoothing", label_smoothing,
+            {.doc = "share of each target that is spread evenly over the classes; in training only",
+             .min = 0,
+             .max = 1,
+             .below_max = true});
+  }
+};
+
+/// Takes class indices and, when labels were mixed, probabilities.
+class CrossEntropyLoss : public Loss {
+ public:
+  explicit CrossEntropyLoss(const CrossEntropyLossOptions& options) : options_(options) {}
+  Var operator()(const Var& output, const Batch& batch) const override {
+    return evaluate(output, batch, options_.label_smoothing);
+  }
+  Var plain(const Var& output, const Batch& batch) const override { return evaluate(output, batch, 0); }
+
+ private:
+  static Var evaluate(const Var& output, const Batch& batch, double smoothing) {
+    const Tensor& target = target_of(batch, "cross_entropy");
+    if (target.dtype() == DType::I64) {
+      CrossEntropyOptions options;
+      options.label_smoothing = smoothing;
+      return cross_entropy(output, target, options);
+    }
+    return soft_cross_entropy(output, smooth(values_for(output, batch, "cross_entropy"), smoothing));
+  }
+  CrossEntropyLossOptions options_;
+};
+
+struct NoOptions {
+  void fields(FieldVisitor&) {}
+};
+
+class SoftCrossEntropyLoss : public Loss {
+ public:
+  Var operator()(const Var& output, const Batch& batch) const override {
+    return soft_cross_entropy(output, values_for(output, batch, "soft_cross_entropy"));
+  }
+};
+
+using ElementLoss = Var (*)(const Var&, const Var&, Reduction);
+
+class ElementwiseLoss : public Loss {
+ public:
+  ElementwiseLoss(const char* name, ElementLoss loss) : name_(name), loss_(loss) {}
+  Var operator()(const Var& output, const Batch& batch) const override {
+    return loss_(output, Var(values_for(output, batch, name_)), Reduction::Mean);
+  }
+
+ private:
+  const char* name_;
+  ElementLoss loss_;
+};
+
+LossRegistry::Entry elementwise_entry(const char* name, std::string doc, ElementLoss loss) {
+  return make_entry<std::unique_ptr<Loss>>(name, std::move(doc), NoOptions{}, [name, loss](const NoOptions&) {
+    return std::make_unique<ElementwiseLoss>(name, loss);
+  });
+}
+
+}  // namespace
+
+const LossRegistry& loss_registry() {
+  static const LossRegistry registry(
+      "loss",
+      {
+          make_entry<std::unique_ptr<Loss>>("cross_entropy", "softmax cross-entropy of classes",
+                                            CrossEntropyLossOptions{},
+                                            [](const CrossEntropyLossOptions& options) {
+                                              return std::make_unique<CrossEntropyLoss>(options);
+                                            }),
+          make_entry<std::unique_ptr<Loss>>(
+              "soft_cross_entropy", "softmax cross-entropy of probabilities", NoOptions{},
+              [](const NoOptions&) { return std::make_unique<SoftCrossEntropyLoss>(); }),
+          elementwise_entry("l1", "mean absolute difference", &l1_loss),
+          elementwise_entry("mse", "mean squared difference", &mse_loss),
+          elementwise_entry("bce", "binary cross-entropy of each class from logits", &bce_with_logits),
+      });
+  return registry;
+}
+
+Tensor one_hot(const Tensor& classes_of_samples, int64_t classes, DType dtype) {
+  LATHE_CHECK(ShapeError, classes_of_samples.rank() == 1, "one_hot: expected (n), found ",
+              classes_of_samples.shape());
+  const int64_t n = classes_of_samples.numel();
+  Tensor rows = Tensor::zeros({n, classes}, dtype);
+  const int64_t* labels = classes_of_samples.ptr<int64_t>();
+  dispatch_floating(dtype, "one_hot", [&]<class T>() {
+    T* out = rows.mut<T>();
+    for (int64_t i = 0; i < n; ++i) {
+      LATHE_CHECK(DataError, labels[i] >= 0 && labels[i] < classes, "one_hot: class ", labels[i],
+                  " of sample ", i, " is outside [0, ", classes, ")");
+      out[i * classes + labels[i]] = 1;
+    }
+  });
+  return rows;
+}
+
+}  // namespace lathe

@@ -1,0 +1,56 @@
+#pragma once
+// What a model is trained and judged for.
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "data/dataset.h"
+#include "layers/model.h"
+#include "train/loss/loss.h"
+
+namespace lathe {
+
+struct Metric {
+  std::string name;
+  double value = 0;
+};
+using Metrics = std::vector<Metric>;
+
+/// Value by name; null when there is none.
+const double* find_metric(const Metrics& metrics, std::string_view name);
+
+/// Adds up metrics over batches, in the order given.
+class Evaluation {
+ public:
+  virtual ~Evaluation() = default;
+  virtual void add(const Var& output, const Batch& batch) = 0;
+  /// DataError when nothing was added.
+  virtual Metrics result() const = 0;
+};
+
+class Task {
+ public:
+  virtual ~Task() = default;
+  /// Mean training loss of a batch.
+  virtual Var loss(Model& model, const Batch& batch) = 0;
+  virtual std::unique_ptr<Evaluation> evaluation() const = 0;
+  /// The metric that summary.json names.
+  virtual std::string metric() const = 0;
+};
+
+/// Metrics loss, top1, top5. A sample counts for top-k when fewer than k classes rank above its own; at equal
+/// logits the lower index ranks first.
+std::unique_ptr<Task> classification_task(std::unique_ptr<Loss> loss);
+
+/// Metric loss.
+std::unique_ptr<Task> regression_task(std::unique_ptr<Loss> loss);
+
+/// Classification when the data have classes, regression otherwise.
+std::unique_ptr<Task> task_for(const DatasetInfo& data, std::unique_ptr<Loss> loss);
+
+/// Number of classes that rank above `target` among `classes` logits; `classes` when its logit is not a
+/// number.
+int64_t rank_of(const float* logits, int64_t classes, int64_t target);
+
+}  // namespace lathe
