@@ -2,6 +2,7 @@
 
 #include "core/kernels/conv.h"
 
+#include "core/cpu/conv_depthwise.h"
 #include "core/cpu/conv_run.h"
 #include "core/cpu/conv_scratch.h"
 
@@ -38,9 +39,7 @@ void run_task(const ConvPlan& plan, const ConvWindow& box, T* y, const T* x, con
   for (const ConvPhase& phase : plan.phases) {
     ConvTileJob<T> job;
     job.x = scratch;
-    job.y = y + (box.image * plan.out_pixels + phase.y_first + box.row * phase.y_row +
-                 box.column * phase.y_column) *
-                    plan.out_pixel;
+    job.y = y + plan.first_output(phase, box);
     job.w = packed + phase.packed_first * conv_padded<T>(plan.out_c);
     job.bias = bias;
     job.reduction = plan.reduction_of(phase);
@@ -75,8 +74,12 @@ void conv2d_forward(Tensor& y, const Tensor& x, const Tensor& w, const Tensor& b
                     const Conv2dGeometry& geometry) {
   const lathe::cpu::ConvShape shape(x, w, y, geometry);
   dispatch_floating(y.dtype(), "conv2d_forward", [&]<class T>() {
-    const auto plan = lathe::cpu::plan_forward(shape, sizeof(T), lathe::cpu::ConvRuns::Tiles);
     const T* bias_values = bias.defined() ? bias.ptr<T>() : nullptr;
+    if (lathe::cpu::is_depthwise(shape)) {
+      lathe::cpu::depthwise_forward(shape, y.mut<T>(), x.ptr<T>(), w.ptr<T>(), bias_values);
+      return;
+    }
+    const auto plan = lathe::cpu::plan_forward(shape, sizeof(T), lathe::cpu::ConvUse::Tiles);
     lathe::cpu::run_groups(plan, geometry.groups, y.mut<T>(), x.ptr<T>(), w.ptr<T>(), bias_values);
   });
 }
@@ -84,7 +87,11 @@ void conv2d_forward(Tensor& y, const Tensor& x, const Tensor& w, const Tensor& b
 void conv2d_backward_data(Tensor& dx, const Tensor& dy, const Tensor& w, const Conv2dGeometry& geometry) {
   const lathe::cpu::ConvShape shape(dx, w, dy, geometry);
   dispatch_floating(dx.dtype(), "conv2d_backward_data", [&]<class T>() {
-    const auto plan = lathe::cpu::plan_backward_data(shape, sizeof(T));
+    if (lathe::cpu::is_depthwise(shape)) {
+      lathe::cpu::depthwise_backward_data(shape, dx.mut<T>(), dy.ptr<T>(), w.ptr<T>());
+      return;
+    }
+    const auto plan = lathe::cpu::plan_backward_data(shape, sizeof(T), lathe::cpu::ConvUse::Tiles);
     const T* no_bias = nullptr;
     lathe::cpu::run_groups(plan, geometry.groups, dx.mut<T>(), dy.ptr<T>(), w.ptr<T>(), no_bias);
   });

@@ -176,10 +176,10 @@ void add_entries(ConvPhase& phase, const std::vector<Entry>& entries, int64_t mo
   }
 }
 
-void finish(ConvPlan& plan, size_t element, ConvRuns runs) {
+void finish(ConvPlan& plan, size_t element, ConvUse use) {
   find_extent(plan);
   plan.blocks = ceil_div(plan.in_c, kConvBlock);
-  if (fits_contiguous(plan)) {
+  if (use != ConvUse::Depthwise && fits_contiguous(plan)) {
     plan.layout = ConvPlan::Layout::Contiguous;
   } else if (plan.columns < kNarrow && plan.images > 1) {
     plan.layout = ConvPlan::Layout::ImagesInnermost;
@@ -190,8 +190,8 @@ void finish(ConvPlan& plan, size_t element, ConvRuns runs) {
                                  ? 2 * conv_vector_bytes()
                                  : conv_vector_bytes();
   for (ConvPhase& phase : plan.phases) {
-    const int64_t most = runs == ConvRuns::Tiles ? std::max<int64_t>(kRunBytes / (tile_bytes * kConvBlock), 1)
-                                                 : std::max<int64_t>(phase.taps.size(), 1);
+    const int64_t most = use == ConvUse::Tiles ? std::max<int64_t>(kRunBytes / (tile_bytes * kConvBlock), 1)
+                                               : std::max<int64_t>(phase.taps.size(), 1);
     add_entries(phase, entries_of(plan, phase), most);
     phase.packed_first = plan.reduction;
     plan.reduction += phase.reduction;
@@ -225,7 +225,7 @@ ConvShape::ConvShape(const Tensor& x, const Tensor& weights, const Tensor& y, co
   LATHE_ASSERT(y.dim(0) == n && y.dim(3) == k && weights.dim(3) * conv.groups == c);
 }
 
-ConvPlan plan_forward(const ConvShape& s, size_t element, ConvRuns runs) {
+ConvPlan plan_forward(const ConvShape& s, size_t element, ConvUse use) {
   const Conv2dGeometry& g = s.geometry;
   ConvPlan plan;
   plan.images = s.n;
@@ -252,11 +252,11 @@ ConvPlan plan_forward(const ConvShape& s, size_t element, ConvRuns runs) {
   }
   if (is_pointwise(s)) flatten(plan, phase);
   plan.phases.push_back(std::move(phase));
-  finish(plan, element, runs);
+  finish(plan, element, use);
   return plan;
 }
 
-ConvPlan plan_backward_data(const ConvShape& s, size_t element) {
+ConvPlan plan_backward_data(const ConvShape& s, size_t element, ConvUse use) {
   const Conv2dGeometry& g = s.geometry;
   ConvPlan plan;
   plan.images = s.n;
@@ -290,7 +290,7 @@ ConvPlan plan_backward_data(const ConvShape& s, size_t element) {
       plan.phases.push_back(std::move(phase));
     }
   }
-  finish(plan, element, ConvRuns::Tiles);
+  finish(plan, element, use);
   return plan;
 }
 
@@ -320,6 +320,11 @@ ConvReduction ConvPlan::reduction_of(const ConvPhase& phase) const {
   r.length = phase.reduction;
   r.k = out_c;
   return r;
+}
+
+int64_t ConvPlan::first_output(const ConvPhase& phase, const ConvWindow& box) const {
+  return (box.image * out_pixels + phase.y_first + box.row * phase.y_row + box.column * phase.y_column) *
+         out_pixel;
 }
 
 ConvLines ConvPlan::lines_of(const ConvPhase& phase, const ConvWindow& box) const {

@@ -75,13 +75,17 @@ struct ConvPlan {
   int64_t tasks() const;
   ConvWindow window(int64_t task) const;
   ConvReduction reduction_of(const ConvPhase& phase) const;
+  /// Where the window's first pixel of the phase stands in the output tensor, first channel of the group.
+  int64_t first_output(const ConvPhase& phase, const ConvWindow& window) const;
   ConvLines lines_of(const ConvPhase& phase, const ConvWindow& window) const;
 };
 
-/// What the runs of a plan are for: runs that fit L1 with their weights, or one run per block of channels.
-enum class ConvRuns : uint8_t { Tiles, Blocks };
+/// What a plan is for: forward and backward-data (runs that fit L1 with their weights), weight gradients (one
+/// run per block of channels), or depthwise (blocked scratch always; `shape` has one group and c = k, and the
+/// entries of a block serve its own channels only).
+enum class ConvUse : uint8_t { Tiles, WeightGradient, Depthwise };
 
-ConvPlan plan_forward(const ConvShape& shape, size_t element, ConvRuns runs);
-ConvPlan plan_backward_data(const ConvShape& shape, size_t element);
+ConvPlan plan_forward(const ConvShape& shape, size_t element, ConvUse use);
+ConvPlan plan_backward_data(const ConvShape& shape, size_t element, ConvUse use);
 
 }  // namespace lathe::cpu

@@ -56,10 +56,10 @@ int64_t conv_padded(int64_t k) {
 }
 
 /// Copies what the window's pixels need of x (first image, first channel of the group), blocks
-/// [block_lo, block_hi) of channels.
+/// [block_lo, block_hi) of channels, each channel of x `repeat` times.
 template <class T>
 void conv_copy_window(const ConvPlan& plan, const ConvWindow& box, T* scratch, const T* x, int64_t block_lo,
-                      int64_t block_hi) {
+                      int64_t block_hi, int64_t repeat = 1) {
   ConvCopyJob<T> job;
   job.scratch = scratch;
   job.image_step = plan.in_h * plan.in_w * plan.in_pixel;
@@ -69,6 +69,7 @@ void conv_copy_window(const ConvPlan& plan, const ConvWindow& box, T* scratch, c
   job.width = plan.in_w;
   job.pixel_step = plan.in_pixel;
   job.channels = plan.in_c;
+  job.repeat = repeat;
   job.block_lo = block_lo;
   job.block_hi = block_hi;
   job.row = box.row * plan.step_h + plan.u_min;

@@ -134,6 +134,7 @@ struct ConvCopyJob {
   int64_t images = 0, image_step = 0;
   int64_t height = 0, width = 0, pixel_step = 0;  ///< of x; pixel_step is its channel count
   int64_t channels = 0;                           ///< to copy
+  int64_t repeat = 1;                             ///< channel c of the scratch is c / repeat of x
   int64_t block_lo = 0, block_hi = 0;             ///< blocks of channels to copy
   int64_t row = 0, rows = 0;                      ///< first input row (may be negative) and how many
   int64_t column = 0, columns = 0;                ///< first input column, columns per phase

@@ -1,5 +1,6 @@
 // Backward-weight, see Note [Convolution tiling].
 
+#include "core/cpu/conv_depthwise.h"
 #include "core/cpu/conv_run.h"
 #include "core/cpu/conv_scratch.h"
 #include "core/kernels/conv.h"
@@ -31,7 +32,7 @@ Division divide(const ConvPlan& plan, int64_t gradient_bytes, int64_t tiles) {
   return d;
 }
 
-/// The runs of blocks [lo, hi): one run per block, see ConvRuns::Blocks.
+/// The runs of blocks [lo, hi): one run per block, see ConvUse.
 template <class T>
 void run_part(const ConvPlan& plan, const Division& d, int64_t piece, T* packed, const T* x, const T* dy) {
   thread_local ConvScratch memory;
@@ -55,8 +56,7 @@ void run_part(const ConvPlan& plan, const Division& d, int64_t piece, T* packed,
     const ConvWindow box = plan.window(n);
     conv_copy_window(plan, box, scratch, x, job.run_lo, job.run_hi);
     job.lines = plan.lines_of(phase, box);
-    job.dy = dy + (box.image * plan.out_pixels + box.row * phase.y_row + box.column * phase.y_column) *
-                      plan.out_pixel;
+    job.dy = dy + plan.first_output(phase, box);
     conv_weight(job);
     job.accumulate = true;
   }
@@ -94,10 +94,14 @@ namespace lathe::kernels::cpu {
 void conv2d_backward_weight(Tensor& dw, const Tensor& dy, const Tensor& x, const Conv2dGeometry& geometry) {
   const lathe::cpu::ConvShape shape(x, dw, dy, geometry);
   dispatch_floating(dw.dtype(), "conv2d_backward_weight", [&]<class T>() {
-    const auto plan = lathe::cpu::plan_forward(shape, sizeof(T), lathe::cpu::ConvRuns::Blocks);
+    const auto plan = lathe::cpu::plan_forward(shape, sizeof(T), lathe::cpu::ConvUse::WeightGradient);
     T* out = dw.mut<T>();
     if (plan.tasks() == 0) {
       std::fill(out, out + dw.numel(), T(0));
+      return;
+    }
+    if (lathe::cpu::is_depthwise(shape)) {
+      lathe::cpu::depthwise_backward_weight(shape, out, dy.ptr<T>(), x.ptr<T>());
       return;
     }
     for (int64_t g = 0; g < geometry.groups; ++g) {
