@@ -112,8 +112,8 @@ void write_files(const fs::path& folder, const Checkpoint& checkpoint) {
   std::vector<std::string> names = {kModel, kOptimizer, kState};
   write_safetensors(folder / kModel, checkpoint.model);
   write_safetensors(folder / kOptimizer, checkpoint.optimizer);
-  if (checkpoint.ema) {
-    write_safetensors(folder / kEma, *checkpoint.ema);
+  if (!checkpoint.ema.empty()) {
+    write_safetensors(folder / kEma, checkpoint.ema);
     names.insert(names.end() - 1, kEma);
   }
   write_atomic(folder / kState, to_json(write_fields(checkpoint.state), 2) + "\n");
@@ -225,12 +225,9 @@ bool verify(const fs::path& directory) {
 
 void CheckpointState::fields(FieldVisitor& v) {
   v.visit("step", step, {.doc = "updates made", .min = 0, .required = true});
-  v.visit("epoch", epoch, {.doc = "the epoch begun, from 0", .min = 0, .required = true});
-  v.visit("batch", batch, {.doc = "batches of the epoch already trained on", .min = 0, .required = true});
   v.visit("seed", seed, {.doc = "the run's", .min = 0, .required = true});
   v.visit("experiment", experiment, {.doc = "hash of the resolved experiment", .required = true});
-  v.visit("metrics", metrics, {.doc = "metrics so far"});
-  v.visit("schedules", schedules, {.doc = "states of schedules"});
+  v.visit("progress", progress, {.doc = "what the trainer remembers", .required = true});
 }
 
 fs::path write_checkpoint(const fs::path& checkpoints, const Checkpoint& checkpoint, int64_t keep) {
@@ -259,12 +256,6 @@ std::vector<fs::path> list_checkpoints(const fs::path& checkpoints) {
   return complete_places(checkpoints);
 }
 
-std::optional<fs::path> newest_checkpoint(const fs::path& checkpoints) {
-  const std::vector<fs::path> paths = complete_places(checkpoints);
-  if (paths.empty()) return std::nullopt;
-  return paths.back();
-}
-
 Checkpoint read_checkpoint(const fs::path& directory) {
   try {
     const bool ema = verify(directory);
@@ -278,6 +269,12 @@ Checkpoint read_checkpoint(const fs::path& directory) {
   } catch (const ConfigError& error) {  // of a manifest or state that says something else than we write
     throw FormatError(error.what());
   }
+}
+
+std::optional<Checkpoint> read_newest_checkpoint(const fs::path& checkpoints) {
+  const std::vector<fs::path> paths = complete_places(checkpoints);
+  if (paths.empty()) return std::nullopt;
+  return read_checkpoint(paths.back());
 }
 
 }  // namespace lathe

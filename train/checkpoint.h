@@ -19,15 +19,12 @@
 
 namespace lathe {
 
-/// Where a run stands: after `step` updates, `batch` of them in epoch `epoch`.
+/// Where a run stands after `step` updates.
 struct CheckpointState {
   int64_t step = 0;
-  int64_t epoch = 0;  ///< from 0
-  int64_t batch = 0;
   int64_t seed = 0;
   std::string experiment;  ///< experiment_hash() of the run
-  Value metrics;           ///< so far; the trainer's
-  Value schedules;         ///< states of the schedules that have one; the trainer's
+  Value progress;          ///< counters, sums, schedules' states: the trainer's
   void fields(FieldVisitor& v);
 };
 
@@ -35,7 +32,7 @@ struct Checkpoint {
   CheckpointState state;
   std::vector<NamedTensor> model;
   std::vector<NamedTensor> optimizer;
-  std::optional<std::vector<NamedTensor>> ema;
+  std::vector<NamedTensor> ema;  ///< empty: none
 };
 
 /// Writes checkpoints/step-NNNNNNNN beside its place, flushes it to disk and renames it; returns its path.
@@ -47,11 +44,11 @@ std::filesystem::path write_checkpoint(const std::filesystem::path& checkpoints,
 /// The complete checkpoints of a folder, oldest first. Those without a manifest are incomplete and left out;
 /// a folder that is not there has none.
 std::vector<std::filesystem::path> list_checkpoints(const std::filesystem::path& checkpoints);
-/// The newest complete one.
-std::optional<std::filesystem::path> newest_checkpoint(const std::filesystem::path& checkpoints);
 
 /// Reads one checkpoint. FormatError naming the file when a size or hash is not the manifest's, or something
 /// is missing or unknown: a damaged checkpoint is never passed over for an older one.
 Checkpoint read_checkpoint(const std::filesystem::path& directory);
+/// The newest complete one; none when the folder has none.
+std::optional<Checkpoint> read_newest_checkpoint(const std::filesystem::path& checkpoints);
 
 }  // namespace lathe
