@@ -11,7 +11,7 @@
 namespace lathe::golden {
 
 struct ModelGoldenOptions {
-  std::string filter;  ///< only files whose name contains it
+  std::string filter = {};  ///< only files whose name contains it
   std::vector<DType> dtypes = {DType::F64, DType::F32};
 };
 

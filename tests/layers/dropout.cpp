@@ -26,13 +26,15 @@ struct Net : Module {
   DropPath path{*this, "path", 0.5};
 };
 
-const Tensor kOnes = Tensor::full({6, 40}, 1);
+Tensor ones() {
+  return Tensor::full({6, 40}, 1);
+}
 
 }  // namespace
 
 TEST_CASE("dropout is the identity in evaluation and scales what it keeps in training") {
   Net net;
-  const Var x(kOnes);
+  const Var x(ones());
   const Tensor y = net.drop(x).data();
   for (const float value : y.span<float>()) CHECK((value == 0 || value == 2));
   CHECK(std::count(y.span<float>().begin(), y.span<float>().end(), 0.0f) > 60);
@@ -44,7 +46,7 @@ TEST_CASE("dropout is the identity in evaluation and scales what it keeps in tra
 
 TEST_CASE("a mask depends on seed, step and the number of the call, and on nothing else") {
   Net net, other;
-  const Var x(kOnes);
+  const Var x(ones());
   const Tensor first = net.drop(x).data(), second = net.drop(x).data();
   CHECK_FALSE(equal(first, second));
   net.path(x);
@@ -60,11 +62,11 @@ TEST_CASE("a mask depends on seed, step and the number of the call, and on nothi
 
 TEST_CASE("micro-batches draw what one big batch would") {
   Net whole, parts;
-  const Tensor dropped = whole.drop(Var(kOnes)).data(), kept = whole.path(Var(kOnes)).data();
+  const Tensor dropped = whole.drop(Var(ones())).data(), kept = whole.path(Var(ones())).data();
   for (const int64_t begin : {0, 2}) {
     const int64_t end = begin == 0 ? 2 : 6;
     parts.run().first_sample = static_cast<uint64_t>(begin);
-    const Var part(kOnes.rows(begin, end));
+    const Var part(ones().rows(begin, end));
     CHECK(equal(parts.drop(part).data(), dropped.rows(begin, end)));
     CHECK(equal(parts.path(part).data(), kept.rows(begin, end)));
     ++parts.run().forward;
@@ -74,7 +76,7 @@ TEST_CASE("micro-batches draw what one big batch would") {
 TEST_CASE("recomputation draws the masks of the first run again, also of modules used twice") {
   const auto gradient = [](bool recomputed) {
     Net net;
-    const Var x(kOnes, true);
+    const Var x(ones(), true);
     const auto block = [&](const std::vector<Var>& in) { return square(net.drop(net.drop(in[0]))); };
     const auto apply = [&](const Var& in) { return recomputed ? recompute(net, block, {in}) : block({in}); };
     const Var y = net.drop(apply(apply(x)));
@@ -87,7 +89,7 @@ TEST_CASE("recomputation draws the masks of the first run again, also of modules
 TEST_CASE("nested recomputation draws the same masks, too") {
   const auto gradient = [](bool recomputed) {
     Net net;
-    const Var x(kOnes, true);
+    const Var x(ones(), true);
     const auto inner = [&](const std::vector<Var>& in) { return square(net.drop(in[0])); };
     const auto outer = [&](const std::vector<Var>& in) {
       const Var y = net.drop(recomputed ? recompute(net, inner, in) : inner(in));
@@ -102,7 +104,7 @@ TEST_CASE("nested recomputation draws the same masks, too") {
 TEST_CASE("plain checkpointing works for modules used once and refuses what it cannot replay") {
   const auto run = [](int uses) {
     Net net;
-    const Var x(kOnes, true);
+    const Var x(ones(), true);
     Var y = x;
     for (int i = 0; i < uses; ++i)
       y = checkpoint([&](const std::vector<Var>& in) { return square(net.drop(in[0])); }, {y});
@@ -110,7 +112,7 @@ TEST_CASE("plain checkpointing works for modules used once and refuses what it c
     return x.grad();
   };
   Net net;
-  const Var x(kOnes, true);
+  const Var x(ones(), true);
   backward(sum(square(net.drop(x))));
   CHECK(equal(run(1), x.grad()));
   CHECK_THROWS_AS(run(2), ConfigError);

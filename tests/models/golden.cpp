@@ -1,0 +1,101 @@
+// Golden model files. `lathe_tests --golden DIR` runs all of them; the suites here stay within a minute.
+
+#include "tests/support/golden.h"
+
+#include <doctest/doctest.h>
+
+#include "core/files.h"
+#include "tests/golden/fill.h"
+#include "tests/golden/models.h"
+#include "tests/support/scratch.h"
+
+using namespace lathe;
+using golden::GoldenResult;
+
+namespace {
+
+void check_file(const std::string& name, const golden::ModelGoldenOptions& options = {}) {
+  const auto folder = tests::golden_folder("models");
+  if (!folder) return;
+  CAPTURE(name);
+  const std::vector<GoldenResult> rows = golden::run_model_golden(*folder / (name + ".json"), options);
+  CHECK(rows.size() > 2);
+  for (const GoldenResult& row : rows)
+    CHECK_MESSAGE(row.status == GoldenResult::Passed, row.check, ": ", row.message);
+}
+
+// What the runner says of a file with this text.
+GoldenResult verdict(const std::string& text) {
+  const tests::ScratchFolder folder;
+  write_atomic(folder / "case.json", text);
+  const std::vector<GoldenResult> rows = golden::run_model_goldens(folder.path());
+  REQUIRE(rows.size() == 1);
+  CHECK(rows[0].file == "case");
+  return rows[0];
+}
+
+}  // namespace
+
+TEST_SUITE_BEGIN("golden models");
+
+TEST_CASE("the fill is the one the files were made with") {
+  CHECK(golden::fill_hash(0, 0) == 0x11FD02EBu);
+  CHECK(golden::fill_hash(12345, 7) == 0xE2B76F76u);
+  CHECK(golden::fill_hash(33554431, 60) == 0xB0F35944u);
+  CHECK(golden::fill_unit(3071, 65536) == -0.70966589450836182);
+  const std::vector<double> conv = golden::fill_tensor("weight", {16, 3, 3, 3}, 0, 1);
+  CHECK(conv[0] == doctest::Approx(-0.286488771).epsilon(1e-8));
+  CHECK(conv[1] == doctest::Approx(0.0997236967).epsilon(1e-8));
+  CHECK(golden::fill_indices("h(i,65538) mod 10", 2) == std::vector<int64_t>{6, 9});
+  CHECK(golden::fill_indices("4 + h(i,65538) mod 10", 1) == std::vector<int64_t>{10});
+  CHECK(golden::fill_input("0.5*s(i,65536)", 1)[0] == -0.57896184921264648 / 2);
+  CHECK_THROWS_AS(golden::fill_input("s(i,65536) and more", 1), FormatError);
+  CHECK_THROWS_AS(golden::fill_indices("h(i)", 1), FormatError);
+  CHECK_THROWS_AS(golden::fill_tensor("ones", {2}, 0, 1), FormatError);
+}
+
+TEST_CASE("what cannot be run is named, what is broken fails") {
+  const GoldenResult unknown =
+      verdict(R"({"schema": "model-golden-v1", "lathe": {"type": "resnet2000"}, "input": {}, "loss": ""})");
+  CHECK(unknown.status == GoldenResult::Unsupported);
+  CHECK(unknown.message.find("'resnet2000'") != std::string::npos);
+  CHECK(verdict(R"({"schema": "demucs-eval-golden-v1"})").status == GoldenResult::Unsupported);
+  CHECK(verdict("{").status == GoldenResult::Failed);
+  CHECK(verdict("[1]").status == GoldenResult::Failed);
+  CHECK(verdict(R"({"schema": "model-golden-v1", "lathe": {"type": "lenet", "clases": 3}})").status ==
+        GoldenResult::Failed);
+  const GoldenResult lacking = verdict(R"json({"schema": "model-golden-v1", "lathe": {"type": "mlp"},
+      "loss": "mean cross entropy", "input": {"x": {"shape": [2, 1, 28, 28], "rule": "s(i,65536)"},
+      "labels": {"shape": [2], "rule": "h(i,65538) mod 10"}}})json");
+  CHECK(lacking.status == GoldenResult::Failed);
+  CHECK(lacking.message.find("'n_params' is missing") != std::string::npos);
+}
+
+TEST_CASE("resnet20_cifar10") {
+  check_file("resnet20_cifar10");
+}
+TEST_CASE("resnet20_optionB") {
+  check_file("resnet20_optionB");
+}
+TEST_CASE("wrn_10_1_tiny") {
+  check_file("wrn_10_1_tiny");
+}
+TEST_CASE("cifar_mobilenet") {
+  check_file("cifar_mobilenet");
+}
+
+TEST_SUITE_END();
+
+TEST_SUITE_BEGIN("slow golden models");
+
+TEST_CASE("cifar_resnet10_tiny") {
+  check_file("cifar_resnet10_tiny");
+}
+TEST_CASE("cifar_resnet18") {
+  check_file("cifar_resnet18");
+}
+TEST_CASE("wrn_28_10") {
+  check_file("wrn_28_10", {.dtypes = {DType::F32}});  // forward only; float64 runs in --golden
+}
+
+TEST_SUITE_END();

@@ -1,0 +1,229 @@
+#include <cmath>
+#include <memory>
+
+#include <doctest/doctest.h>
+
+#include "autograd/ops/loss.h"
+#include "core/json.h"
+#include "core/philox.h"
+#include "layers/model.h"
+#include "layers/parameter.h"
+#include "layers/recompute.h"
+#include "models/basic_block.h"
+#include "models/registry.h"
+
+using namespace lathe;
+
+TEST_SUITE_BEGIN("models");
+
+namespace {
+
+std::unique_ptr<Model> build(const std::string& section, const RootOptions& root = {}) {
+  return model_registry().build(parse_json(section, "test"), {}, root);
+}
+
+int64_t parameter_count(const Model& model) {
+  int64_t count = 0;
+  for (const Parameter* parameter : model.parameters()) count += parameter->numel();
+  return count;
+}
+
+Tensor noise(const Shape& shape) {
+  Tensor tensor = Tensor::empty(shape);
+  const Philox philox{1, stream_id("test images"), 0};
+  float* x = tensor.mut<float>();
+  for (int64_t i = 0; i < tensor.numel(); ++i) x[i] = 2 * philox.uniform(static_cast<uint64_t>(i)) - 1;
+  return tensor;
+}
+
+struct Case {
+  const char* section;
+  int64_t parameters;
+  Shape image;
+};
+
+// Counts by hand or from models.md, table 1.1.
+const std::vector<Case>& cases() {
+  static const std::vector<Case> table = {
+      {R"({"type": "mlp"})", 784 * 300 + 300 + 300 * 100 + 100 + 100 * 10 + 10, {28, 28, 1}},
+      {R"({"type": "mlp", "hidden": [], "input": [4, 5, 3], "classes": 7})", 60 * 7 + 7, {4, 5, 3}},
+      {R"({"type": "lenet"})", 61706, {28, 28, 1}},
+      {R"({"type": "lenet", "channels": 3, "image": 32})", 83126, {32, 32, 3}},
+      {R"({"type": "resnet20"})", 269722, {32, 32, 3}},
+      {R"({"type": "resnet20", "classes": 100})", 275572, {32, 32, 3}},
+      {R"({"type": "resnet20", "blocks": [1, 1, 1], "width": 8, "shortcut": "B"})", 19858, {16, 16, 3}},
+      {R"({"type": "resnet32"})", 464154, {32, 32, 3}},
+      {R"({"type": "resnet44"})", 658586, {32, 32, 3}},
+      {R"({"type": "resnet56"})", 853018, {32, 32, 3}},
+      {R"({"type": "resnet18_cifar"})", 11173962, {32, 32, 3}},
+      {R"({"type": "resnet18_cifar", "classes": 100})", 11220132, {28, 28, 3}},
+      {R"({"type": "wrn28_10"})", 36489290, {32, 32, 3}},
+      {R"({"type": "wrn28_10", "classes": 100})", 36546980, {32, 32, 3}},
+      {R"({"type": "wrn28_10", "depth": 10, "widen": 1})", 78186, {32, 32, 3}},
+      {R"({"type": "mobilenetv1_cifar"})", 3217226, {32, 32, 3}},
+      {R"({"type": "mobilenetv1_cifar", "classes": 100})", 3309476, {32, 32, 3}},
+  };
+  return table;
+}
+
+Tensor meta_images(int64_t n, const Shape& image) {
+  return Tensor::empty({n, image[0], image[1], image[2]}, DType::F32, Device::meta());
+}
+
+}  // namespace
+
+TEST_CASE("parameter counts and output shapes") {
+  for (const Case& row : cases()) {
+    CAPTURE(row.section);
+    const auto model = build(row.section, {.device = Device::meta()});
+    CHECK(parameter_count(*model) == row.parameters);
+    const Value section = model_registry().resolve(parse_json(row.section, "test"), {});
+    const Var y = model->forward({.inputs = {meta_images(3, row.image)}, .size = 3});
+    CHECK(y.shape() == Shape{3, section.find("classes")->as_int()});
+  }
+}
+
+TEST_CASE("every model has an input shape that it accepts, a description and a schema") {
+  for (const auto& entry : model_registry().entries()) {
+    CAPTURE(entry.name);
+    CHECK_FALSE(entry.doc.empty());
+    CHECK(entry.schema().find("properties") != nullptr);
+    const auto model = build(R"({"type": ")" + entry.name + R"("})", {.device = Device::meta()});
+    const Shape image = model_input_shape(entry.name);
+    CHECK(model->forward({.inputs = {meta_images(2, image)}, .size = 2}).shape() == Shape{2, 10});
+  }
+  CHECK_THROWS_AS(model_input_shape("resnet21"), ConfigError);
+}
+
+TEST_CASE("images that do not fit are refused in the user's words") {
+  const auto message = [](const char* section, const Shape& image) -> std::string {
+    try {
+      build(section, {.device = Device::meta()})->forward({.inputs = {meta_images(2, image)}, .size = 2});
+    } catch (const ShapeError& error) {
+      return error.what();
+    }
+    return "accepted";
+  };
+  const auto says = [&](const char* section, const Shape& image, const std::string& text) {
+    const std::string found = message(section, image);
+    CHECK_MESSAGE(found.find(text) != std::string::npos, found);
+  };
+  says(R"({"type": "resnet20"})", {32, 32, 1}, "expected images (N, H, W, 3), found (2, 32, 32, 1)");
+  says(R"({"type": "resnet18_cifar"})", {64, 64, 3}, "give images of 25 to 32 pixels a side");
+  says(R"({"type": "resnet18_cifar"})", {24, 24, 3}, "the final map is 3x3, expected 4x4");
+  says(R"({"type": "wrn28_10", "depth": 10, "widen": 1})", {28, 28, 3}, "29 to 32 pixels");
+  says(R"({"type": "mobilenetv1_cifar"})", {16, 32, 3}, "17 to 32 pixels");
+  says(R"({"type": "lenet"})", {32, 32, 1}, "the option 'image' says 28x28");
+  says(R"({"type": "mlp"})", {28, 27, 1}, "the option 'input' says 28x28");
+  CHECK(message(R"({"type": "resnet20"})", {9, 14, 3}) == "accepted");
+  CHECK(message(R"({"type": "resnet18_cifar"})", {25, 25, 3}) == "accepted");
+  CHECK(message(R"({"type": "wrn28_10", "depth": 10, "widen": 1})", {29, 29, 3}) == "accepted");
+  CHECK(message(R"({"type": "mobilenetv1_cifar"})", {17, 17, 3}) == "accepted");
+  CHECK(message(R"({"type": "lenet", "image": 12})", {12, 12, 1}) == "accepted");
+}
+
+TEST_CASE("options that make no model are refused") {
+  CHECK_THROWS_AS(build(R"({"type": "resnet21"})"), ConfigError);
+  CHECK_THROWS_AS(build(R"({"type": "resnet20", "shortcut": "C"})"), ConfigError);
+  CHECK_THROWS_AS(build(R"({"type": "resnet20", "blocks": []})"), ConfigError);
+  CHECK_THROWS_AS(build(R"({"type": "resnet20", "blocks": [1, 0]})"), ConfigError);
+  CHECK_THROWS_AS(build(R"({"type": "resnet18_cifar", "blocks": [2, 2]})"), ConfigError);
+  CHECK_THROWS_WITH_AS(build(R"({"type": "wrn28_10", "depth": 27})"),
+                       "wrn28_10: depth 27 is not 6 n + 4 (10, 16, 22, 28, ...)", ConfigError);
+  CHECK_THROWS_AS(build(R"({"type": "wrn28_10", "dropout": 1.0})"), ConfigError);
+  CHECK_THROWS_AS(build(R"({"type": "mlp", "input": [28, 28]})"), ConfigError);
+}
+
+namespace {
+
+// Plain SGD with momentum on one batch; returns the losses.
+std::vector<double> overfit(Model& model, const Batch& batch, int steps, double lr) {
+  std::vector<Tensor> velocity;
+  for (const Parameter* p : model.parameters()) velocity.push_back(p->raw().data().zeros_like());
+  std::vector<double> losses;
+  for (int step = 0; step < steps; ++step) {
+    model.run().step = static_cast<uint32_t>(step);
+    ++model.run().forward;
+    const Var loss = cross_entropy(model.forward(batch), batch.targets[0]);
+    losses.push_back(loss.data().item());
+    backward(loss);
+    const std::vector<Parameter*> parameters = model.parameters();
+    for (size_t i = 0; i < parameters.size(); ++i) {
+      const Var& raw = parameters[i]->raw();
+      const float* g = raw.grad().ptr<float>();
+      float *v = velocity[i].mut<float>(), *p = raw.mutable_data().mut<float>();
+      for (int64_t j = 0; j < raw.data().numel(); ++j) {
+        v[j] = 0.9f * v[j] + g[j];
+        p[j] -= static_cast<float>(lr) * v[j];
+      }
+      raw.grad() = Tensor();
+    }
+  }
+  return losses;
+}
+
+}  // namespace
+
+TEST_CASE("every model overfits one small batch") {
+  struct Fit {
+    const char* section;
+    Shape images;
+    double lr;
+  };
+  const Fit fits[] = {
+      {R"({"type": "mlp", "input": [8, 8, 1]})", {8, 8, 8, 1}, 0.05},
+      {R"({"type": "lenet"})", {8, 28, 28, 1}, 0.05},
+      {R"({"type": "resnet20", "blocks": [1, 1, 1]})", {8, 16, 16, 3}, 0.05},
+      {R"({"type": "resnet20", "blocks": [1, 1, 1], "shortcut": "B"})", {8, 16, 16, 3}, 0.05},
+      {R"({"type": "resnet18_cifar", "blocks": [1, 1, 1, 1], "width": 8})", {8, 32, 32, 3}, 0.02},
+      {R"({"type": "wrn28_10", "depth": 10, "widen": 1, "dropout": 0.1})", {8, 32, 32, 3}, 0.05},
+      {R"({"type": "mobilenetv1_cifar"})", {8, 32, 32, 3}, 0.02},
+  };
+  for (const Fit& fit : fits) {
+    CAPTURE(fit.section);
+    const auto model = build(fit.section, {.seed = 1});
+    const Batch batch{.inputs = {noise(fit.images)},
+                      .targets = {Tensor::from(std::vector<int64_t>{3, 1, 4, 1, 5, 9, 2, 6}, {8})},
+                      .size = 8};
+    const std::vector<double> losses = overfit(*model, batch, 60, fit.lr);
+    CHECK(losses.front() > 1.5);
+    CHECK_MESSAGE(losses.back() < 0.2, "loss ", losses.back(), " after ", losses.front());
+  }
+}
+
+TEST_CASE("an f64 model starts from the same numbers and agrees with f32") {
+  const char* section = R"({"type": "resnet20", "blocks": [1, 1, 1]})";
+  const auto narrow = build(section, {.seed = 4}), wide = build(section, {.seed = 4, .dtype = DType::F64});
+  const Batch batch{.inputs = {noise({2, 16, 16, 3})}, .size = 2};
+  const Tensor a = narrow->forward(batch).data(), b = wide->forward(batch).data();
+  CHECK(b.dtype() == DType::F64);
+  for (int64_t i = 0; i < a.numel(); ++i)
+    CHECK(a.ptr<float>()[i] == doctest::Approx(b.ptr<double>()[i]).epsilon(1e-4));
+}
+
+TEST_CASE("a recomputed block gives the same gradients and updates its statistics once") {
+  struct Outcome {
+    std::vector<Tensor> tensors;
+  };
+  const auto run = [](bool recomputed) {
+    Module root({.seed = 2});
+    BasicBlock block(root, "block", {.in = 4, .out = 8, .stride = 2});
+    root.run().forward = 1;
+    const Var x(noise({2, 8, 8, 4}), true);
+    const auto fn = [&](const std::vector<Var>& in) { return block(in[0]); };
+    const Var y = recomputed ? recompute(root, fn, {x}) : fn({x});
+    backward(y, noise({2, 4, 4, 8}));
+    Outcome outcome{{y.data(), x.grad()}};
+    for (const Parameter* p : root.parameters()) outcome.tensors.push_back(p->raw().grad());
+    for (const Buffer* b : root.buffers()) outcome.tensors.push_back(b->data());
+    return outcome;
+  };
+  const Outcome plain = run(false), again = run(true);
+  REQUIRE(plain.tensors.size() == again.tensors.size());
+  for (size_t i = 0; i < plain.tensors.size(); ++i) {
+    const auto a = plain.tensors[i].span<float>(), b = again.tensors[i].span<float>();
+    CHECK(std::equal(a.begin(), a.end(), b.begin()));
+  }
+}
+
+TEST_SUITE_END();

@@ -1,0 +1,108 @@
+// Names, shapes, order, totals and multiply-accumulates of full-size models against the manifests of the
+// originals.
+
+#include <map>
+#include <memory>
+
+#include <doctest/doctest.h>
+
+#include "core/files.h"
+#include "core/json.h"
+#include "layers/parameter.h"
+#include "models/registry.h"
+#include "tests/golden/model_compare.h"
+#include "tests/support/golden.h"
+
+using namespace lathe;
+
+TEST_SUITE_BEGIN("models");
+
+namespace {
+
+struct Row {
+  const char* manifest;
+  const char* section;
+};
+constexpr Row kRows[] = {
+    {"resnet20_c10", R"({"type": "resnet20"})"},
+    {"resnet20_c100", R"({"type": "resnet20", "classes": 100})"},
+    {"cifar_resnet18_c10", R"({"type": "resnet18_cifar"})"},
+    {"cifar_resnet18_c100", R"({"type": "resnet18_cifar", "classes": 100})"},
+    {"wrn_28_10_c10", R"({"type": "wrn28_10"})"},
+    {"wrn_28_10_c100", R"({"type": "wrn28_10", "classes": 100})"},
+    {"cifar_mobilenet_c10", R"({"type": "mobilenetv1_cifar"})"},
+    {"cifar_mobilenet_c100", R"({"type": "mobilenetv1_cifar", "classes": 100})"},
+};
+
+std::unique_ptr<Model> build_meta(const char* section) {
+  return model_registry().build(parse_json(section, "test"), {}, {.device = Device::meta()});
+}
+
+struct Named {
+  std::string name;
+  Shape shape;  // channels first
+};
+
+// PyTorch's order: a module's parameters, its buffers, then its children.
+void list_state(const Module& module, std::vector<Named>& state) {
+  for (const Parameter* p : module.own_parameters())
+    state.push_back({p->path(), golden::file_shape(p->shape(), p->axes() != Axes::Plain)});
+  for (const Buffer* b : module.own_buffers()) state.push_back({b->path(), b->data().shape()});
+  for (const Module* child : module.children()) list_state(*child, state);
+}
+
+}  // namespace
+
+TEST_CASE("state dicts are those of the originals") {
+  const auto folder = tests::golden_folder("models/state_dicts");
+  if (!folder) return;
+  for (const Row& row : kRows) {
+    CAPTURE(row.manifest);
+    const Value manifest =
+        parse_json(read_text(*folder / (std::string(row.manifest) + ".json")), row.manifest);
+    const auto model = build_meta(row.section);
+    std::vector<Named> ours, theirs;
+    list_state(*model, ours);
+    for (const Value& entry : golden::need(manifest, "state_dict").items()) {
+      const std::string& name = golden::need(entry, "name").as_string();
+      if (name.find("num_batches_tracked") == std::string::npos)
+        theirs.push_back({name, golden::read_shape(golden::need(entry, "shape"))});
+    }
+    REQUIRE(ours.size() == theirs.size());
+    for (size_t i = 0; i < ours.size(); ++i) {
+      CHECK(ours[i].name == theirs[i].name);
+      CHECK_MESSAGE(ours[i].shape == theirs[i].shape, ours[i].name);
+    }
+    CHECK(static_cast<int64_t>(model->parameters().size()) ==
+          golden::need(manifest, "n_param_tensors").as_int());
+  }
+}
+
+TEST_CASE("a forward on the meta device costs what each layer of the original costs") {
+  const auto folder = tests::golden_folder("models/state_dicts");
+  if (!folder) return;
+  for (const Row& row : kRows) {
+    CAPTURE(row.manifest);
+    const Value manifest =
+        parse_json(read_text(*folder / (std::string(row.manifest) + ".json")), row.manifest);
+    const auto model = build_meta(row.section);
+    model->run().mode = Mode::Eval;
+    const OpLog log;
+    const Var y =
+        model->forward({.inputs = {Tensor::empty({1, 32, 32, 3}, DType::F32, Device::meta())}, .size = 1});
+    CHECK(y.data().device() == Device::meta());
+    std::map<std::string, int64_t> macs;
+    int64_t total = 0;
+    for (const OpCall& call : log.calls()) {
+      total += call.info.macs;
+      macs[call.where.substr(0, call.where.find(' '))] += call.info.macs;
+    }
+    CHECK(total == golden::need(golden::need(manifest, "macs"), "total").as_int());
+    for (const Value& layer : golden::need(manifest, "layers").items()) {
+      const std::string& name = golden::need(layer, "name").as_string();
+      CHECK_MESSAGE(macs[name] == golden::need(layer, "macs").as_int(), name);
+    }
+  }
+}
+
+TEST_SUITE_END();
