@@ -54,10 +54,10 @@ void run_plan(const ConvPlan& plan, int64_t taps, int64_t repeat, T* y, const T*
   for (size_t p = 0; p < plan.phases.size(); ++p) {
     pack_taps(plan, plan.phases[p], w, taps, packed + static_cast<int64_t>(p) * phase_size);
   }
-  parallel_for(plan.tasks(), 1, [&](int64_t task, int64_t) {
+  parallel_for(plan.windows(), 1, [&](int64_t index, int64_t) {
     thread_local ConvScratch memory;
     T* scratch = memory.take<T>(plan.scratch);
-    const ConvWindow box = plan.window(task);
+    const ConvWindow box = plan.window(index);
     conv_copy_window(plan, box, scratch, x, 0, plan.blocks, repeat);
     for (size_t p = 0; p < plan.phases.size(); ++p) {
       const ConvPhase& phase = plan.phases[p];
@@ -129,10 +129,10 @@ void depthwise_backward_weight(const ConvShape& shape, T* dw, const T* dy, const
   plan.in_pixel = shape.c;
   const ConvPhase& phase = plan.phases[0];
   thread_local ConvScratch parts_memory;
-  const int64_t tasks = plan.tasks(), size = plan.blocks * kConvBlock * shape.taps();
-  const int64_t per_part = chunk_count(tasks, std::min(tasks, kMostParts));
-  T* parts = parts_memory.take<T>(size * chunk_count(tasks, per_part));
-  parallel_for(tasks, per_part, [&](int64_t lo, int64_t hi) {
+  const int64_t windows = plan.windows(), size = plan.blocks * kConvBlock * shape.taps();
+  const int64_t per_part = chunk_count(windows, std::min(windows, kMostParts));
+  T* parts = parts_memory.take<T>(size * chunk_count(windows, per_part));
+  parallel_for(windows, per_part, [&](int64_t lo, int64_t hi) {
     thread_local ConvScratch memory;
     T* scratch = memory.take<T>(plan.scratch);
     ConvDepthwiseJob<T> job;
@@ -141,8 +141,8 @@ void depthwise_backward_weight(const ConvShape& shape, T* dw, const T* dy, const
     job.offsets = phase.offsets.data();
     job.taps = shape.taps();
     job.channels = shape.k;
-    for (int64_t task = lo; task < hi; ++task) {
-      const ConvWindow box = plan.window(task);
+    for (int64_t n = lo; n < hi; ++n) {
+      const ConvWindow box = plan.window(n);
       conv_copy_window(plan, box, scratch, x, 0, plan.blocks, multiplier(shape));
       job.lines = plan.lines_of(phase, box);
       job.w = dy + plan.first_output(phase, box);
@@ -150,7 +150,7 @@ void depthwise_backward_weight(const ConvShape& shape, T* dw, const T* dy, const
       job.accumulate = true;
     }
   });
-  add_parts(dw, parts, chunk_count(tasks, per_part), size, shape.k, shape.taps());
+  add_parts(dw, parts, chunk_count(windows, per_part), size, shape.k, shape.taps());
 }
 
 template void depthwise_forward(const ConvShape&, float*, const float*, const float*, const float*);
