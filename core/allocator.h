@@ -25,6 +25,13 @@ AllocatorStats stats();
 void reset_peak();
 /// Gives the cached blocks back to the operating system.
 void trim();
+
+/// For tests. While guards are on, a new block is filled with bytes that read as NaN, stands between two
+/// bands of known bytes, comes from the system and returns there; blocks from before are not touched. Returns
+/// the previous setting.
+bool set_guards(bool on);
+/// Guarded blocks whose bands were written to: of those released so far and of the live ones.
+uint64_t guard_violations();
 }  // namespace host_allocator
 
 }  // namespace lathe

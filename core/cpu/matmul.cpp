@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <vector>
 
+#include "core/cpu/by_type.h"
 #include "core/cpu/gemm.h"
+#include "core/cpu/norm_parts.h"
+#include "core/parallel.h"
 
 namespace lathe::kernels::cpu {
 namespace {
@@ -108,6 +111,24 @@ void matmul(Tensor& y, const Tensor& a, const Tensor& b, const Tensor& bias, con
     const std::vector<GemmOffsets> items = product.offsets();
     lathe::cpu::batched_gemm<T>(out, a.ptr<T>(), b.ptr<T>(), product.shape, items,
                                 product.joint_count / product.y.count);
+  });
+}
+
+void column_sum(Tensor& y, const Tensor& x) {
+  const int64_t channels = y.numel();
+  const lathe::cpu::RowChunk all{channels == 0 ? 0 : x.numel() / channels, channels};
+  dispatch_floating(y.dtype(), "column_sum", [&]<class T>() {
+    const lathe::cpu::ChannelParts parts(all, 1);
+    Tensor scratch = parts.scratch();
+    double* part = scratch.mut<double>();
+    const T* in = x.ptr<T>();
+    parallel_for(all.rows, parts.rows, [&](int64_t lo, int64_t hi) {
+      lathe::cpu::by_type<T>(lathe::cpu::channel_sums_f32, lathe::cpu::channel_sums_f64)(
+          parts.at(part, lo), in + lo * channels, {hi - lo, channels});
+    });
+    const std::vector<double> sum = parts.total(part);
+    T* out = y.mut<T>();
+    for (size_t j = 0; j < sum.size(); ++j) out[j] = static_cast<T>(sum[j]);
   });
 }
 

@@ -112,6 +112,12 @@ const Array& OpRun::array(const std::string& name) {
   return *found;
 }
 
+std::vector<std::string> OpRun::input_names() const {
+  std::vector<std::string> names;
+  for (const auto& [name, array] : file_.inputs) names.push_back(name);
+  return names;
+}
+
 int OpRun::rank(const std::string& name) const {
   const Array* found = find(file_.inputs, name);
   LATHE_CHECK(FormatError, found != nullptr, file_.op, ": the input \"", name, "\" is missing");

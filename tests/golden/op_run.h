@@ -45,6 +45,7 @@ class OpRun {
   const Value& attr(const std::string& key);
 
   bool has_input(std::string_view name) const { return find(file_.inputs, name) != nullptr; }
+  std::vector<std::string> input_names() const;
   int rank(const std::string& name) const;
   /// A leaf; it requires a gradient if the file has one for it.
   Var input(const std::string& name, const Layout& layout = {});

@@ -1,6 +1,5 @@
 // Golden ops under doctest, and the runner's own behaviour on planted files.
 
-#include <cstdlib>
 #include <set>
 #include <sstream>
 
@@ -9,6 +8,7 @@
 #include "core/error.h"
 #include "core/files.h"
 #include "tests/golden/runner.h"
+#include "tests/support/golden.h"
 #include "tests/support/scratch.h"
 
 namespace lathe::golden {
@@ -43,12 +43,9 @@ GoldenResult::Status run_text(const std::string& text) {
 TEST_SUITE_BEGIN("golden ops");
 
 TEST_CASE("every golden op passes or is named") {
-  const char* dir = std::getenv("LATHE_GOLDEN");
-  if (dir == nullptr) {
-    MESSAGE("SKIPPED: LATHE_GOLDEN is not set");
-    return;
-  }
-  const auto results = run_op_goldens(std::filesystem::path(dir) / "ops");
+  const auto folder = tests::golden_folder("ops");
+  if (!folder) return;
+  const auto results = run_op_goldens(*folder);
   CHECK(results.size() > 500);
   std::set<std::string> unsupported;
   for (const GoldenResult& result : results) {

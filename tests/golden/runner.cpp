@@ -5,6 +5,7 @@
 #include <ostream>
 #include <set>
 
+#include "tests/golden/models.h"
 #include "tests/golden/ops.h"
 
 namespace lathe::golden {
@@ -43,6 +44,8 @@ std::vector<GoldenResult> run_mixed(const fs::path& folder) {
       const std::string schema = read_schema(file);
       if (schema == kOpSchema) {
         append(results, run_op_file(file));
+      } else if (schema == kModelSchema) {
+        append(results, run_model_golden(file));
       } else {
         results.push_back({name, "", GoldenResult::Unsupported, concat("schema \"", schema, "\"")});
       }
@@ -128,7 +131,7 @@ int run_goldens(const fs::path& dir, std::ostream& out) {
   }
   std::map<std::string, std::vector<GoldenResult>> groups;
   if (fs::is_directory(dir / "ops")) groups["ops"] = run_op_goldens(dir / "ops");
-  if (fs::is_directory(dir / "models")) groups["models"] = not_run(dir / "models", "no model runner");
+  if (fs::is_directory(dir / "models")) groups["models"] = run_model_goldens(dir / "models");
   if (fs::is_directory(dir / "quant")) groups["quant"] = not_run(dir / "quant", "no quantizers");
   if (fs::is_directory(dir / "metrics")) groups["metrics"] = not_run(dir / "metrics", "no such metrics");
   if (groups.empty()) groups[dir.filename().string()] = run_mixed(dir);

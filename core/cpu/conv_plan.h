@@ -1,0 +1,92 @@
+#pragma once
+// How one convolution is cut into tasks: a value computed from shapes only, so that results never depend on
+// threads. Notation as in Note [Convolution tiling] (core/cpu/conv_tile.h).
+
+#include <cstdint>
+#include <vector>
+
+#include "core/cpu/conv_tile.h"
+#include "core/kernels/conv.h"
+
+namespace lathe::cpu {
+
+/// Shapes of a convolution: x (n, h, w, c), weights (k, kh, kw, c / groups), y (n, oh, ow, k).
+struct ConvShape {
+  int64_t n = 0, h = 0, w = 0, c = 0;
+  int64_t k = 0, kh = 0, kw = 0;
+  int64_t oh = 0, ow = 0;
+  Conv2dGeometry geometry;
+
+  ConvShape(const Tensor& x, const Tensor& weights, const Tensor& y, const Conv2dGeometry& conv);
+  int64_t taps() const { return kh * kw; }
+  int64_t group_c() const { return c / geometry.groups; }
+  int64_t group_k() const { return k / geometry.groups; }
+};
+
+/// Output pixel (i, j) of a phase reads input pixel (i step_h + du, j step_w + dv).
+struct ConvTap {
+  int64_t du = 0, dv = 0;
+  int64_t index = 0;  ///< ky kw + kx
+};
+
+/// Output pixels that share taps: all of them, or those of one parity of a strided backward.
+struct ConvPhase {
+  std::vector<ConvTap> taps;
+  int64_t rows = 0, columns = 0;                  ///< of output pixels
+  int64_t y_first = 0, y_row = 0, y_column = 0;   ///< where they stand in an image, in pixels
+  std::vector<int64_t> offsets, weights, starts;  ///< by entry, see ConvReduction
+  std::vector<ConvRun> runs;
+  int64_t reduction = 0;     ///< channels of all entries
+  int64_t packed_first = 0;  ///< of its weights in the packed buffer, in channels of the reduction
+};
+
+/// A box of output pixels that is computed from one filling of the scratch: images, and rows and columns of a
+/// phase's output pixels.
+struct ConvWindow {
+  int64_t image = 0, images = 0;
+  int64_t row = 0, rows = 0;
+  int64_t column = 0, columns = 0;
+};
+
+/// Per group; the groups differ only in where their channels begin.
+struct ConvPlan {
+  int64_t images = 0;
+  int64_t in_h = 0, in_w = 0, in_c = 0, in_pixel = 0;  ///< in_pixel: channels of all groups
+  int64_t out_pixels = 0, out_c = 0, out_pixel = 0;    ///< out_pixels: of an image
+  int64_t step_h = 1, step_w = 1;
+  int64_t k_step = 0, c_step = 0, tap_step = 0;  ///< in the weight tensor
+  std::vector<ConvPhase> phases;
+  int64_t reduction = 0;  ///< of all phases
+
+  /// Layout of the scratch.
+  enum class Layout : uint8_t { Blocked, Contiguous, ImagesInnermost };
+  Layout layout = Layout::Blocked;
+  int64_t u_min = 0, v_min = 0;
+  int64_t blocks = 0;                  ///< of channels
+  std::vector<int64_t> column_phases;  ///< that some tap needs
+  std::vector<uint8_t> row_used;       ///< by row mod step_h
+  int64_t s_image = 0, s_block = 0, s_row = 0, s_phase = 0, s_pixel = 0;
+  int64_t scratch = 0;  ///< elements
+
+  int64_t rows = 0, columns = 0;  ///< most of any phase
+  int64_t window_images = 0, window_rows = 0, window_columns = 0;
+  int64_t u_span = 0, v_span = 0;  ///< extent of the taps
+
+  int64_t windows() const;
+  int64_t grain() const;  ///< windows of a task
+  ConvWindow window(int64_t index) const;
+  ConvReduction reduction_of(const ConvPhase& phase) const;
+  /// Where the window's first pixel of the phase stands in the output tensor, first channel of the group.
+  int64_t first_output(const ConvPhase& phase, const ConvWindow& window) const;
+  ConvLines lines_of(const ConvPhase& phase, const ConvWindow& window) const;
+};
+
+/// What a plan is for: forward and backward-data (runs that fit L1 with their weights), weight gradients (one
+/// run per block of channels), or depthwise (blocked scratch always; `shape` has one group and c = k, and the
+/// entries of a block serve its own channels only).
+enum class ConvUse : uint8_t { Tiles, WeightGradient, Depthwise };
+
+ConvPlan plan_forward(const ConvShape& shape, size_t element, ConvUse use);
+ConvPlan plan_backward_data(const ConvShape& shape, size_t element, ConvUse use);
+
+}  // namespace lathe::cpu

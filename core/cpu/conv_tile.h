@@ -1,0 +1,164 @@
+#pragma once
+// What the drivers (conv.cpp, conv_weight.cpp) and the micro-kernels compiled per instruction set
+// (core/cpu/isa/conv_*.cpp) say to each other: plain structures of numbers and addresses.
+//
+// Note [Convolution tiling]
+// Every convolution here is one sum. With the input copied into padded scratch,
+//
+//   y[p][k] = bias[k] + sum over entries e, channels c of  scratch[p + offset(e) + c] * w[e][c][k]
+//
+// where p runs over output pixels and an entry is one (block of channels, tap) pair. Padding, dilation, and
+// which taps a phase of a strided backward has are only numbers in offset(e); forward and backward-data
+// differ in how the weights are packed and where the pixels of y stand. Backward-weight is the same sum read
+// the other way: dw[e][c][k] = sum over p of scratch[p + offset(e) + c] * dy[p][k].
+//
+// Scratch is blocked: [channel block][row][column phase][column][16 channels]. A pixel's step is then 16
+// elements whatever the layer, so the micro-kernel addresses all its pixels from one register plus constants.
+// Columns are split by phase (column mod stride), which makes the step 16 for strided layers too. Images with
+// fewer than 8 output columns put the image index innermost instead ([block][row][phase][column][image][16]):
+// a tile then takes its pixels from neighbouring images and has no ragged edge. Inputs with fewer than 8
+// channels (the first layer) are only padded, and a kernel row's taps x channels serve as one run of
+// channels.
+//
+// Register tile, forward: P pixels x V vectors of output channels; per channel V loads of weights, P
+// broadcasts and P V FMAs.
+//            lanes  registers  V = 2 (K > lanes)   V = 1
+//   SSE2       4       16      6 x  8 channels     12 x  4
+//   AVX2       8       16      6 x 16              12 x  8
+//   AVX-512   16       32     14 x 32              16 x 16
+// A line of L pixels is cut into ceil(L / P) tiles of nearly equal size, as a kernel exists for every P up to
+// the largest: 32 columns on AVX2 are 6+6+5+5+5+5. Eight accumulators hide the FMA's latency (4 cycles x 2).
+// Measured on one Zen 5 core, peak 233 GFLOP/s, data in L1: 8 x 32: 228, 14 x 32: 229, 16 x 16: 210.
+//
+// Cache: a run of entries (9 taps x 16 channels x 32 outputs x 4 bytes = 18 KiB) stays in L1 while all pixels
+// of the task pass by; their scratch (at most 256 KiB) stays in L2; y is read and written once per run.
+//
+// Register tile, backward-weight: R channels of one entry x V vectors of output channels, held while 256
+// pixels pass by, then added to the task's partial sum; R is 8 (V = 2) or 16 (V = 1) on AVX-512, 6 or 5 on
+// AVX2.
+
+#include <cstdint>
+
+#include "core/cpu/isa.h"
+
+namespace lathe::cpu {
+
+/// Channels in a block of scratch.
+inline constexpr int64_t kConvBlock = 16;
+
+/// Lines of output pixels: line (i, j), 0 <= i < outer, 0 <= j < inner, has `length` pixels. Steps in
+/// elements; x is the scratch, y the tensor of outputs (or dy).
+struct ConvLines {
+  int64_t outer = 0, inner = 0, length = 0;
+  int64_t x_outer = 0, x_inner = 0, x_pixel = 0;
+  int64_t y_outer = 0, y_inner = 0, y_pixel = 0;
+};
+
+/// Entries [first, first + count), each of `channels` channels.
+struct ConvRun {
+  int64_t first = 0, count = 0, channels = 0;
+};
+
+/// The reduction of a convolution. Packed weights and weight gradients are
+/// [tile of k][entry][channel][lanes of the tile]; a tile is two vectors wide, the last one perhaps one.
+struct ConvReduction {
+  const int64_t* offsets = nullptr;  ///< of an entry in the scratch
+  const int64_t* weights = nullptr;  ///< of an entry's first channel in the weight tensor
+  const int64_t* starts = nullptr;   ///< channels before an entry
+  const ConvRun* runs = nullptr;
+  int64_t run_count = 0;
+  int64_t length = 0;  ///< channels of all entries
+  int64_t k = 0;       ///< output channels
+};
+
+/// Memory that the next job reads, to be brought into L2 while this one computes: an input of a training step
+/// comes from DRAM, and waiting for it cost a sixth of a 16-channel layer.
+struct ConvAhead {
+  const void* from = nullptr;
+  int64_t bytes = 0;
+};
+
+/// y = sum over the reduction (+ bias) for every pixel of `lines`.
+template <class T>
+struct ConvTileJob {
+  T* y = nullptr;
+  const T* x = nullptr;
+  const T* w = nullptr;     ///< packed
+  const T* bias = nullptr;  ///< k values or null
+  ConvReduction reduction;
+  ConvLines lines;
+  ConvAhead ahead;
+};
+LATHE_ISA_FUNCTION(void, conv_tile_f32, const ConvTileJob<float>& job);
+LATHE_ISA_FUNCTION(void, conv_tile_f64, const ConvTileJob<double>& job);
+
+/// dw (packed) = or += sum over the pixels of `lines`, for runs [run_lo, run_hi) and tiles [tile_lo,
+/// tile_hi).
+template <class T>
+struct ConvWeightJob {
+  T* dw = nullptr;
+  const T* x = nullptr;
+  const T* dy = nullptr;
+  ConvReduction reduction;
+  ConvLines lines;
+  int64_t run_lo = 0, run_hi = 0;
+  int64_t tile_lo = 0, tile_hi = 0;
+  bool accumulate = false;
+  ConvAhead ahead[2];
+};
+LATHE_ISA_FUNCTION(void, conv_weight_f32, const ConvWeightJob<float>& job);
+LATHE_ISA_FUNCTION(void, conv_weight_f64, const ConvWeightJob<double>& job);
+
+/// Packs tile `tile` of the weights: lane l of channel c of entry e is
+/// w[weights(e) + (first k of the tile + l) k_step + c c_step], 0 past the last k.
+template <class T>
+struct ConvPackJob {
+  T* packed = nullptr;
+  const T* w = nullptr;
+  ConvReduction reduction;
+  int64_t k_step = 0, c_step = 0;
+  int64_t tile = 0;
+};
+LATHE_ISA_FUNCTION(void, conv_pack_f32, const ConvPackJob<float>& job);
+LATHE_ISA_FUNCTION(void, conv_pack_f64, const ConvPackJob<double>& job);
+
+/// The inverse: the sum of `parts` packed gradients, `part_step` apart, added in order, of tile `tile`.
+template <class T>
+struct ConvUnpackJob {
+  T* dw = nullptr;
+  const T* packed = nullptr;
+  int64_t parts = 0, part_step = 0;
+  ConvReduction reduction;
+  int64_t k_step = 0, c_step = 0;
+  int64_t tile = 0;
+};
+LATHE_ISA_FUNCTION(void, conv_unpack_f32, const ConvUnpackJob<float>& job);
+LATHE_ISA_FUNCTION(void, conv_unpack_f64, const ConvUnpackJob<double>& job);
+
+/// Copies a window of images into scratch, zeros outside the image.
+template <class T>
+struct ConvCopyJob {
+  T* scratch = nullptr;
+  const T* x = nullptr;  ///< first image, first channel of the group
+  int64_t images = 0, image_step = 0;
+  int64_t height = 0, width = 0, pixel_step = 0;  ///< of x; pixel_step is its channel count
+  int64_t channels = 0;                           ///< to copy
+  int64_t repeat = 1;                             ///< channel c of the scratch is c / repeat of x
+  int64_t block_lo = 0, block_hi = 0;             ///< blocks of channels to copy
+  int64_t row = 0, rows = 0;                      ///< first input row (may be negative) and how many
+  int64_t column = 0, columns = 0;                ///< first input column, columns per phase
+  int64_t stride_w = 1;
+  const int64_t* phases = nullptr;  ///< column phases that some tap needs
+  int64_t phase_count = 0;
+  bool contiguous = false;            ///< no blocks and phases: rows as in x, `columns` pixels each
+  const uint8_t* row_used = nullptr;  ///< by row mod stride_h
+  int64_t stride_h = 1;
+  int64_t s_image = 0, s_block = 0, s_row = 0, s_phase = 0, s_pixel = 0;  ///< of the scratch
+};
+LATHE_ISA_FUNCTION(void, conv_copy_f32, const ConvCopyJob<float>& job);
+LATHE_ISA_FUNCTION(void, conv_copy_f64, const ConvCopyJob<double>& job);
+
+/// Bytes of a vector register.
+LATHE_ISA_FUNCTION(int64_t, conv_vector_bytes);
+
+}  // namespace lathe::cpu

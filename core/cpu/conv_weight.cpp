@@ -1,0 +1,128 @@
+// Backward-weight, see Note [Convolution tiling].
+
+#include "core/cpu/conv_depthwise.h"
+#include "core/cpu/conv_run.h"
+#include "core/cpu/conv_scratch.h"
+#include "core/kernels/conv.h"
+
+namespace lathe::cpu {
+namespace {
+
+constexpr int64_t kPartBytes = int64_t{8} << 20;  // of all partial sums
+constexpr int64_t kMostParts = 32;
+constexpr int64_t kWork = 16;  // pieces of work wanted at least
+
+/// How backward-weight is divided: partial sums over fixed ranges of the plan's windows; where the gradient
+/// is too large for many of them, also over ranges of input blocks and tiles of outputs.
+struct Division {
+  int64_t parts = 1, windows = 1;  // windows of a part
+  int64_t block_pieces = 1, tile_pieces = 1;
+};
+
+Division divide(const ConvPlan& plan, int64_t gradient_bytes, int64_t tiles) {
+  Division d;
+  const int64_t windows = plan.windows();
+  const int64_t most = std::clamp<int64_t>(kPartBytes / std::max<int64_t>(gradient_bytes, 1), 1, kMostParts);
+  d.windows = chunk_count(windows, std::min(windows, most));
+  d.parts = chunk_count(windows, d.windows);
+  if (d.parts < kWork && plan.layout != ConvPlan::Layout::Contiguous) {
+    d.block_pieces = std::min(plan.blocks, chunk_count(kWork, d.parts));
+    d.tile_pieces = std::min(tiles, chunk_count(kWork, d.parts * d.block_pieces));
+  }
+  return d;
+}
+
+/// The pixels of dy of window `index`.
+template <class T>
+ConvAhead dy_ahead(const ConvPlan& plan, int64_t index, const T* dy) {
+  if (index >= plan.windows()) return {};
+  const ConvWindow box = plan.window(index);
+  const int64_t rows_pixels = plan.rows == 1 ? box.columns : box.rows * plan.columns;
+  const int64_t pixels = (box.images - 1) * plan.out_pixels + rows_pixels;
+  return {dy + plan.first_output(plan.phases[0], box),
+          pixels * plan.out_pixel * static_cast<int64_t>(sizeof(T))};
+}
+
+/// The runs of blocks [lo, hi): one run per block, see ConvUse.
+template <class T>
+void run_part(const ConvPlan& plan, const Division& d, int64_t piece, T* packed, const T* x, const T* dy) {
+  thread_local ConvScratch memory;
+  T* scratch = memory.take<T>(plan.scratch);
+  const int64_t tiles = conv_tile_count<T>(plan.out_c);
+  const ConvPhase& phase = plan.phases[0];
+  const auto runs = static_cast<int64_t>(phase.runs.size());
+  const int64_t part = piece / (d.block_pieces * d.tile_pieces);
+  const int64_t block_piece = piece / d.tile_pieces % d.block_pieces;
+  const int64_t tile_piece = piece % d.tile_pieces;
+  ConvWeightJob<T> job;
+  job.dw = packed + part * phase.reduction * conv_padded<T>(plan.out_c);
+  job.x = scratch;
+  job.reduction = plan.reduction_of(phase);
+  job.run_lo = runs * block_piece / d.block_pieces;
+  job.run_hi = runs * (block_piece + 1) / d.block_pieces;
+  job.tile_lo = tiles * tile_piece / d.tile_pieces;
+  job.tile_hi = tiles * (tile_piece + 1) / d.tile_pieces;
+  const int64_t last = std::min(plan.windows(), (part + 1) * d.windows);
+  for (int64_t n = part * d.windows; n < last; ++n) {
+    const ConvWindow box = plan.window(n);
+    conv_copy_window(plan, box, scratch, x, job.run_lo, job.run_hi);
+    job.lines = plan.lines_of(phase, box);
+    job.dy = dy + plan.first_output(phase, box);
+    const int64_t next = conv_next_window(n, last, d.windows);
+    job.ahead[0] = conv_ahead(plan, next, x);
+    job.ahead[1] = dy_ahead(plan, next, dy);
+    conv_weight(job);
+    job.accumulate = true;
+  }
+}
+
+template <class T>
+void run_group(const ConvPlan& plan, T* dw, const T* x, const T* dy) {
+  thread_local ConvScratch memory;
+  const ConvPhase& phase = plan.phases[0];
+  const int64_t size = phase.reduction * conv_padded<T>(plan.out_c);
+  const int64_t tiles = conv_tile_count<T>(plan.out_c);
+  const Division d = divide(plan, size * static_cast<int64_t>(sizeof(T)), tiles);
+  T* packed = memory.take<T>(size * d.parts);
+  parallel_for(d.parts * d.block_pieces * d.tile_pieces, 1,
+               [&](int64_t piece, int64_t) { run_part(plan, d, piece, packed, x, dy); });
+  parallel_for(tiles, 1, [&](int64_t tile, int64_t) {
+    ConvUnpackJob<T> job;
+    job.dw = dw;
+    job.packed = packed;
+    job.parts = d.parts;
+    job.part_step = size;
+    job.reduction = plan.reduction_of(phase);
+    job.k_step = plan.k_step;
+    job.c_step = plan.c_step;
+    job.tile = tile;
+    conv_unpack(job);
+  });
+}
+
+}  // namespace
+}  // namespace lathe::cpu
+
+namespace lathe::kernels::cpu {
+
+void conv2d_backward_weight(Tensor& dw, const Tensor& dy, const Tensor& x, const Conv2dGeometry& geometry) {
+  const lathe::cpu::ConvShape shape(x, dw, dy, geometry);
+  dispatch_floating(dw.dtype(), "conv2d_backward_weight", [&]<class T>() {
+    const auto plan = lathe::cpu::plan_forward(shape, sizeof(T), lathe::cpu::ConvUse::WeightGradient);
+    T* out = dw.mut<T>();
+    if (plan.windows() == 0) {
+      std::fill(out, out + dw.numel(), T(0));
+      return;
+    }
+    if (lathe::cpu::is_depthwise(shape)) {
+      lathe::cpu::depthwise_backward_weight(shape, out, dy.ptr<T>(), x.ptr<T>());
+      return;
+    }
+    for (int64_t g = 0; g < geometry.groups; ++g) {
+      lathe::cpu::run_group(plan, out + g * plan.out_c * plan.k_step, x.ptr<T>() + g * plan.in_c,
+                            dy.ptr<T>() + g * plan.out_c);
+    }
+  });
+}
+
+}  // namespace lathe::kernels::cpu

@@ -1,0 +1,183 @@
+// Copies around the convolution micro-kernels: padded scratch, packed weights.
+
+#include "core/cpu/conv_tile.h"
+#include "core/simd.h"
+
+namespace lathe::cpu::LATHE_ISA_NAMESPACE {
+namespace {
+
+template <class T>
+void zero(T* to, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) to[i] = 0;
+}
+
+/// `count` pixels of `channels` <= 16 channels, steps in elements; a null source means zeros.
+template <class T>
+void copy_pixels(T* to, const T* from, int64_t count, int64_t to_step, int64_t from_step, int64_t channels) {
+  constexpr int kVectors = kConvBlock / kLanes<T>;
+  if (channels == kConvBlock) {
+    for (int64_t i = 0; i < count; ++i) {
+      for (int v = 0; v < kVectors; ++v) {
+        store(to + v * kLanes<T>, from == nullptr ? Vec<T>{} : load(from + v * kLanes<T>));
+      }
+      to += to_step;
+      if (from != nullptr) from += from_step;
+    }
+    return;
+  }
+  for (int64_t i = 0; i < count; ++i, to += to_step) {
+    for (int64_t c = 0; c < channels; ++c) to[c] = from == nullptr ? T(0) : from[i * from_step + c];
+  }
+}
+
+int64_t clamp(int64_t value, int64_t lo, int64_t hi) {
+  return value < lo ? lo : (value > hi ? hi : value);
+}
+/// ceil(a / b), b > 0.
+int64_t ceil_div(int64_t a, int64_t b) {
+  return a >= 0 ? (a + b - 1) / b : -(-a / b);
+}
+
+/// The same where channel c of the scratch is channel c / repeat of x; `first` is the block's first channel.
+template <class T>
+void copy_repeated(const ConvCopyJob<T>& job, T* to, const T* from, int64_t count, int64_t first,
+                   int64_t channels) {
+  for (int64_t i = 0; i < count; ++i) {
+    for (int64_t c = 0; c < channels; ++c) to[c] = from[(first + c) / job.repeat];
+    to += job.s_pixel;
+    from += job.stride_w * job.pixel_step;
+  }
+}
+
+/// Phase `phase` of a row for one block: columns column + phase + i stride_w.
+template <class T>
+void copy_phase(const ConvCopyJob<T>& job, T* to, const T* row, int64_t phase, int64_t block) {
+  const int64_t channels = clamp(job.channels - block * kConvBlock, 0, kConvBlock);
+  const int64_t first = job.column + phase;
+  const int64_t lo = row == nullptr ? job.columns : clamp(ceil_div(-first, job.stride_w), 0, job.columns);
+  const int64_t hi = clamp(ceil_div(job.width - first, job.stride_w), lo, job.columns);
+  const T* none = nullptr;
+  copy_pixels(to, none, lo, job.s_pixel, 0, channels);
+  if (hi > lo) {
+    const T* from = row + (first + lo * job.stride_w) * job.pixel_step;
+    if (job.repeat == 1) {
+      copy_pixels(to + lo * job.s_pixel, from + block * kConvBlock, hi - lo, job.s_pixel,
+                  job.stride_w * job.pixel_step, channels);
+    } else {
+      copy_repeated(job, to + lo * job.s_pixel, from, hi - lo, block * kConvBlock, channels);
+    }
+  }
+  copy_pixels(to + hi * job.s_pixel, none, job.columns - hi, job.s_pixel, 0, channels);
+}
+
+/// A row as it stands in memory, padded.
+template <class T>
+void copy_row(const ConvCopyJob<T>& job, T* to, const T* row) {
+  const int64_t c = job.channels;
+  const int64_t lo = row == nullptr ? job.columns : clamp(-job.column, 0, job.columns);
+  const int64_t hi = clamp(job.width - job.column, lo, job.columns);
+  zero(to, lo * c);
+  for (int64_t i = lo; i < hi; ++i) {
+    const T* from = row + (job.column + i) * job.pixel_step;
+    for (int64_t n = 0; n < c; ++n) to[i * c + n] = from[n];
+  }
+  zero(to + hi * c, (job.columns - hi) * c);
+}
+
+template <class T>
+void copy(const ConvCopyJob<T>& job) {
+  for (int64_t n = 0; n < job.images; ++n) {
+    for (int64_t r = 0; r < job.rows; ++r) {
+      if (job.row_used[r % job.stride_h] == 0) continue;
+      const int64_t u = job.row + r;
+      const T* row =
+          u < 0 || u >= job.height ? nullptr : job.x + n * job.image_step + u * job.width * job.pixel_step;
+      T* to = job.scratch + n * job.s_image + r * job.s_row;
+      if (job.contiguous) {
+        copy_row(job, to, row);
+        continue;
+      }
+      for (int64_t b = job.block_lo; b < job.block_hi; ++b) {
+        for (int64_t p = 0; p < job.phase_count; ++p) {
+          copy_phase(job, to + b * job.s_block + p * job.s_phase, row, job.phases[p], b);
+        }
+      }
+    }
+  }
+}
+
+template <class T>
+void pack(const ConvPackJob<T>& job) {
+  const ConvReduction& r = job.reduction;
+  const int64_t first_k = job.tile * 2 * kLanes<T>;
+  const int64_t left = r.k - first_k;
+  const int64_t width = left > kLanes<T> ? 2 * kLanes<T> : kLanes<T>;
+  const int64_t lanes = left < width ? left : width;
+  T* to = job.packed + first_k * r.length;
+  for (int64_t n = 0; n < r.run_count; ++n) {
+    const ConvRun& run = r.runs[n];
+    for (int64_t e = run.first; e < run.first + run.count; ++e, to += run.channels * width) {
+      const T* from = job.w + r.weights[e] + first_k * job.k_step;
+      for (int64_t l = 0; l < lanes; ++l) {
+        for (int64_t c = 0; c < run.channels; ++c) {
+          to[c * width + l] = from[l * job.k_step + c * job.c_step];
+        }
+      }
+      for (int64_t c = 0; c < run.channels; ++c) zero(to + c * width + lanes, width - lanes);
+    }
+  }
+}
+
+template <class T>
+void unpack(const ConvUnpackJob<T>& job) {
+  const ConvReduction& r = job.reduction;
+  const int64_t first_k = job.tile * 2 * kLanes<T>;
+  const int64_t left = r.k - first_k;
+  const int64_t width = left > kLanes<T> ? 2 * kLanes<T> : kLanes<T>;
+  const int64_t lanes = left < width ? left : width;
+  const T* from = job.packed + first_k * r.length;
+  T sum[2 * kLanes<T> * kConvBlock];
+  for (int64_t n = 0; n < r.run_count; ++n) {
+    const ConvRun& run = r.runs[n];
+    for (int64_t e = run.first; e < run.first + run.count; ++e) {
+      T* to = job.dw + r.weights[e] + first_k * job.k_step;
+      for (int64_t c0 = 0; c0 < run.channels; c0 += kConvBlock) {
+        const int64_t channels = clamp(run.channels - c0, 0, kConvBlock);
+        for (int64_t i = 0; i < channels * width; i += kLanes<T>) {
+          Vec<T> s = load(from + i);
+          for (int64_t p = 1; p < job.parts; ++p) s += load(from + p * job.part_step + i);
+          store(sum + i, s);
+        }
+        from += channels * width;
+        for (int64_t l = 0; l < lanes; ++l) {
+          for (int64_t c = 0; c < channels; ++c) {
+            to[l * job.k_step + (c0 + c) * job.c_step] = sum[c * width + l];
+          }
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+
+void conv_copy_f32(const ConvCopyJob<float>& job) {
+  copy(job);
+}
+void conv_copy_f64(const ConvCopyJob<double>& job) {
+  copy(job);
+}
+void conv_pack_f32(const ConvPackJob<float>& job) {
+  pack(job);
+}
+void conv_pack_f64(const ConvPackJob<double>& job) {
+  pack(job);
+}
+void conv_unpack_f32(const ConvUnpackJob<float>& job) {
+  unpack(job);
+}
+void conv_unpack_f64(const ConvUnpackJob<double>& job) {
+  unpack(job);
+}
+
+}  // namespace lathe::cpu::LATHE_ISA_NAMESPACE

@@ -1,0 +1,165 @@
+// Forward micro-kernel, see Note [Convolution tiling].
+
+#include "core/cpu/conv_tile.h"
+
+#include "core/cpu/isa/conv_ahead.h"
+#include "core/simd.h"
+
+namespace lathe::cpu::LATHE_ISA_NAMESPACE {
+namespace {
+
+/// Most pixels of a tile V vectors wide.
+template <int V>
+constexpr int kPixels = kRegisters == 32 ? (V == 2 ? 14 : 16) : (V == 2 ? 6 : 12);
+/// The same when a pixel's step is not a constant: each pixel then takes an address register.
+template <int V>
+constexpr int kStridedPixels = kRegisters == 32 ? 8 : 6;
+
+template <class T>
+struct Tile {
+  const T* w;              // packed weights of the run
+  const int64_t* offsets;  // of the run
+  int64_t count, channels;
+  int64_t x_pixel, y_pixel;
+  const T* bias;  // of the tile, or null
+  int64_t lanes;  // of the last vector that exist in y
+  bool first;     // start from bias, not from y
+};
+
+template <class T, int V>
+[[gnu::always_inline]] inline Vec<T> load_lane(const Tile<T>& t, const T* from, int v) {
+  if (v < V - 1 || t.lanes == kLanes<T>) return load(from + v * kLanes<T>);
+  return load_first(from + v * kLanes<T>, t.lanes);
+}
+
+// Step: elements between pixels, 0 if known at run time only.
+template <class T, int V, int P, int Step>
+[[gnu::noinline]] void tile(const Tile<T>& t, T* y, const T* x) {
+  constexpr int kL = kLanes<T>;
+  Vec<T> acc[P][V];
+  for (int v = 0; v < V; ++v) {
+    const Vec<T> start = t.first && t.bias != nullptr ? load_lane<T, V>(t, t.bias, v) : Vec<T>{};
+#pragma GCC unroll 16
+    for (int p = 0; p < P; ++p) acc[p][v] = t.first ? start : load_lane<T, V>(t, y + p * t.y_pixel, v);
+  }
+  const int64_t step = Step > 0 ? Step : t.x_pixel;
+  const T* w = t.w;
+  for (int64_t e = 0; e < t.count; ++e) {
+    const T* from = x + t.offsets[e];
+#pragma GCC unroll 4
+    for (int64_t c = 0; c < t.channels; ++c) {
+      Vec<T> b[V];
+      for (int v = 0; v < V; ++v) b[v] = load(w + v * kL);
+      w += V * kL;
+#pragma GCC unroll 16
+      for (int p = 0; p < P; ++p) {
+        const Vec<T> a = broadcast(from[p * step + c]);
+        for (int v = 0; v < V; ++v) acc[p][v] += a * b[v];
+      }
+    }
+  }
+  const bool whole = t.lanes == kL;
+#pragma GCC unroll 16
+  for (int p = 0; p < P; ++p) {
+    T* to = y + p * t.y_pixel;
+    for (int v = 0; v + 1 < V; ++v) store(to + v * kL, acc[p][v]);
+    if (whole) {
+      store(to + (V - 1) * kL, acc[p][V - 1]);
+    } else {
+      store_first(to + (V - 1) * kL, acc[p][V - 1], t.lanes);
+    }
+  }
+}
+
+template <class T>
+using TileFunction = void (*)(const Tile<T>&, T*, const T*);
+
+/// The kernel for `pixels` <= P.
+template <class T, int V, int Step, int P>
+TileFunction<T> pick(int64_t pixels) {
+  if constexpr (P > 1) {
+    if (pixels < P) return pick<T, V, Step, P - 1>(pixels);
+  }
+  return &tile<T, V, P, Step>;
+}
+
+template <int V, int Step>
+int64_t tile_count(int64_t length) {
+  constexpr int kMost = Step > 0 ? kPixels<V> : kStridedPixels<V>;
+  return (length + kMost - 1) / kMost;
+}
+
+template <class T, int V, int Step>
+void run_lines(const Tile<T>& t, T* y, const T* x, const ConvLines& lines, Ahead& ahead) {
+  const int64_t tiles = tile_count<V, Step>(lines.length);
+  if (tiles == 0) return;
+  constexpr int kMost = Step > 0 ? kPixels<V> : kStridedPixels<V>;
+  const int64_t small = lines.length / tiles, large_tiles = lines.length % tiles;
+  const TileFunction<T> run_small = pick<T, V, Step, kMost>(small);
+  const TileFunction<T> run_large = large_tiles > 0 ? pick<T, V, Step, kMost>(small + 1) : run_small;
+  for (int64_t i = 0; i < lines.outer; ++i) {
+    for (int64_t j = 0; j < lines.inner; ++j) {
+      const T* from = x + i * lines.x_outer + j * lines.x_inner;
+      T* to = y + i * lines.y_outer + j * lines.y_inner;
+      for (int64_t n = 0; n < tiles; ++n) {
+        ahead.advance();
+        (n < large_tiles ? run_large : run_small)(t, to, from);
+        const int64_t pixels = n < large_tiles ? small + 1 : small;
+        from += pixels * lines.x_pixel;
+        to += pixels * lines.y_pixel;
+      }
+    }
+  }
+}
+
+template <class T, int V>
+void run_tile(const ConvTileJob<T>& job, int64_t first_k, Ahead& ahead) {
+  const ConvReduction& r = job.reduction;
+  const int64_t left = r.k - first_k;
+  const int64_t last = left - (V - 1) * kLanes<T>;
+  Tile<T> t{};
+  t.x_pixel = job.lines.x_pixel;
+  t.y_pixel = job.lines.y_pixel;
+  t.bias = job.bias == nullptr ? nullptr : job.bias + first_k;
+  t.lanes = last < kLanes<T> ? last : kLanes<T>;
+  t.first = true;
+  const T* w = job.w + first_k * r.length;
+  for (int64_t n = 0; n == 0 || n < r.run_count; ++n) {  // once without entries: bias or zero
+    const ConvRun run = r.run_count > 0 ? r.runs[n] : ConvRun{};
+    t.w = r.run_count > 0 ? w + r.starts[run.first] * V * kLanes<T> : w;
+    t.offsets = r.offsets + run.first;
+    t.count = run.count;
+    t.channels = run.channels;
+    if (job.lines.x_pixel == kConvBlock) {
+      run_lines<T, V, kConvBlock>(t, job.y + first_k, job.x, job.lines, ahead);
+    } else {
+      run_lines<T, V, 0>(t, job.y + first_k, job.x, job.lines, ahead);
+    }
+    t.first = false;
+  }
+}
+
+template <class T>
+void run(const ConvTileJob<T>& job) {
+  const int64_t tiles_of_k = (job.reduction.k + 2 * kLanes<T> - 1) / (2 * kLanes<T>);
+  const int64_t runs = job.reduction.run_count > 0 ? job.reduction.run_count : 1;
+  Ahead ahead(job.ahead, tiles_of_k * runs * job.lines.outer * job.lines.inner *
+                             tile_count<2, kConvBlock>(job.lines.length));
+  int64_t k = 0;
+  for (; job.reduction.k - k > kLanes<T>; k += 2 * kLanes<T>) run_tile<T, 2>(job, k, ahead);
+  if (k < job.reduction.k) run_tile<T, 1>(job, k, ahead);
+}
+
+}  // namespace
+
+void conv_tile_f32(const ConvTileJob<float>& job) {
+  run(job);
+}
+void conv_tile_f64(const ConvTileJob<double>& job) {
+  run(job);
+}
+int64_t conv_vector_bytes() {
+  return kVectorBytes;
+}
+
+}  // namespace lathe::cpu::LATHE_ISA_NAMESPACE

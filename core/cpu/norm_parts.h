@@ -1,0 +1,45 @@
+#pragma once
+// Per-channel sums over fixed chunks of rows: how long a chunk is, where its partial sums lie, and their sum.
+
+#include <algorithm>
+#include <vector>
+
+#include "core/cpu/isa_norm.h"
+#include "core/parallel.h"
+#include "core/tensor.h"
+
+namespace lathe::cpu {
+
+/// Rows of one chunk: about 32768 values, so that a chunk's operands fit a core's cache; at least 64 rows, so
+/// that partial sums stay small beside the data.
+inline int64_t chunk_rows(RowChunk all) {
+  return std::max<int64_t>(64, 32768 / std::max<int64_t>(1, all.channels));
+}
+
+/// Partial sums in double: `kinds` sums per channel for each chunk.
+struct ChannelParts {
+  int64_t rows;    ///< of one chunk
+  int64_t chunks;  ///< at least one
+  int64_t size;    ///< doubles per chunk
+
+  ChannelParts(RowChunk all, int64_t kinds)
+      : rows(chunk_rows(all)),
+        chunks(std::max<int64_t>(1, chunk_count(all.rows, rows))),
+        size(kinds * all.channels) {}
+
+  /// Zero where no chunk writes, that is, for no rows at all.
+  Tensor scratch() const { return Tensor::zeros({chunks, size}, DType::F64); }
+  /// Sums of the chunk that begins at row `lo`.
+  double* at(double* part, int64_t lo) const { return part + lo / rows * size; }
+  /// The sums of all chunks, added in order.
+  std::vector<double> total(const double* part) const {
+    std::vector<double> sum(part, part + size);
+    for (int64_t chunk = 1; chunk < chunks; ++chunk) {
+      const double* other = part + chunk * size;
+      for (int64_t j = 0; j < size; ++j) sum[static_cast<size_t>(j)] += other[j];
+    }
+    return sum;
+  }
+};
+
+}  // namespace lathe::cpu

@@ -1,0 +1,184 @@
+#include "train/config/experiment.h"
+
+#include "core/error.h"
+#include "core/files.h"
+#include "core/json.h"
+#include "train/config/overrides.h"
+#include "train/config/sections.h"
+
+namespace lathe {
+namespace {
+
+/// The file's top level; sections are read in a second step.
+struct TopLevel {
+  int64_t schema = Experiment::kSchema;
+  std::string name;
+  int64_t seed = 0;
+  std::string device = "auto";
+  std::optional<int64_t> threads;
+  Value data, model;
+  Value loss = Value::object({{"type", Value::string("cross_entropy")}});
+  Value optimizer;
+  Value schedule = Value::object({{"type", Value::string("constant")}});
+  Value train;
+  Value output = Value::object();
+
+  void fields(FieldVisitor& v) {
+    v.visit("schema", schema,
+            {.doc = "version of this format",
+             .min = Experiment::kSchema,
+             .max = Experiment::kSchema,
+             .required = true});
+    v.visit("name", name, {.doc = "of the run and its folder", .required = true});
+    v.visit("seed", seed, {.doc = "of every random stream", .min = 0, .required = true});
+    v.visit("device", device, {.doc = "auto, cpu, cuda or cuda:N; auto takes the first GPU there is"});
+    v.visit("threads", threads,
+            {.doc = "CPU threads; null: every core. Results do not depend on it", .min = 1});
+    v.visit("data", data, {.doc = "the data set and its batches", .required = true});
+    v.visit("model", model, {.doc = "the network", .required = true});
+    v.visit("loss", loss, {.doc = "what training minimises"});
+    v.visit("optimizer", optimizer, {.doc = "how parameters are updated", .required = true});
+    v.visit("schedule", schedule, {.doc = "learning rates over time"});
+    v.visit("train", train, {.doc = "length and other rules of training", .required = true});
+    v.visit("output", output, {.doc = "what is written and kept"});
+  }
+};
+
+/// Keys of the format that this version does not act on yet: refused by what they mean, not as misspelt.
+void refuse_later_keys(const Value& root, const FieldPath& where) {
+  constexpr std::pair<std::string_view, std::string_view> kLater[] = {
+      {"quant", "quantizers are not part of this version of Lathe"},
+      {"regularizers", "regularizers are not part of this version of Lathe"},
+  };
+  for (const auto& [key, message] : kLater) {
+    const Value* found = root.find(key);
+    if (found != nullptr) config_error(where / key, found->line(), std::string(message));
+  }
+}
+
+/// A name becomes a folder's.
+void check_name(const std::string& name, const Value& root, const FieldPath& where) {
+  const bool fits = !name.empty() && name[0] != '.' && name.find('/') == std::string::npos;
+  if (fits) return;
+  config_error(where / "name", root.find("name")->line(),
+               concat("expected the name of a folder, found '", name, "'"));
+}
+
+void check_device(const std::string& device, const Value& root, const FieldPath& where) {
+  if (device == "auto") return;
+  try {
+    Device::parse(device);
+  } catch (const ConfigError& error) {
+    const Value* found = root.find("device");
+    config_error(where / "device", found == nullptr ? 0 : found->line(), error.what());
+  }
+}
+
+Value parse_with_sets(std::string_view text, const std::string& source,
+                      const std::vector<std::string>& sets) {
+  Value root = parse_json(text, source, {.comments = true});
+  if (!root.is(Value::Type::Object)) {
+    config_error({source, ""}, root.line(), concat("expected an object, found ", describe(root.type())));
+  }
+  const Value defaults = write_fields(TopLevel());
+  for (const std::string& set : sets) apply_override(root, set, defaults);
+  return root;
+}
+
+void replace(Value& properties, std::string_view key, Value schema) {
+  Value* property = properties.find(key);
+  LATHE_ASSERT(property != nullptr, "every section is a key of the file");
+  for (const auto& [name, value] : property->members()) schema.set(name, value);  // description, default
+  *property = std::move(schema);
+}
+
+}  // namespace
+
+void TrainOptions::fields(FieldVisitor& v) {
+  v.visit("epochs", epochs, {.doc = "passes over the training data", .min = 1, .required = true});
+  v.visit("clip_norm", clip_norm,
+          {.doc = "limit of the gradients' norm; null: none", .min = 0, .above_min = true});
+  v.visit("ema", ema,
+          {.doc = "decay of averaged weights, which are then evaluated; null: none",
+           .min = 0,
+           .max = 1,
+           .above_min = true,
+           .below_max = true});
+  v.visit("eval_epochs", eval_epochs, {.doc = "epochs between two evaluations", .min = 1});
+}
+
+void OutputOptions::fields(FieldVisitor& v) {
+  v.visit("checkpoint_epochs", checkpoint_epochs, {.doc = "epochs between two checkpoints", .min = 1});
+  v.visit("keep", keep, {.doc = "checkpoints kept, the newest", .min = 1});
+}
+
+Experiment parse_experiment(std::string_view text, const std::string& source,
+                            const std::vector<std::string>& sets) {
+  const FieldPath where{source, ""};
+  const Value root = parse_with_sets(text, source, sets);
+  refuse_later_keys(root, where);
+  TopLevel top;
+  read_fields(top, root, where);
+  check_name(top.name, root, where);
+  check_device(top.device, root, where);
+
+  Experiment experiment;
+  experiment.where = where;
+  experiment.name = top.name;
+  experiment.seed = top.seed;
+  experiment.device = top.device;
+  experiment.threads = top.threads;
+  experiment.data = top.data;
+  experiment.model = top.model;
+  experiment.loss = top.loss;
+  experiment.optimizer = top.optimizer;
+  experiment.schedule = top.schedule;
+  read_fields(experiment.train, top.train, where / "train");
+  read_fields(experiment.output, top.output, where / "output");
+  for (const Section& section : experiment_sections()) {  // each registry checks its own
+    section.resolve(experiment.*section.member, where / section.key);
+  }
+  experiment.data_common = read_data_common(experiment.data, where / "data");
+  return experiment;
+}
+
+Experiment load_experiment(const std::filesystem::path& path, const std::vector<std::string>& sets) {
+  return parse_experiment(read_text(path), path.string(), sets);
+}
+
+DataSection load_data_section(const std::filesystem::path& path, const std::vector<std::string>& sets) {
+  const FieldPath where{path.string(), ""};
+  const Value root = parse_with_sets(read_text(path), path.string(), sets);
+  const Value* data = root.find("data");
+  if (data == nullptr) config_error(where, root.line(), "required key 'data' is missing");
+  return {*data, where / "data"};
+}
+
+Value resolve_experiment(const Experiment& experiment) {
+  TopLevel top;
+  top.name = experiment.name;
+  top.seed = experiment.seed;
+  top.device = experiment.device;
+  top.threads = experiment.threads;
+  top.train = write_fields(experiment.train);
+  top.output = write_fields(experiment.output);
+  Value resolved = write_fields(top);
+  for (const Section& section : experiment_sections()) {
+    resolved.set(section.key, section.resolve(experiment.*section.member, experiment.where / section.key));
+  }
+  return resolved;
+}
+
+Value experiment_schema() {
+  Value schema = Value::object({{"$schema", Value::string("https://json-schema.org/draft/2020-12/schema")},
+                                {"title", Value::string("Lathe experiment")}});
+  const Value top = fields_schema<TopLevel>();
+  for (const auto& [key, value] : top.members()) schema.set(key, value);
+  Value& properties = *schema.find("properties");
+  for (const Section& section : experiment_sections()) replace(properties, section.key, section.schema());
+  replace(properties, "train", fields_schema<TrainOptions>());
+  replace(properties, "output", fields_schema<OutputOptions>());
+  return schema;
+}
+
+}  // namespace lathe

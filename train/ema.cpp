@@ -1,0 +1,59 @@
+#include "train/ema.h"
+
+#include <map>
+
+#include "core/kernels/optim.h"
+#include "train/model_state.h"
+
+namespace lathe {
+
+Ema::Ema(Module& model, double decay)
+    : decay_(decay), parameters_(unique_parameters(model)), buffers_(model.buffers()) {
+  LATHE_CHECK(ConfigError, decay >= 0 && decay < 1, "ema: expected a decay in [0, 1), found ", decay);
+  for (const NamedTensor& value : model_state(model)) {
+    names_.push_back(value.name);
+    averages_.push_back(value.tensor.clone());
+  }
+  values_.reserve(averages_.size());
+}
+
+void Ema::update() {
+  for (const Parameter* parameter : parameters_) values_.push_back(parameter->raw().data());
+  for (const Buffer* buffer : buffers_) values_.push_back(buffer->data());
+  kernels::ema_update(averages_, values_, decay_);
+  values_.clear();
+}
+
+void Ema::swap() {
+  size_t next = 0;
+  for (const Parameter* parameter : parameters_) {
+    const Tensor value = parameter->raw().data();
+    parameter->raw().set_data(averages_[next]);
+    averages_[next++] = value;
+  }
+  for (Buffer* buffer : buffers_) std::swap(buffer->data(), averages_[next++]);
+}
+
+std::vector<NamedTensor> Ema::state() const {
+  std::vector<NamedTensor> state;
+  for (size_t i = 0; i < names_.size(); ++i) state.push_back({names_[i], averages_[i]});
+  return state;
+}
+
+void Ema::restore(std::span<const NamedTensor> tensors) {
+  std::map<std::string_view, const Tensor*> given;
+  for (const NamedTensor& tensor : tensors) given[tensor.name] = &tensor.tensor;
+  for (size_t i = 0; i < names_.size(); ++i) {
+    const auto found = given.find(names_[i]);
+    LATHE_CHECK(FormatError, found != given.end(), "ema: ", names_[i], " is missing");
+    const Tensor& tensor = *found->second;
+    LATHE_CHECK(FormatError, tensor.shape() == averages_[i].shape() && tensor.dtype() == averages_[i].dtype(),
+                "ema: ", names_[i], " is ", tensor.dtype(), tensor.shape(), ", expected ",
+                averages_[i].dtype(), averages_[i].shape());
+    averages_[i] = tensor.to(averages_[i].device()).clone();
+    given.erase(found);
+  }
+  LATHE_CHECK(FormatError, given.empty(), "ema: the model has no ", given.begin()->first);
+}
+
+}  // namespace lathe

@@ -1,0 +1,54 @@
+#pragma once
+#include <span>
+#include <vector>
+
+#include "core/safetensors.h"
+#include "layers/model.h"
+#include "layers/parameter.h"
+
+namespace lathe {
+
+/// Exponential moving average of all parameters and buffers of a model: after each step
+/// average = decay average + (1 - decay) value. Starts from the model's values at construction; integer
+/// buffers are copied.
+class Ema {
+ public:
+  /// `model` outlives this. ConfigError unless 0 <= decay < 1.
+  Ema(Module& model, double decay);
+
+  void update();
+
+  /// Averages under the model's names; handles share storage.
+  std::vector<NamedTensor> state() const;
+  /// FormatError when a tensor is missing, unknown or misshapen.
+  void restore(std::span<const NamedTensor> tensors);
+
+  /// Exchanges the model's values and the averages; a second call brings them back.
+  void swap();
+
+ private:
+  double decay_;
+  std::vector<Parameter*> parameters_;
+  std::vector<Buffer*> buffers_;
+  std::vector<std::string> names_;
+  std::vector<Tensor> averages_;
+  std::vector<Tensor> values_;  // handles during update(), kept for their capacity
+};
+
+/// The model computes with its averages while this lives (evaluation, saving what was evaluated).
+class UseAverages {
+ public:
+  explicit UseAverages(Ema* ema) : ema_(ema) {
+    if (ema_ != nullptr) ema_->swap();
+  }
+  UseAverages(const UseAverages&) = delete;
+  UseAverages& operator=(const UseAverages&) = delete;
+  ~UseAverages() {
+    if (ema_ != nullptr) ema_->swap();
+  }
+
+ private:
+  Ema* ema_;
+};
+
+}  // namespace lathe

@@ -1,0 +1,35 @@
+#pragma once
+#include <functional>
+#include <string>
+
+#include "data/loader.h"
+#include "train/tasks.h"
+
+namespace lathe {
+
+struct EvaluationResult {
+  Metrics metrics;
+  int64_t samples = 0;
+  std::string logits_hash;  ///< of all outputs in order, hexadecimal; empty unless asked for
+  double seconds = 0;
+};
+
+struct EvaluateOptions {
+  bool hash = false;
+  /// Called with each batch's output, in order.
+  std::function<void(const Tensor& output)> on_output = {};
+};
+
+/// The task's metrics over all of a loader's samples, in evaluation mode and without gradients. Counts as one
+/// forward, so that weights are quantized once. The mode is as before afterwards.
+EvaluationResult evaluate(Model& model, const Task& task, Loader& loader,
+                          const EvaluateOptions& options = {});
+
+/// The same over a data set, in its order.
+EvaluationResult evaluate(Model& model, const Task& task, const Dataset& dataset, int64_t batch,
+                          const EvaluateOptions& options = {});
+
+/// Multiply-accumulates of one sample's forward in evaluation mode, counted from the ops that ran.
+int64_t count_macs(Model& model, const Dataset& dataset);
+
+}  // namespace lathe

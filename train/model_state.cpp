@@ -1,0 +1,57 @@
+#include "train/model_state.h"
+
+#include <map>
+
+namespace lathe {
+namespace {
+
+Tensor fitted(const Tensor& tensor, const Tensor& like, const std::string& name) {
+  LATHE_CHECK(FormatError, tensor.shape() == like.shape(), "weights: ", name, " has shape ", tensor.shape(),
+              ", the model expects ", like.shape());
+  const Tensor converted = tensor.to(like.dtype()).to(like.device());
+  return converted.shares_storage(tensor) ? tensor.clone() : converted;
+}
+
+}  // namespace
+
+std::vector<Parameter*> unique_parameters(const Module& model) {
+  std::vector<Parameter*> parameters;
+  for (Parameter* parameter : model.parameters()) {
+    if (!parameter->tied()) parameters.push_back(parameter);
+  }
+  return parameters;
+}
+
+int64_t parameter_count(const Module& model) {
+  int64_t count = 0;
+  for (const Parameter* parameter : unique_parameters(model)) count += parameter->numel();
+  return count;
+}
+
+std::vector<NamedTensor> model_state(const Module& model) {
+  std::vector<NamedTensor> state;
+  for (const Parameter* parameter : unique_parameters(model)) {
+    state.push_back({parameter->path(), parameter->raw().data()});
+  }
+  for (const Buffer* buffer : model.buffers()) state.push_back({buffer->path(), buffer->data()});
+  return state;
+}
+
+void load_model_state(Module& model, std::span<const NamedTensor> tensors) {
+  std::map<std::string_view, const Tensor*> given;
+  for (const NamedTensor& tensor : tensors) given[tensor.name] = &tensor.tensor;
+  const std::vector<NamedTensor> current = model_state(model);
+  std::vector<Tensor> fresh;
+  for (const NamedTensor& want : current) {
+    const auto found = given.find(want.name);
+    LATHE_CHECK(FormatError, found != given.end(), "weights: ", want.name, " is missing");
+    fresh.push_back(fitted(*found->second, want.tensor, want.name));
+    given.erase(found);
+  }
+  LATHE_CHECK(FormatError, given.empty(), "weights: the model has no ", given.begin()->first);
+  size_t next = 0;
+  for (const Parameter* parameter : unique_parameters(model)) parameter->raw().set_data(fresh[next++]);
+  for (Buffer* buffer : model.buffers()) buffer->data() = fresh[next++];
+}
+
+}  // namespace lathe

@@ -1,0 +1,26 @@
+#pragma once
+#include <span>
+#include <vector>
+
+#include "core/safetensors.h"
+#include "layers/model.h"
+#include "layers/parameter.h"
+
+namespace lathe {
+
+/// Everything that a model's function depends on: raw parameters (tied ones once, under their owner's name)
+/// and buffers, in the order of the module tree. Handles share storage with the model.
+std::vector<NamedTensor> model_state(const Module& model);
+
+/// Replaces a model's state by copies of `tensors`, which are converted to the model's element type and
+/// device. FormatError, naming the tensor, when one is missing, unknown or misshapen; the model is unchanged
+/// then.
+void load_model_state(Module& model, std::span<const NamedTensor> tensors);
+
+/// The parameters that own their tensors, in the order of the module tree.
+std::vector<Parameter*> unique_parameters(const Module& model);
+
+/// Elements of the unique parameters.
+int64_t parameter_count(const Module& model);
+
+}  // namespace lathe

@@ -1,0 +1,247 @@
+#include "train/trainer.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+#include "train/model_state.h"
+
+namespace lathe {
+namespace {
+
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+LoaderOptions training_order(const TrainerOptions& options) {
+  LoaderOptions order;
+  order.batch = options.batch;
+  order.shuffle = true;
+  order.seed = options.seed;
+  order.prefetch = options.prefetch;
+  return order;
+}
+
+LoaderOptions evaluation_order(const TrainerOptions& options) {
+  LoaderOptions order;
+  order.batch = options.eval_batch;
+  order.prefetch = options.prefetch;
+  return order;
+}
+
+const Value& member(const Value& state, std::string_view key) {
+  const Value* found = state.find(key);
+  LATHE_CHECK(FormatError, found != nullptr, "checkpoint: ", key, " is missing");
+  return *found;
+}
+
+}  // namespace
+
+Trainer::Trainer(const TrainerParts& parts, const TrainerOptions& options)
+    : parts_(parts), options_(options), loader_(parts.train, training_order(options)), begin_(now()) {
+  progress_.steps_per_epoch = loader_.batches_per_epoch();
+  LATHE_CHECK(DataError, progress_.steps_per_epoch > 0, "training: the split has ", parts.train.size(),
+              " samples, too few for one batch of ", options.batch);
+  progress_.epochs = options.train.epochs;
+  progress_.total_steps = progress_.epochs * progress_.steps_per_epoch;
+  if (parts.test != nullptr) {
+    test_loader_ = std::make_unique<Loader>(*parts.test, evaluation_order(options));
+  }
+  if (options.train.ema) ema_ = std::make_unique<Ema>(parts.model, *options.train.ema);
+}
+
+Trainer::~Trainer() = default;
+
+void Trainer::begin_epoch_if_needed() {
+  if (progress_.epoch_ended) {
+    progress_.epoch_ended = false;
+    progress_.step_in_epoch = 0;
+    epoch_loss_sum_ = 0;
+    epoch_samples_ = 0;
+    epoch_seconds_ = 0;
+    epoch_timed_samples_ = 0;
+    epoch_timed_steps_ = 0;
+  }
+  if (epoch_started_) return;
+  loader_.start(static_cast<uint32_t>(progress_.epoch), progress_.step_in_epoch);
+  epoch_started_ = true;
+}
+
+void Trainer::step() {
+  LATHE_CHECK(ConfigError, !done(), "trainer: all ", progress_.total_steps, " steps are made");
+  begin_epoch_if_needed();
+  const double begin = now();
+  const bool got_batch = loader_.next(batch_);
+  LATHE_ASSERT(got_batch);
+
+  RunState& run = parts_.model.run();
+  run.mode = Mode::Train;
+  run.step = static_cast<uint32_t>(progress_.step);
+  run.first_sample = 0;
+  ++run.forward;
+
+  double loss_value = 0;
+  try {
+    const Var loss = parts_.task.loss(parts_.model, batch_);
+    loss_value = loss.data().item();
+    LATHE_CHECK(DivergedError, std::isfinite(loss_value), "the loss is ", loss_value);
+    backward(loss);
+    const SchedulePoint at{progress_.step, progress_.steps_per_epoch, progress_.total_steps};
+    const std::span<const double> rates = parts_.optimizer.rates(parts_.schedule, at);
+    for (size_t g = 0; g < rates.size(); ++g) {
+      if (!parts_.optimizer.groups()[g].parameters.empty()) progress_.learning_rate = rates[g];
+    }
+    parts_.optimizer.step({rates, options_.train.clip_norm});
+  } catch (const DivergedError& error) {
+    parts_.optimizer.drop_gradients();
+    LATHE_THROW(DivergedError, "diverged at step ", progress_.step, " of ", progress_.total_steps, " (epoch ",
+                progress_.epoch + 1, "): ", error.what());
+  }
+  if (ema_) ema_->update();
+  count_step(loss_value, now() - begin);
+}
+
+void Trainer::count_step(double loss, double seconds) {
+  Progress& p = progress_;
+  ++p.step;
+  ++p.step_in_epoch;
+  p.loss = loss;
+  epoch_loss_sum_ += loss * static_cast<double>(batch_.size);
+  epoch_samples_ += batch_.size;
+  p.epoch_loss = epoch_loss_sum_ / static_cast<double>(epoch_samples_);
+  train_seconds_ += seconds;
+  epoch_seconds_ += seconds;
+  epoch_timed_samples_ += batch_.size;
+  ++epoch_timed_steps_;
+  p.samples_per_second = static_cast<double>(epoch_timed_samples_) / std::max(epoch_seconds_, 1e-9);
+  p.eta_seconds =
+      epoch_seconds_ / static_cast<double>(epoch_timed_steps_) * static_cast<double>(p.total_steps - p.step);
+  if (p.step_in_epoch < p.steps_per_epoch) return;
+  p.epoch_ended = true;
+  ++p.epoch;
+  epoch_started_ = false;
+  if (done()) return;
+  loader_.start(static_cast<uint32_t>(p.epoch));  // its first batches are made during the evaluation
+  epoch_started_ = true;
+}
+
+bool Trainer::evaluation_due() const {
+  if (test_loader_ == nullptr || !progress_.epoch_ended) return false;
+  const int64_t every = options_.train.eval_epochs;
+  return done() || (every > 0 && progress_.epoch % every == 0);
+}
+
+EvaluationResult Trainer::evaluate() {
+  LATHE_CHECK(ConfigError, test_loader_ != nullptr, "trainer: there is no test split to evaluate");
+  const UseAverages averages(ema_.get());
+  EvaluationResult result = lathe::evaluate(parts_.model, parts_.task, *test_loader_);
+  metrics_ = result.metrics;
+  return result;
+}
+
+void Trainer::show_metrics_to_schedules() {
+  for (Schedule* schedule : schedules()) {
+    if (schedule == nullptr || schedule->watches().empty()) continue;
+    const double* value = find_metric(metrics_, schedule->watches());
+    LATHE_CHECK(ConfigError, value != nullptr, "schedule: there is no metric '", schedule->watches(), "'");
+    schedule->observe(*value);
+  }
+}
+
+std::vector<Schedule*> Trainer::schedules() const {
+  std::vector<Schedule*> all = parts_.optimizer.schedules();
+  all.insert(all.begin(), &parts_.schedule);
+  return all;
+}
+
+void Trainer::run(const std::vector<TrainObserver*>& observers) {
+  while (!done()) {
+    step();
+    progress_.stopping = options_.stop != nullptr && options_.stop->load();
+    for (TrainObserver* observer : observers) observer->on_step(progress_);
+    if (progress_.epoch_ended) {
+      for (TrainObserver* observer : observers) observer->on_epoch(progress_);
+    }
+    if (evaluation_due()) {
+      const EvaluationResult result = evaluate();
+      show_metrics_to_schedules();
+      for (TrainObserver* observer : observers) observer->on_evaluation(progress_, result);
+    }
+    for (TrainObserver* observer : observers) observer->on_settled(progress_, *this);
+    LATHE_CHECK(InterruptedError, !progress_.stopping || done(), "stopped after step ", progress_.step,
+                " of ", progress_.total_steps);
+  }
+}
+
+Checkpoint Trainer::state() const {
+  Value schedule_states = Value::array();
+  for (const Schedule* schedule : schedules()) {
+    schedule_states.push_back(schedule == nullptr ? Value() : schedule->state());
+  }
+  Value latest = Value::object();
+  for (const Metric& metric : metrics_) latest.set(metric.name, Value::real(metric.value));
+  Checkpoint checkpoint;
+  checkpoint.state.step = progress_.step;
+  checkpoint.state.seed = static_cast<int64_t>(options_.seed);
+  checkpoint.state.progress = Value::object({{"steps_per_epoch", Value::integer(progress_.steps_per_epoch)},
+                                             {"epoch", Value::integer(progress_.epoch)},
+                                             {"epoch_loss_sum", Value::real(epoch_loss_sum_)},
+                                             {"epoch_samples", Value::integer(epoch_samples_)},
+                                             {"schedules", std::move(schedule_states)},
+                                             {"metrics", std::move(latest)},
+                                             {"train_seconds", Value::real(train_seconds_)},
+                                             {"seconds", Value::real(seconds())}});
+  checkpoint.model = model_state(parts_.model);
+  checkpoint.optimizer = parts_.optimizer.state();
+  if (ema_) checkpoint.ema = ema_->state();
+  return checkpoint;
+}
+
+void Trainer::check_fits(const CheckpointState& state) const {
+  LATHE_CHECK(FormatError, state.step <= progress_.total_steps, "checkpoint: step ", state.step,
+              " is outside a run of ", progress_.total_steps, " steps");
+  const int64_t steps_per_epoch = member(state.progress, "steps_per_epoch").as_int();
+  LATHE_CHECK(FormatError, steps_per_epoch == progress_.steps_per_epoch, "checkpoint: ", steps_per_epoch,
+              " steps an epoch, the run has ", progress_.steps_per_epoch);
+  LATHE_CHECK(FormatError, static_cast<uint64_t>(state.seed) == options_.seed, "checkpoint: seed ",
+              state.seed, ", the run has ", options_.seed);
+  const size_t states = member(state.progress, "schedules").items().size();
+  LATHE_CHECK(FormatError, states == parts_.optimizer.groups().size() + 1, "checkpoint: ", states,
+              " states of schedules, expected ", parts_.optimizer.groups().size() + 1);
+}
+
+void Trainer::restore(const Checkpoint& checkpoint) {
+  check_fits(checkpoint.state);
+  const Value& saved = checkpoint.state.progress;
+  load_model_state(parts_.model, checkpoint.model);
+  parts_.optimizer.restore(checkpoint.optimizer);
+  LATHE_CHECK(FormatError, checkpoint.ema.empty() == (ema_ == nullptr), "checkpoint: averages ",
+              ema_ ? "are missing" : "are there, but the run has none");
+  if (ema_) ema_->restore(checkpoint.ema);
+  const std::vector<Schedule*> all = schedules();
+  for (size_t i = 0; i < all.size(); ++i) {
+    const Value& one = member(saved, "schedules").items()[i];
+    if (all[i] != nullptr && !one.is(Value::Type::Null)) all[i]->restore(one);
+  }
+  metrics_.clear();
+  for (const auto& [name, value] : member(saved, "metrics").members()) {
+    metrics_.push_back({name, value.as_real()});
+  }
+  progress_.step = checkpoint.state.step;
+  progress_.epoch = progress_.step / progress_.steps_per_epoch;
+  progress_.step_in_epoch = progress_.step % progress_.steps_per_epoch;
+  progress_.epoch_ended = false;
+  epoch_started_ = false;
+  const bool inside = progress_.step_in_epoch > 0;
+  epoch_loss_sum_ = inside ? member(saved, "epoch_loss_sum").as_real() : 0;
+  epoch_samples_ = inside ? member(saved, "epoch_samples").as_int() : 0;
+  train_seconds_ = member(saved, "train_seconds").as_real();
+  earlier_seconds_ = member(saved, "seconds").as_real();
+  begin_ = now();
+}
+
+double Trainer::seconds() const {
+  return earlier_seconds_ + now() - begin_;
+}
+
+}  // namespace lathe

@@ -1,0 +1,101 @@
+#pragma once
+// Training in memory: steps, epochs, evaluations. Folders and files are train/run.h's business.
+
+#include <atomic>
+#include <memory>
+#include <vector>
+
+#include "data/loader.h"
+#include "train/checkpoint.h"
+#include "train/config/experiment.h"
+#include "train/ema.h"
+#include "train/hooks.h"
+#include "train/optim/optimizer.h"
+#include "train/tasks.h"
+
+namespace lathe {
+
+/// What a trainer works with. All of it outlives the trainer.
+struct TrainerParts {
+  Model& model;
+  Task& task;
+  Optimizer& optimizer;
+  Schedule& schedule;
+  const Dataset& train;
+  const Dataset* test = nullptr;  ///< null: no evaluations
+};
+
+struct TrainerOptions {
+  TrainOptions train;
+  int64_t batch = 128;
+  int64_t eval_batch = 128;
+  uint64_t seed = 0;
+  int prefetch = 2;  ///< batches prepared ahead
+  /// Looked at after each step; true ends the run with InterruptedError once the step is settled.
+  const std::atomic<bool>* stop = nullptr;
+};
+
+/// One run. Its weights after step k are a function of (configuration, seed, k): the same for any number of
+/// threads and for any number of interruptions. After two steps a step allocates no tensor memory from the
+/// system.
+class Trainer {
+ public:
+  Trainer(const TrainerParts& parts, const TrainerOptions& options);
+  Trainer(const Trainer&) = delete;
+  Trainer& operator=(const Trainer&) = delete;
+  ~Trainer();
+
+  /// One update. DivergedError, naming the step, when the loss or the gradients' norm is not finite; no
+  /// parameter is updated then.
+  void step();
+  /// Steps, evaluates and tells the observers until the run is done. InterruptedError when stopped.
+  void run(const std::vector<TrainObserver*>& observers);
+
+  const Progress& progress() const { return progress_; }
+  bool done() const { return progress_.done(); }
+  /// On the test split; of the averages when there are some. ConfigError without a test split.
+  EvaluationResult evaluate();
+  /// The latest evaluation's; empty before the first.
+  const Metrics& metrics() const { return metrics_; }
+
+  /// All that a run needs to go on with the same bits; the experiment's hash is the caller's to add. Handles
+  /// share storage with the trainer's tensors.
+  Checkpoint state() const;
+  /// FormatError when the state does not fit; the trainer is unusable then.
+  void restore(const Checkpoint& checkpoint);
+
+  Model& model() const { return parts_.model; }
+  Ema* ema() const { return ema_.get(); }
+  const Task& task() const { return parts_.task; }
+  /// Seconds spent in training steps, and in all, interruptions left out.
+  double train_seconds() const { return train_seconds_; }
+  double seconds() const;
+
+ private:
+  void begin_epoch_if_needed();
+  void count_step(double loss, double seconds);
+  void check_fits(const CheckpointState& state) const;
+  bool evaluation_due() const;
+  void show_metrics_to_schedules();
+  std::vector<Schedule*> schedules() const;
+
+  TrainerParts parts_;
+  TrainerOptions options_;
+  Loader loader_;
+  std::unique_ptr<Loader> test_loader_;
+  std::unique_ptr<Ema> ema_;
+  Batch batch_;
+  Progress progress_;
+  Metrics metrics_;
+  bool epoch_started_ = false;
+  double epoch_loss_sum_ = 0;  // over the epoch's samples
+  int64_t epoch_samples_ = 0;  // of this epoch so far
+  double epoch_seconds_ = 0;   // in this epoch's steps made by this process
+  int64_t epoch_timed_samples_ = 0;
+  int64_t epoch_timed_steps_ = 0;
+  double train_seconds_ = 0;
+  double earlier_seconds_ = 0;  // before this trainer was made
+  double begin_ = 0;
+};
+
+}  // namespace lathe
