@@ -2,6 +2,9 @@
 
 #include "core/kernels/conv.h"
 
+#include <utility>
+
+#include "core/cpu/conv_depthwise.h"
 #include "core/cpu/conv_run.h"
 #include "core/cpu/conv_scratch.h"
 
@@ -31,20 +34,22 @@ const T* pack_weights(const ConvPlan& plan, const T* w) {
 }
 
 template <class T>
-void run_task(const ConvPlan& plan, const ConvWindow& box, T* y, const T* x, const T* packed, const T* bias) {
+void run_window(const ConvPlan& plan, int64_t index, int64_t next, T* y, const T* x, const T* packed,
+                const T* bias) {
   thread_local ConvScratch memory;
   T* scratch = memory.take<T>(plan.scratch);
+  const ConvWindow box = plan.window(index);
   conv_copy_window(plan, box, scratch, x, 0, plan.blocks);
+  ConvAhead ahead = conv_ahead(plan, next, x);
   for (const ConvPhase& phase : plan.phases) {
     ConvTileJob<T> job;
     job.x = scratch;
-    job.y = y + (box.image * plan.out_pixels + phase.y_first + box.row * phase.y_row +
-                 box.column * phase.y_column) *
-                    plan.out_pixel;
+    job.y = y + plan.first_output(phase, box);
     job.w = packed + phase.packed_first * conv_padded<T>(plan.out_c);
     job.bias = bias;
     job.reduction = plan.reduction_of(phase);
     job.lines = plan.lines_of(phase, box);
+    job.ahead = std::exchange(ahead, {});
     conv_tile(job);
   }
 }
@@ -52,16 +57,18 @@ void run_task(const ConvPlan& plan, const ConvWindow& box, T* y, const T* x, con
 /// One convolution per group; weights of group g begin at g * w_group, channels at g * plan.in_c and out_c.
 template <class T>
 void run_groups(const ConvPlan& plan, int64_t groups, T* y, const T* x, const T* w, const T* bias) {
-  const int64_t tasks = plan.tasks();
-  if (tasks == 0) return;
+  const int64_t windows = plan.windows(), grain = plan.grain();
+  if (windows == 0) return;
   for (int64_t g = 0; g < groups; ++g) {
     const int64_t k_of_group = plan.c_step == 1 ? plan.out_c : plan.in_c;
     const T* packed = pack_weights(plan, w + g * k_of_group * std::max(plan.k_step, plan.c_step));
     T* y_group = y + g * plan.out_c;
     const T* x_group = x + g * plan.in_c;
     const T* bias_group = bias == nullptr ? nullptr : bias + g * plan.out_c;
-    parallel_for(tasks, 1, [&](int64_t task, int64_t) {
-      run_task(plan, plan.window(task), y_group, x_group, packed, bias_group);
+    parallel_for(windows, grain, [&](int64_t lo, int64_t hi) {
+      for (int64_t n = lo; n < hi; ++n) {
+        run_window(plan, n, conv_next_window(n, hi, grain), y_group, x_group, packed, bias_group);
+      }
     });
   }
 }
@@ -75,8 +82,12 @@ void conv2d_forward(Tensor& y, const Tensor& x, const Tensor& w, const Tensor& b
                     const Conv2dGeometry& geometry) {
   const lathe::cpu::ConvShape shape(x, w, y, geometry);
   dispatch_floating(y.dtype(), "conv2d_forward", [&]<class T>() {
-    const auto plan = lathe::cpu::plan_forward(shape, sizeof(T), lathe::cpu::ConvRuns::Tiles);
     const T* bias_values = bias.defined() ? bias.ptr<T>() : nullptr;
+    if (lathe::cpu::is_depthwise(shape)) {
+      lathe::cpu::depthwise_forward(shape, y.mut<T>(), x.ptr<T>(), w.ptr<T>(), bias_values);
+      return;
+    }
+    const auto plan = lathe::cpu::plan_forward(shape, sizeof(T), lathe::cpu::ConvUse::Tiles);
     lathe::cpu::run_groups(plan, geometry.groups, y.mut<T>(), x.ptr<T>(), w.ptr<T>(), bias_values);
   });
 }
@@ -84,7 +95,11 @@ void conv2d_forward(Tensor& y, const Tensor& x, const Tensor& w, const Tensor& b
 void conv2d_backward_data(Tensor& dx, const Tensor& dy, const Tensor& w, const Conv2dGeometry& geometry) {
   const lathe::cpu::ConvShape shape(dx, w, dy, geometry);
   dispatch_floating(dx.dtype(), "conv2d_backward_data", [&]<class T>() {
-    const auto plan = lathe::cpu::plan_backward_data(shape, sizeof(T));
+    if (lathe::cpu::is_depthwise(shape)) {
+      lathe::cpu::depthwise_backward_data(shape, dx.mut<T>(), dy.ptr<T>(), w.ptr<T>());
+      return;
+    }
+    const auto plan = lathe::cpu::plan_backward_data(shape, sizeof(T), lathe::cpu::ConvUse::Tiles);
     const T* no_bias = nullptr;
     lathe::cpu::run_groups(plan, geometry.groups, dx.mut<T>(), dy.ptr<T>(), w.ptr<T>(), no_bias);
   });

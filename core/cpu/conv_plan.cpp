@@ -7,7 +7,8 @@ namespace lathe::cpu {
 namespace {
 
 constexpr int64_t kScratchBytes = 256 * 1024;  // of a task: half of a common L2
-constexpr int64_t kTasks = 16;                 // wanted at least, so that a few threads share the work evenly
+constexpr int64_t kTasks = 32;                 // wanted at least, so that threads share the work evenly
+constexpr int64_t kPixels = 256;               // of a window, for the weights read per window
 constexpr int64_t kRunBytes = 24 * 1024;       // of packed weights in L1 at a time
 constexpr int64_t kMinRows = 4;                // of a task: the halo would cost more than it helps
 constexpr int64_t kMinColumns = 64;
@@ -80,9 +81,9 @@ void cut(ConvPlan& plan, size_t element) {
   };
   int64_t columns = std::max<int64_t>(plan.columns, 1), rows = std::max<int64_t>(plan.rows, 1);
   if (plan.layout == ConvPlan::Layout::ImagesInnermost) {
-    plan.task_images = even_piece(plan.images, kInnermostImages);
-    plan.task_rows = rows;
-    plan.task_columns = columns;
+    plan.window_images = even_piece(plan.images, kInnermostImages);
+    plan.window_rows = rows;
+    plan.window_columns = columns;
     return;
   }
   while (columns > kMinColumns && !fits(1, 1, columns)) columns = ceil_div(columns, 2);
@@ -90,23 +91,26 @@ void cut(ConvPlan& plan, size_t element) {
   const auto pieces = [&] { return ceil_div(plan.rows, rows) * ceil_div(plan.columns, columns); };
   while (plan.images * pieces() < kTasks && rows >= 2 * kMinRows) rows = ceil_div(rows, 2);
   while (plan.images * pieces() < kTasks && columns >= 2 * kMinColumns) columns = ceil_div(columns, 2);
-  plan.task_rows = even_piece(plan.rows, rows);
-  plan.task_columns = even_piece(plan.columns, columns);
+  plan.window_rows = even_piece(plan.rows, rows);
+  plan.window_columns = even_piece(plan.columns, columns);
   int64_t images = 1;
   if (pieces() == 1) {
-    while (images < plan.images / (2 * kTasks) && fits(images + 1, rows, columns)) ++images;
+    const int64_t pixels = plan.rows * plan.columns;
+    while (images * pixels < kPixels && images < plan.images / kTasks && fits(images + 1, rows, columns)) {
+      ++images;
+    }
   }
-  plan.task_images = even_piece(plan.images, images);
+  plan.window_images = even_piece(plan.images, images);
 }
 
 void lay_out(ConvPlan& plan) {
-  const int64_t in_rows = (plan.task_rows - 1) * plan.step_h + plan.u_span + 1;
+  const int64_t in_rows = (plan.window_rows - 1) * plan.step_h + plan.u_span + 1;
   const int64_t phases = static_cast<int64_t>(plan.column_phases.size());
-  const int64_t columns = plan.task_columns + plan.v_span / plan.step_w;
+  const int64_t columns = plan.window_columns + plan.v_span / plan.step_w;
   switch (plan.layout) {
     case ConvPlan::Layout::Contiguous:
       plan.s_pixel = plan.in_c;
-      plan.s_row = ((plan.task_columns - 1) * plan.step_w + plan.v_span + 1) * plan.in_c;
+      plan.s_row = ((plan.window_columns - 1) * plan.step_w + plan.v_span + 1) * plan.in_c;
       plan.s_image = in_rows * plan.s_row;
       break;
     case ConvPlan::Layout::Blocked:
@@ -118,13 +122,13 @@ void lay_out(ConvPlan& plan) {
       break;
     case ConvPlan::Layout::ImagesInnermost:
       plan.s_image = kConvBlock;
-      plan.s_pixel = plan.task_images * kConvBlock;
+      plan.s_pixel = plan.window_images * kConvBlock;
       plan.s_phase = columns * plan.s_pixel;
       plan.s_row = phases * plan.s_phase;
       plan.s_block = in_rows * plan.s_row;
       break;
   }
-  plan.scratch = scratch_of(plan, plan.task_images, plan.task_rows, plan.task_columns);
+  plan.scratch = scratch_of(plan, plan.window_images, plan.window_rows, plan.window_columns);
 }
 
 struct Entry {
@@ -176,10 +180,10 @@ void add_entries(ConvPhase& phase, const std::vector<Entry>& entries, int64_t mo
   }
 }
 
-void finish(ConvPlan& plan, size_t element, ConvRuns runs) {
+void finish(ConvPlan& plan, size_t element, ConvUse use) {
   find_extent(plan);
   plan.blocks = ceil_div(plan.in_c, kConvBlock);
-  if (fits_contiguous(plan)) {
+  if (use != ConvUse::Depthwise && fits_contiguous(plan)) {
     plan.layout = ConvPlan::Layout::Contiguous;
   } else if (plan.columns < kNarrow && plan.images > 1) {
     plan.layout = ConvPlan::Layout::ImagesInnermost;
@@ -190,8 +194,8 @@ void finish(ConvPlan& plan, size_t element, ConvRuns runs) {
                                  ? 2 * conv_vector_bytes()
                                  : conv_vector_bytes();
   for (ConvPhase& phase : plan.phases) {
-    const int64_t most = runs == ConvRuns::Tiles ? std::max<int64_t>(kRunBytes / (tile_bytes * kConvBlock), 1)
-                                                 : std::max<int64_t>(phase.taps.size(), 1);
+    const int64_t most = use == ConvUse::Tiles ? std::max<int64_t>(kRunBytes / (tile_bytes * kConvBlock), 1)
+                                               : std::max<int64_t>(phase.taps.size(), 1);
     add_entries(phase, entries_of(plan, phase), most);
     phase.packed_first = plan.reduction;
     plan.reduction += phase.reduction;
@@ -225,7 +229,7 @@ ConvShape::ConvShape(const Tensor& x, const Tensor& weights, const Tensor& y, co
   LATHE_ASSERT(y.dim(0) == n && y.dim(3) == k && weights.dim(3) * conv.groups == c);
 }
 
-ConvPlan plan_forward(const ConvShape& s, size_t element, ConvRuns runs) {
+ConvPlan plan_forward(const ConvShape& s, size_t element, ConvUse use) {
   const Conv2dGeometry& g = s.geometry;
   ConvPlan plan;
   plan.images = s.n;
@@ -252,11 +256,11 @@ ConvPlan plan_forward(const ConvShape& s, size_t element, ConvRuns runs) {
   }
   if (is_pointwise(s)) flatten(plan, phase);
   plan.phases.push_back(std::move(phase));
-  finish(plan, element, runs);
+  finish(plan, element, use);
   return plan;
 }
 
-ConvPlan plan_backward_data(const ConvShape& s, size_t element) {
+ConvPlan plan_backward_data(const ConvShape& s, size_t element, ConvUse use) {
   const Conv2dGeometry& g = s.geometry;
   ConvPlan plan;
   plan.images = s.n;
@@ -290,23 +294,27 @@ ConvPlan plan_backward_data(const ConvShape& s, size_t element) {
       plan.phases.push_back(std::move(phase));
     }
   }
-  finish(plan, element, ConvRuns::Tiles);
+  finish(plan, element, use);
   return plan;
 }
 
-int64_t ConvPlan::tasks() const {
-  return ceil_div(images, task_images) * ceil_div(rows, task_rows) * ceil_div(columns, task_columns);
+int64_t ConvPlan::grain() const {
+  return std::max<int64_t>(windows() / kTasks, 1);
 }
 
-ConvWindow ConvPlan::window(int64_t task) const {
-  const int64_t across = ceil_div(columns, task_columns), down = ceil_div(rows, task_rows);
+int64_t ConvPlan::windows() const {
+  return ceil_div(images, window_images) * ceil_div(rows, window_rows) * ceil_div(columns, window_columns);
+}
+
+ConvWindow ConvPlan::window(int64_t index) const {
+  const int64_t across = ceil_div(columns, window_columns), down = ceil_div(rows, window_rows);
   ConvWindow box;
-  box.column = task % across * task_columns;
-  box.columns = std::min(task_columns, columns - box.column);
-  box.row = task / across % down * task_rows;
-  box.rows = std::min(task_rows, rows - box.row);
-  box.image = task / across / down * task_images;
-  box.images = std::min(task_images, images - box.image);
+  box.column = index % across * window_columns;
+  box.columns = std::min(window_columns, columns - box.column);
+  box.row = index / across % down * window_rows;
+  box.rows = std::min(window_rows, rows - box.row);
+  box.image = index / across / down * window_images;
+  box.images = std::min(window_images, images - box.image);
   return box;
 }
 
@@ -320,6 +328,11 @@ ConvReduction ConvPlan::reduction_of(const ConvPhase& phase) const {
   r.length = phase.reduction;
   r.k = out_c;
   return r;
+}
+
+int64_t ConvPlan::first_output(const ConvPhase& phase, const ConvWindow& box) const {
+  return (box.image * out_pixels + phase.y_first + box.row * phase.y_row + box.column * phase.y_column) *
+         out_pixel;
 }
 
 ConvLines ConvPlan::lines_of(const ConvPhase& phase, const ConvWindow& box) const {

@@ -40,7 +40,8 @@ struct ConvPhase {
   int64_t packed_first = 0;  ///< of its weights in the packed buffer, in channels of the reduction
 };
 
-/// A box of one task: images, and rows and columns of a phase's output pixels.
+/// A box of output pixels that is computed from one filling of the scratch: images, and rows and columns of a
+/// phase's output pixels.
 struct ConvWindow {
   int64_t image = 0, images = 0;
   int64_t row = 0, rows = 0;
@@ -67,21 +68,25 @@ struct ConvPlan {
   int64_t s_image = 0, s_block = 0, s_row = 0, s_phase = 0, s_pixel = 0;
   int64_t scratch = 0;  ///< elements
 
-  /// Tasks.
   int64_t rows = 0, columns = 0;  ///< most of any phase
-  int64_t task_images = 0, task_rows = 0, task_columns = 0;
+  int64_t window_images = 0, window_rows = 0, window_columns = 0;
   int64_t u_span = 0, v_span = 0;  ///< extent of the taps
 
-  int64_t tasks() const;
-  ConvWindow window(int64_t task) const;
+  int64_t windows() const;
+  int64_t grain() const;  ///< windows of a task
+  ConvWindow window(int64_t index) const;
   ConvReduction reduction_of(const ConvPhase& phase) const;
+  /// Where the window's first pixel of the phase stands in the output tensor, first channel of the group.
+  int64_t first_output(const ConvPhase& phase, const ConvWindow& window) const;
   ConvLines lines_of(const ConvPhase& phase, const ConvWindow& window) const;
 };
 
-/// What the runs of a plan are for: runs that fit L1 with their weights, or one run per block of channels.
-enum class ConvRuns : uint8_t { Tiles, Blocks };
+/// What a plan is for: forward and backward-data (runs that fit L1 with their weights), weight gradients (one
+/// run per block of channels), or depthwise (blocked scratch always; `shape` has one group and c = k, and the
+/// entries of a block serve its own channels only).
+enum class ConvUse : uint8_t { Tiles, WeightGradient, Depthwise };
 
-ConvPlan plan_forward(const ConvShape& shape, size_t element, ConvRuns runs);
-ConvPlan plan_backward_data(const ConvShape& shape, size_t element);
+ConvPlan plan_forward(const ConvShape& shape, size_t element, ConvUse use);
+ConvPlan plan_backward_data(const ConvShape& shape, size_t element, ConvUse use);
 
 }  // namespace lathe::cpu

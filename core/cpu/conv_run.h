@@ -56,10 +56,10 @@ int64_t conv_padded(int64_t k) {
 }
 
 /// Copies what the window's pixels need of x (first image, first channel of the group), blocks
-/// [block_lo, block_hi) of channels.
+/// [block_lo, block_hi) of channels, each channel of x `repeat` times.
 template <class T>
 void conv_copy_window(const ConvPlan& plan, const ConvWindow& box, T* scratch, const T* x, int64_t block_lo,
-                      int64_t block_hi) {
+                      int64_t block_hi, int64_t repeat = 1) {
   ConvCopyJob<T> job;
   job.scratch = scratch;
   job.image_step = plan.in_h * plan.in_w * plan.in_pixel;
@@ -69,6 +69,7 @@ void conv_copy_window(const ConvPlan& plan, const ConvWindow& box, T* scratch, c
   job.width = plan.in_w;
   job.pixel_step = plan.in_pixel;
   job.channels = plan.in_c;
+  job.repeat = repeat;
   job.block_lo = block_lo;
   job.block_hi = block_hi;
   job.row = box.row * plan.step_h + plan.u_min;
@@ -88,6 +89,31 @@ void conv_copy_window(const ConvPlan& plan, const ConvWindow& box, T* scratch, c
   job.s_phase = plan.s_phase;
   job.s_pixel = plan.s_pixel;
   conv_copy(job);
+}
+
+/// What conv_copy_window will read of x for window `index`; nothing past the last one.
+template <class T>
+ConvAhead conv_ahead(const ConvPlan& plan, int64_t index, const T* x) {
+  if (index >= plan.windows()) return {};
+  const ConvWindow box = plan.window(index);
+  const int64_t first = std::clamp<int64_t>(box.row * plan.step_h + plan.u_min, 0, plan.in_h);
+  const int64_t last = std::clamp<int64_t>(
+      (box.row + box.rows - 1) * plan.step_h + plan.u_min + plan.u_span + 1, first, plan.in_h);
+  const int64_t row = plan.in_w * plan.in_pixel, image = plan.in_h * row;
+  const int64_t rows = plan.in_h == 1 ? 0 : (box.images - 1) * plan.in_h + last - first;
+  if (plan.in_h == 1) {  // a sequence: part of its only row
+    const int64_t column = std::clamp<int64_t>(box.column * plan.step_w + plan.v_min, 0, plan.in_w);
+    const int64_t columns = std::min(plan.in_w - column, box.columns * plan.step_w + plan.v_span);
+    return {x + box.image * image + column * plan.in_pixel,
+            columns * plan.in_pixel * static_cast<int64_t>(sizeof(T))};
+  }
+  return {x + box.image * image + first * row, rows * row * static_cast<int64_t>(sizeof(T))};
+}
+
+/// The window that this thread will likely compute after `index`, the last of its task or not. A guess is
+/// enough: results do not depend on it.
+inline int64_t conv_next_window(int64_t index, int64_t task_end, int64_t grain) {
+  return index + 1 < task_end ? index + 1 : index + 1 + (num_threads() - 1) * grain;
 }
 
 }  // namespace lathe::cpu

@@ -71,6 +71,13 @@ struct ConvReduction {
   int64_t k = 0;       ///< output channels
 };
 
+/// Memory that the next job reads, to be brought into L2 while this one computes: an input of a training step
+/// comes from DRAM, and waiting for it cost a sixth of a 16-channel layer.
+struct ConvAhead {
+  const void* from = nullptr;
+  int64_t bytes = 0;
+};
+
 /// y = sum over the reduction (+ bias) for every pixel of `lines`.
 template <class T>
 struct ConvTileJob {
@@ -80,6 +87,7 @@ struct ConvTileJob {
   const T* bias = nullptr;  ///< k values or null
   ConvReduction reduction;
   ConvLines lines;
+  ConvAhead ahead;
 };
 LATHE_ISA_FUNCTION(void, conv_tile_f32, const ConvTileJob<float>& job);
 LATHE_ISA_FUNCTION(void, conv_tile_f64, const ConvTileJob<double>& job);
@@ -96,6 +104,7 @@ struct ConvWeightJob {
   int64_t run_lo = 0, run_hi = 0;
   int64_t tile_lo = 0, tile_hi = 0;
   bool accumulate = false;
+  ConvAhead ahead[2];
 };
 LATHE_ISA_FUNCTION(void, conv_weight_f32, const ConvWeightJob<float>& job);
 LATHE_ISA_FUNCTION(void, conv_weight_f64, const ConvWeightJob<double>& job);
@@ -134,6 +143,7 @@ struct ConvCopyJob {
   int64_t images = 0, image_step = 0;
   int64_t height = 0, width = 0, pixel_step = 0;  ///< of x; pixel_step is its channel count
   int64_t channels = 0;                           ///< to copy
+  int64_t repeat = 1;                             ///< channel c of the scratch is c / repeat of x
   int64_t block_lo = 0, block_hi = 0;             ///< blocks of channels to copy
   int64_t row = 0, rows = 0;                      ///< first input row (may be negative) and how many
   int64_t column = 0, columns = 0;                ///< first input column, columns per phase

@@ -1,5 +1,6 @@
 // Backward-weight, see Note [Convolution tiling].
 
+#include "core/cpu/conv_depthwise.h"
 #include "core/cpu/conv_run.h"
 #include "core/cpu/conv_scratch.h"
 #include "core/kernels/conv.h"
@@ -20,10 +21,10 @@ struct Division {
 
 Division divide(const ConvPlan& plan, int64_t gradient_bytes, int64_t tiles) {
   Division d;
-  const int64_t tasks = plan.tasks();
+  const int64_t windows = plan.windows();
   const int64_t most = std::clamp<int64_t>(kPartBytes / std::max<int64_t>(gradient_bytes, 1), 1, kMostParts);
-  d.windows = chunk_count(tasks, std::min(tasks, most));
-  d.parts = chunk_count(tasks, d.windows);
+  d.windows = chunk_count(windows, std::min(windows, most));
+  d.parts = chunk_count(windows, d.windows);
   if (d.parts < kWork && plan.layout != ConvPlan::Layout::Contiguous) {
     d.block_pieces = std::min(plan.blocks, chunk_count(kWork, d.parts));
     d.tile_pieces = std::min(tiles, chunk_count(kWork, d.parts * d.block_pieces));
@@ -31,7 +32,18 @@ Division divide(const ConvPlan& plan, int64_t gradient_bytes, int64_t tiles) {
   return d;
 }
 
-/// The runs of blocks [lo, hi): one run per block, see ConvRuns::Blocks.
+/// The pixels of dy of window `index`.
+template <class T>
+ConvAhead dy_ahead(const ConvPlan& plan, int64_t index, const T* dy) {
+  if (index >= plan.windows()) return {};
+  const ConvWindow box = plan.window(index);
+  const int64_t rows_pixels = plan.rows == 1 ? box.columns : box.rows * plan.columns;
+  const int64_t pixels = (box.images - 1) * plan.out_pixels + rows_pixels;
+  return {dy + plan.first_output(plan.phases[0], box),
+          pixels * plan.out_pixel * static_cast<int64_t>(sizeof(T))};
+}
+
+/// The runs of blocks [lo, hi): one run per block, see ConvUse.
 template <class T>
 void run_part(const ConvPlan& plan, const Division& d, int64_t piece, T* packed, const T* x, const T* dy) {
   thread_local ConvScratch memory;
@@ -50,13 +62,15 @@ void run_part(const ConvPlan& plan, const Division& d, int64_t piece, T* packed,
   job.run_hi = runs * (block_piece + 1) / d.block_pieces;
   job.tile_lo = tiles * tile_piece / d.tile_pieces;
   job.tile_hi = tiles * (tile_piece + 1) / d.tile_pieces;
-  const int64_t last = std::min(plan.tasks(), (part + 1) * d.windows);
+  const int64_t last = std::min(plan.windows(), (part + 1) * d.windows);
   for (int64_t n = part * d.windows; n < last; ++n) {
     const ConvWindow box = plan.window(n);
     conv_copy_window(plan, box, scratch, x, job.run_lo, job.run_hi);
     job.lines = plan.lines_of(phase, box);
-    job.dy = dy + (box.image * plan.out_pixels + box.row * phase.y_row + box.column * phase.y_column) *
-                      plan.out_pixel;
+    job.dy = dy + plan.first_output(phase, box);
+    const int64_t next = conv_next_window(n, last, d.windows);
+    job.ahead[0] = conv_ahead(plan, next, x);
+    job.ahead[1] = dy_ahead(plan, next, dy);
     conv_weight(job);
     job.accumulate = true;
   }
@@ -94,10 +108,14 @@ namespace lathe::kernels::cpu {
 void conv2d_backward_weight(Tensor& dw, const Tensor& dy, const Tensor& x, const Conv2dGeometry& geometry) {
   const lathe::cpu::ConvShape shape(x, dw, dy, geometry);
   dispatch_floating(dw.dtype(), "conv2d_backward_weight", [&]<class T>() {
-    const auto plan = lathe::cpu::plan_forward(shape, sizeof(T), lathe::cpu::ConvRuns::Blocks);
+    const auto plan = lathe::cpu::plan_forward(shape, sizeof(T), lathe::cpu::ConvUse::WeightGradient);
     T* out = dw.mut<T>();
-    if (plan.tasks() == 0) {
+    if (plan.windows() == 0) {
       std::fill(out, out + dw.numel(), T(0));
+      return;
+    }
+    if (lathe::cpu::is_depthwise(shape)) {
+      lathe::cpu::depthwise_backward_weight(shape, out, dy.ptr<T>(), x.ptr<T>());
       return;
     }
     for (int64_t g = 0; g < geometry.groups; ++g) {

@@ -38,17 +38,34 @@ int64_t ceil_div(int64_t a, int64_t b) {
   return a >= 0 ? (a + b - 1) / b : -(-a / b);
 }
 
+/// The same where channel c of the scratch is channel c / repeat of x; `first` is the block's first channel.
+template <class T>
+void copy_repeated(const ConvCopyJob<T>& job, T* to, const T* from, int64_t count, int64_t first,
+                   int64_t channels) {
+  for (int64_t i = 0; i < count; ++i) {
+    for (int64_t c = 0; c < channels; ++c) to[c] = from[(first + c) / job.repeat];
+    to += job.s_pixel;
+    from += job.stride_w * job.pixel_step;
+  }
+}
+
 /// Phase `phase` of a row for one block: columns column + phase + i stride_w.
 template <class T>
-void copy_phase(const ConvCopyJob<T>& job, T* to, const T* row, int64_t phase, int64_t channels) {
+void copy_phase(const ConvCopyJob<T>& job, T* to, const T* row, int64_t phase, int64_t block) {
+  const int64_t channels = clamp(job.channels - block * kConvBlock, 0, kConvBlock);
   const int64_t first = job.column + phase;
   const int64_t lo = row == nullptr ? job.columns : clamp(ceil_div(-first, job.stride_w), 0, job.columns);
   const int64_t hi = clamp(ceil_div(job.width - first, job.stride_w), lo, job.columns);
   const T* none = nullptr;
   copy_pixels(to, none, lo, job.s_pixel, 0, channels);
   if (hi > lo) {
-    copy_pixels(to + lo * job.s_pixel, row + (first + lo * job.stride_w) * job.pixel_step, hi - lo,
-                job.s_pixel, job.stride_w * job.pixel_step, channels);
+    const T* from = row + (first + lo * job.stride_w) * job.pixel_step;
+    if (job.repeat == 1) {
+      copy_pixels(to + lo * job.s_pixel, from + block * kConvBlock, hi - lo, job.s_pixel,
+                  job.stride_w * job.pixel_step, channels);
+    } else {
+      copy_repeated(job, to + lo * job.s_pixel, from, hi - lo, block * kConvBlock, channels);
+    }
   }
   copy_pixels(to + hi * job.s_pixel, none, job.columns - hi, job.s_pixel, 0, channels);
 }
@@ -81,10 +98,8 @@ void copy(const ConvCopyJob<T>& job) {
         continue;
       }
       for (int64_t b = job.block_lo; b < job.block_hi; ++b) {
-        const int64_t channels = clamp(job.channels - b * kConvBlock, 0, kConvBlock);
         for (int64_t p = 0; p < job.phase_count; ++p) {
-          copy_phase(job, to + b * job.s_block + p * job.s_phase,
-                     row == nullptr ? nullptr : row + b * kConvBlock, job.phases[p], channels);
+          copy_phase(job, to + b * job.s_block + p * job.s_phase, row, job.phases[p], b);
         }
       }
     }

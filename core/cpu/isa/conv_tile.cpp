@@ -2,6 +2,7 @@
 
 #include "core/cpu/conv_tile.h"
 
+#include "core/cpu/isa/conv_ahead.h"
 #include "core/simd.h"
 
 namespace lathe::cpu::LATHE_ISA_NAMESPACE {
@@ -82,11 +83,17 @@ TileFunction<T> pick(int64_t pixels) {
   return &tile<T, V, P, Step>;
 }
 
-template <class T, int V, int Step>
-void run_lines(const Tile<T>& t, T* y, const T* x, const ConvLines& lines) {
+template <int V, int Step>
+int64_t tile_count(int64_t length) {
   constexpr int kMost = Step > 0 ? kPixels<V> : kStridedPixels<V>;
-  const int64_t tiles = (lines.length + kMost - 1) / kMost;
+  return (length + kMost - 1) / kMost;
+}
+
+template <class T, int V, int Step>
+void run_lines(const Tile<T>& t, T* y, const T* x, const ConvLines& lines, Ahead& ahead) {
+  const int64_t tiles = tile_count<V, Step>(lines.length);
   if (tiles == 0) return;
+  constexpr int kMost = Step > 0 ? kPixels<V> : kStridedPixels<V>;
   const int64_t small = lines.length / tiles, large_tiles = lines.length % tiles;
   const TileFunction<T> run_small = pick<T, V, Step, kMost>(small);
   const TileFunction<T> run_large = large_tiles > 0 ? pick<T, V, Step, kMost>(small + 1) : run_small;
@@ -95,6 +102,7 @@ void run_lines(const Tile<T>& t, T* y, const T* x, const ConvLines& lines) {
       const T* from = x + i * lines.x_outer + j * lines.x_inner;
       T* to = y + i * lines.y_outer + j * lines.y_inner;
       for (int64_t n = 0; n < tiles; ++n) {
+        ahead.advance();
         (n < large_tiles ? run_large : run_small)(t, to, from);
         const int64_t pixels = n < large_tiles ? small + 1 : small;
         from += pixels * lines.x_pixel;
@@ -105,7 +113,7 @@ void run_lines(const Tile<T>& t, T* y, const T* x, const ConvLines& lines) {
 }
 
 template <class T, int V>
-void run_tile(const ConvTileJob<T>& job, int64_t first_k) {
+void run_tile(const ConvTileJob<T>& job, int64_t first_k, Ahead& ahead) {
   const ConvReduction& r = job.reduction;
   const int64_t left = r.k - first_k;
   const int64_t last = left - (V - 1) * kLanes<T>;
@@ -123,9 +131,9 @@ void run_tile(const ConvTileJob<T>& job, int64_t first_k) {
     t.count = run.count;
     t.channels = run.channels;
     if (job.lines.x_pixel == kConvBlock) {
-      run_lines<T, V, kConvBlock>(t, job.y + first_k, job.x, job.lines);
+      run_lines<T, V, kConvBlock>(t, job.y + first_k, job.x, job.lines, ahead);
     } else {
-      run_lines<T, V, 0>(t, job.y + first_k, job.x, job.lines);
+      run_lines<T, V, 0>(t, job.y + first_k, job.x, job.lines, ahead);
     }
     t.first = false;
   }
@@ -133,9 +141,13 @@ void run_tile(const ConvTileJob<T>& job, int64_t first_k) {
 
 template <class T>
 void run(const ConvTileJob<T>& job) {
+  const int64_t tiles_of_k = (job.reduction.k + 2 * kLanes<T> - 1) / (2 * kLanes<T>);
+  const int64_t runs = job.reduction.run_count > 0 ? job.reduction.run_count : 1;
+  Ahead ahead(job.ahead, tiles_of_k * runs * job.lines.outer * job.lines.inner *
+                             tile_count<2, kConvBlock>(job.lines.length));
   int64_t k = 0;
-  for (; job.reduction.k - k > kLanes<T>; k += 2 * kLanes<T>) run_tile<T, 2>(job, k);
-  if (k < job.reduction.k) run_tile<T, 1>(job, k);
+  for (; job.reduction.k - k > kLanes<T>; k += 2 * kLanes<T>) run_tile<T, 2>(job, k, ahead);
+  if (k < job.reduction.k) run_tile<T, 1>(job, k, ahead);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // Backward-weight micro-kernel, see Note [Convolution tiling].
 
 #include "core/cpu/conv_tile.h"
+#include "core/cpu/isa/conv_ahead.h"
 #include "core/simd.h"
 
 namespace lathe::cpu::LATHE_ISA_NAMESPACE {
@@ -61,7 +62,7 @@ TileFunction<T> pick(int64_t rows) {
 /// One run of entries against one tile of outputs, over `lines`.
 template <class T, int V>
 void run_entries(const ConvWeightJob<T>& job, const ConvRun& run, int64_t first_k, const ConvLines& lines,
-                 bool accumulate) {
+                 bool accumulate, Ahead (&ahead)[2]) {
   const ConvReduction& r = job.reduction;
   const int64_t last = r.k - first_k - (V - 1) * kLanes<T>;
   const int64_t lanes = last < kLanes<T> ? last : kLanes<T>;
@@ -70,6 +71,8 @@ void run_entries(const ConvWeightJob<T>& job, const ConvRun& run, int64_t first_
   const TileFunction<T> run_small = pick<T, V, kRows<V>>(small);
   const TileFunction<T> run_large = large_tiles > 0 ? pick<T, V, kRows<V>>(small + 1) : run_small;
   for (int64_t e = run.first; e < run.first + run.count; ++e) {
+    ahead[0].advance();
+    ahead[1].advance();
     T* dw = job.dw + first_k * r.length + r.starts[e] * V * kLanes<T>;
     const T* x = job.x + r.offsets[e];
     for (int64_t n = 0; n < tiles; ++n) {
@@ -82,14 +85,14 @@ void run_entries(const ConvWeightJob<T>& job, const ConvRun& run, int64_t first_
 }
 
 template <class T>
-void run_block(const ConvWeightJob<T>& job, const ConvLines& lines, bool accumulate) {
+void run_block(const ConvWeightJob<T>& job, const ConvLines& lines, bool accumulate, Ahead (&ahead)[2]) {
   constexpr int64_t kTile = 2 * kLanes<T>;
   for (int64_t n = job.run_lo; n < job.run_hi; ++n) {
     for (int64_t t = job.tile_lo; t < job.tile_hi; ++t) {
       if (job.reduction.k - t * kTile > kLanes<T>) {
-        run_entries<T, 2>(job, job.reduction.runs[n], t * kTile, lines, accumulate);
+        run_entries<T, 2>(job, job.reduction.runs[n], t * kTile, lines, accumulate, ahead);
       } else {
-        run_entries<T, 1>(job, job.reduction.runs[n], t * kTile, lines, accumulate);
+        run_entries<T, 1>(job, job.reduction.runs[n], t * kTile, lines, accumulate, ahead);
       }
     }
   }
@@ -97,6 +100,9 @@ void run_block(const ConvWeightJob<T>& job, const ConvLines& lines, bool accumul
 
 int64_t least(int64_t a, int64_t b) {
   return a < b ? a : b;
+}
+int64_t chunks(int64_t n, int64_t size) {
+  return (n + size - 1) / size;
 }
 int64_t fit(int64_t pixels, int64_t most) {
   return pixels >= kPixels ? 1 : least(kPixels / pixels, most);
@@ -109,6 +115,12 @@ void run(const ConvWeightJob<T>& job) {
   const int64_t length = least(all.length, kPixels);
   const int64_t inner = fit(length, all.inner);
   const int64_t outer = fit(length * inner, all.outer);
+  int64_t calls = chunks(all.outer, outer) * chunks(all.inner, inner) * chunks(all.length, length) *
+                  (job.tile_hi - job.tile_lo);
+  int64_t entries = 0;
+  for (int64_t n = job.run_lo; n < job.run_hi; ++n) entries += job.reduction.runs[n].count;
+  calls *= entries;
+  Ahead ahead[2] = {{job.ahead[0], calls}, {job.ahead[1], calls}};
   bool accumulate = job.accumulate;
   for (int64_t i = 0; i < all.outer; i += outer) {
     for (int64_t j = 0; j < all.inner; j += inner) {
@@ -120,7 +132,7 @@ void run(const ConvWeightJob<T>& job) {
         ConvWeightJob<T> part = job;
         part.x += i * all.x_outer + j * all.x_inner + n * all.x_pixel;
         part.dy += i * all.y_outer + j * all.y_inner + n * all.y_pixel;
-        run_block(part, lines, accumulate);
+        run_block(part, lines, accumulate, ahead);
         accumulate = true;
       }
     }

@@ -1,0 +1,58 @@
+#include "tools/bench/harness.h"
+
+#include <algorithm>
+#include <ctime>
+
+#include "core/cpu/fma_peak.h"
+
+namespace lathe::bench {
+namespace {
+
+double clock_seconds(clockid_t clock) {
+  timespec time{};
+  clock_gettime(clock, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
+}  // namespace
+
+double time_once(FunctionRef<void()> fn) {
+  const clockid_t clock = num_threads() == 1 ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC;
+  const double start = clock_seconds(clock);
+  fn();
+  return clock_seconds(clock) - start;
+}
+
+Times time_calls(FunctionRef<void()> fn, double seconds) {
+  fn();
+  std::vector<double> times;
+  const double begin = clock_seconds(CLOCK_MONOTONIC);
+  while (times.size() < 5 || clock_seconds(CLOCK_MONOTONIC) - begin < seconds) times.push_back(time_once(fn));
+  std::sort(times.begin(), times.end());
+  return {times[times.size() / 2], times.front()};
+}
+
+double peak_gflops() {
+  constexpr int64_t kRounds = 500'000;
+  const int threads = num_threads();
+  double flops = 0;
+  const Times times = time_calls(
+      [&] {
+        std::vector<double> done(static_cast<size_t>(threads));
+        parallel_for(threads, 1, [&](int64_t i, int64_t) {
+          float sink[2] = {0.5f, 1.0f};
+          done[static_cast<size_t>(i)] = cpu::fma_peak_f32(sink, kRounds);
+        });
+        flops = 0;
+        for (const double part : done) flops += part;
+      },
+      0.1);
+  return flops / times.least * 1e-9;
+}
+
+Row make_row(std::string name, std::string pass, Times times, double flops, double peak) {
+  const double gflops = flops / times.median * 1e-9;
+  return {std::move(name), std::move(pass), times.median * 1e3, times.least * 1e3, gflops, gflops / peak};
+}
+
+}  // namespace lathe::bench

@@ -1,0 +1,36 @@
+#pragma once
+// What the benchmarks share: timing by medians, and the machine's limit measured in the same run.
+
+#include <string>
+#include <vector>
+
+#include "core/parallel.h"
+
+namespace lathe::bench {
+
+struct Row {
+  std::string name;  ///< of the case, "r20 16 32x32"
+  std::string pass;  ///< "forward", "backward data", ...
+  double ms_median = 0;
+  double ms_least = 0;       ///< the quietest run: what to compare on a busy machine
+  double gflops = 0;         ///< of the median
+  double share_of_peak = 0;  ///< gflops over the peak of as many threads, of this run
+};
+
+struct Times {
+  double median = 0, least = 0;  // seconds
+};
+
+/// Calls fn until `seconds` have passed, at least 5 times, after one call that warms up. CPU time on one
+/// thread, so that other jobs matter less; wall time on several.
+Times time_calls(FunctionRef<void()> fn, double seconds);
+/// Seconds of one call, by the same clock.
+double time_once(FunctionRef<void()> fn);
+
+/// Gigaflops that num_threads() cores reach in f32 on registers alone; the best of several short runs.
+double peak_gflops();
+
+/// A row from the times of a call of `flops` floating-point operations.
+Row make_row(std::string name, std::string pass, Times times, double flops, double peak);
+
+}  // namespace lathe::bench
