@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -22,7 +23,8 @@ struct RegistryEntry {
   std::function<Value()> schema;
 };
 
-/// An entry whose options start from `defaults`. `make(options, args...)` gives the product.
+/// An entry whose options start from `defaults`. The product is `make(options, args...)`, or
+/// `make(options, where, args...)` where options hold sections that are read later.
 template <class Product, class... Args, class Options, class Make>
 RegistryEntry<Product, Args...> make_entry(std::string name, std::string doc, Options defaults, Make make) {
   const auto read = [defaults](const Value& section, const FieldPath& where) {
@@ -32,7 +34,11 @@ RegistryEntry<Product, Args...> make_entry(std::string name, std::string doc, Op
   };
   RegistryEntry<Product, Args...> entry;
   entry.build = [read, make](const Value& section, const FieldPath& where, Args... args) -> Product {
-    return make(read(section, where), std::forward<Args>(args)...);
+    if constexpr (std::is_invocable_v<const Make&, const Options&, const FieldPath&, Args...>) {
+      return make(read(section, where), where, std::forward<Args>(args)...);
+    } else {
+      return make(read(section, where), std::forward<Args>(args)...);
+    }
   };
   entry.resolve = [read, name](const Value& section, const FieldPath& where) {
     const Value fields = write_fields(read(section, where));

@@ -11,6 +11,8 @@
 
 namespace lathe {
 
+struct ImageSet;
+
 struct DatasetInfo {
   std::string type;   ///< registry name
   std::string split;  ///< "train" or "test"
@@ -34,6 +36,8 @@ class Dataset {
   virtual void finish(Batch& batch, uint32_t epoch, int64_t number) const;
   /// What `lathe data describe` shows: the info, and what a kind of data set knows beyond it.
   virtual Value describe() const;
+  /// The images themselves where this is a set of images in memory, else null.
+  virtual const ImageSet* images() const { return nullptr; }
 };
 
 struct DataSplits {

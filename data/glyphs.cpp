@@ -18,7 +18,7 @@ namespace {
 struct Range {
   float lo, hi;
 };
-constexpr Range kHalfHeight{7.5f, 12.5f};
+constexpr Range kHalfHeight{8.0f, 12.5f};
 constexpr Range kAspect{0.75f, 1.15f};
 constexpr Range kTanHalfAngle{-0.23f, 0.23f};  // 26 degrees either way
 constexpr Range kShear{-0.3f, 0.3f};
@@ -26,12 +26,12 @@ constexpr Range kShift{-4.0f, 4.0f};
 constexpr Range kPointJitter{-0.08f, 0.08f};  // of a half height: no two digits are written alike
 constexpr Range kHalfStroke{0.7f, 1.9f};
 constexpr Range kSoftness{0.8f, 1.8f};
-constexpr Range kContrast{0.18f, 0.6f};  // luminance between digit and background, either sign
+constexpr Range kContrast{0.2f, 0.6f};  // luminance between digit and background, either sign
 constexpr Range kChroma{-0.22f, 0.22f};
 constexpr Range kTexture{0.0f, 0.16f};
-constexpr Range kNoise{0.0f, 0.26f};  // width of a triangular density, 0.41 of it is the standard deviation
+constexpr Range kNoise{0.0f, 0.22f};  // width of a triangular density, 0.41 of it is the standard deviation
 constexpr float kNeighbourChance = 0.35f;
-constexpr float kBlobChance = 0.5f;
+constexpr float kBlobChance = 0.45f;
 constexpr float kCentre = (static_cast<float>(kGlyphSize) - 1) / 2;
 
 // Pen strokes get this many straight parts for each curve.

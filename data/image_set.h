@@ -29,7 +29,8 @@ struct ImageSet {
   }
 };
 
-/// xxhash64 of labels (as 32-bit little-endian integers), then pixels; 16 hexadecimal digits.
+/// xxhash64 of the pixels, seeded with the xxhash64 of the labels as 32-bit little-endian integers; 16
+/// hexadecimal digits.
 std::string content_hash(const ImageSet& set);
 
 }  // namespace lathe

@@ -60,7 +60,7 @@ class ImageDataset : public Dataset {
   /// Adds samples per class, and mean and standard deviation of each channel in [0, 1] before normalisation.
   Value describe() const override;
 
-  const ImageSet& images() const { return images_; }
+  const ImageSet* images() const override { return &images_; }
 
  private:
   ImageSet images_;

@@ -73,18 +73,13 @@ Value augment_schema() {
 template <class Options, class Read>
 Entry image_entry(std::string name, std::string doc, Options defaults, Read read) {
   Entry entry = make_entry<std::unique_ptr<Dataset>, std::string, uint64_t>(
-      name, std::move(doc), defaults, [](const Options&, const std::string&, uint64_t) {
-        return std::unique_ptr<Dataset>();  // replaced below: nested sections need to know where they stand
+      std::move(name), std::move(doc), defaults,
+      [read](const Options& options, const FieldPath& where, const std::string& split, uint64_t seed) {
+        LATHE_CHECK(ConfigError, split == "train" || split == "test", "there is no split '", split,
+                    "', expected 'train' or 'test'");
+        const int64_t limit = options.images.common.limited(split, kNoLimit);
+        return std::make_unique<ImageDataset>(read(options, split, limit), options.images, where, seed);
       });
-  entry.build = [defaults, read](const Value& section, const FieldPath& where, const std::string& split,
-                                 uint64_t seed) -> std::unique_ptr<Dataset> {
-    LATHE_CHECK(ConfigError, split == "train" || split == "test", "there is no split '", split,
-                "', expected 'train' or 'test'");
-    Options options = defaults;
-    read_fields(options, section, where, {"type"});
-    const int64_t limit = options.images.common.limited(split, kNoLimit);
-    return std::make_unique<ImageDataset>(read(options, split, limit), options.images, where, seed);
-  };
   entry.resolve = [resolve = entry.resolve](const Value& section, const FieldPath& where) {
     Value resolved = resolve(section, where);
     resolve_images(resolved, where);

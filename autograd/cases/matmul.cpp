@@ -1,5 +1,6 @@
-#include "autograd/op_cases.h"
 #include "autograd/ops/matmul.h"
+
+#include "autograd/op_cases.h"
 
 namespace lathe {
 namespace {
@@ -11,9 +12,9 @@ OpCase product(std::string name, const Shape& a, const Shape& b, const MatmulOpt
 }
 
 OpCase layer(std::string name, const Shape& x, const Shape& w) {
-  return {.name = "linear " + name,
-          .inputs = {{x}, {w}, {{w[0]}}},
-          .apply = [](const std::vector<Var>& in) { return linear(in[0], in[1], in[2]); }};
+  return {.name = "linear " + name, .inputs = {{x}, {w}, {{w[0]}}}, .apply = [](const std::vector<Var>& in) {
+            return linear(in[0], in[1], in[2]);
+          }};
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
+#include "autograd/ops/norm.h"
+
 #include "autograd/op_cases.h"
 #include "autograd/ops/elementwise.h"
-#include "autograd/ops/norm.h"
 
 namespace lathe {
 namespace {
@@ -102,7 +103,7 @@ std::vector<OpCase> norm_cases() {
       rectified("relu, evaluation", {5, 4, 4}, {.options = evaluation}),
       rectified("relu, residual, evaluation", {5, 4, 3}, {.residual = true, .options = evaluation}),
       layer("rows of 6", {2, 3, 6}),
-      layer("rows of 1", {4, 1}),
+      layer("rows of 3", {4, 3}),
       layer("rows of 67", {5, 67}),
       layer("no affine", {3, 19}, false),
       layer("one row", {33}),

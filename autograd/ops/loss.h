@@ -2,10 +2,9 @@
 // Losses.
 
 #include "autograd/var.h"
+#include "core/kernels/loss.h"  // Reduction
 
 namespace lathe {
-
-enum class Reduction : uint8_t { Mean, Sum, None };
 
 struct CrossEntropyOptions {
   Reduction reduction = Reduction::Mean;
@@ -14,7 +13,7 @@ struct CrossEntropyOptions {
   Tensor class_weights;         ///< (classes) or undefined; Mean divides by the sum of the targets' weights
 };
 /// logits (..., classes), targets (...) i64. ShapeError for a target outside [0, classes) that is not
-/// ignore_index.
+/// ignore_index. When every row is ignored, Mean is 0 with zero gradients.
 Var cross_entropy(const Var& logits, const Tensor& targets, const CrossEntropyOptions& options = {});
 
 /// mean over rows of -sum_c p_c log_softmax(logits)_c; targets (..., classes), the logits' dtype.

@@ -148,11 +148,12 @@ void batch_norm_training(Tensor& y, Tensor& mean, Tensor& invstd, Tensor& runnin
     const std::vector<double> stats = moments(x.ptr<T>(), all);
     T *m = mean.mut<T>(), *s = invstd.mut<T>();
     const auto c = static_cast<size_t>(all.channels);
+    const auto count = static_cast<double>(std::max<int64_t>(1, all.rows));
     for (size_t j = 0; j < c; ++j) {
       m[j] = static_cast<T>(stats[j]);
-      s[j] = static_cast<T>(1 / std::sqrt(stats[c + j] / static_cast<double>(all.rows) + options.eps));
+      s[j] = static_cast<T>(1 / std::sqrt(stats[c + j] / count + options.eps));
     }
-    if (running_mean.defined()) {
+    if (running_mean.defined() && all.rows > 1) {
       update_running<T>(running_mean, running_var, stats, all, options.momentum);
     }
   });

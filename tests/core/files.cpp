@@ -1,18 +1,18 @@
 #include "core/files.h"
 
-#include <csignal>
 #include <fstream>
 #include <functional>
 #include <iterator>
 
 #include <doctest/doctest.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "core/error.h"
+#include "tests/support/file_size_limit.h"
 #include "tests/support/scratch.h"
 
 namespace fs = std::filesystem;
+using lathe::tests::FileSizeLimit;
 using lathe::tests::ScratchFolder;
 
 namespace {
@@ -20,25 +20,6 @@ namespace {
 size_t entries(const fs::path& folder) {
   return static_cast<size_t>(std::distance(fs::directory_iterator(folder), fs::directory_iterator()));
 }
-
-/// Makes writes past `bytes` fail, as a full disk does.
-class FileSizeLimit {
- public:
-  explicit FileSizeLimit(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
-    getrlimit(RLIMIT_FSIZE, &old_);
-    rlimit limit = old_;
-    limit.rlim_cur = bytes;
-    setrlimit(RLIMIT_FSIZE, &limit);
-  }
-  ~FileSizeLimit() {
-    setrlimit(RLIMIT_FSIZE, &old_);
-    std::signal(SIGXFSZ, handler_);
-  }
-
- private:
-  void (*handler_)(int);
-  rlimit old_{};
-};
 
 std::string error_of(const std::function<void()>& body) {
   try {

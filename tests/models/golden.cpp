@@ -1,4 +1,4 @@
-// Golden model files. `lathe_tests --golden DIR` runs all of them; the suites here stay within a minute.
+// The golden model files of the registry's models; `lathe_tests --golden DIR` runs any folder.
 
 #include "tests/support/golden.h"
 
@@ -14,11 +14,11 @@ using golden::GoldenResult;
 
 namespace {
 
-void check_file(const std::string& name, const golden::ModelGoldenOptions& options = {}) {
+void check_file(const std::string& name) {
   const auto folder = tests::golden_folder("models");
   if (!folder) return;
   CAPTURE(name);
-  const std::vector<GoldenResult> rows = golden::run_model_golden(*folder / (name + ".json"), options);
+  const std::vector<GoldenResult> rows = golden::run_model_golden(*folder / (name + ".json"));
   CHECK(rows.size() > 2);
   for (const GoldenResult& row : rows)
     CHECK_MESSAGE(row.status == GoldenResult::Passed, row.check, ": ", row.message);
@@ -95,7 +95,7 @@ TEST_CASE("cifar_resnet18") {
   check_file("cifar_resnet18");
 }
 TEST_CASE("wrn_28_10") {
-  check_file("wrn_28_10", {.dtypes = {DType::F32}});  // forward only; float64 runs in --golden
+  check_file("wrn_28_10");
 }
 
 TEST_SUITE_END();

@@ -16,16 +16,18 @@ double clock_seconds(clockid_t clock) {
 
 }  // namespace
 
-Times time_calls(FunctionRef<void()> fn, double seconds) {
+double time_once(FunctionRef<void()> fn) {
   const clockid_t clock = num_threads() == 1 ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC;
+  const double start = clock_seconds(clock);
+  fn();
+  return clock_seconds(clock) - start;
+}
+
+Times time_calls(FunctionRef<void()> fn, double seconds) {
   fn();
   std::vector<double> times;
   const double begin = clock_seconds(CLOCK_MONOTONIC);
-  while (times.size() < 5 || clock_seconds(CLOCK_MONOTONIC) - begin < seconds) {
-    const double start = clock_seconds(clock);
-    fn();
-    times.push_back(clock_seconds(clock) - start);
-  }
+  while (times.size() < 5 || clock_seconds(CLOCK_MONOTONIC) - begin < seconds) times.push_back(time_once(fn));
   std::sort(times.begin(), times.end());
   return {times[times.size() / 2], times.front()};
 }

@@ -24,6 +24,8 @@ struct Times {
 /// Calls fn until `seconds` have passed, at least 5 times, after one call that warms up. CPU time on one
 /// thread, so that other jobs matter less; wall time on several.
 Times time_calls(FunctionRef<void()> fn, double seconds);
+/// Seconds of one call, by the same clock.
+double time_once(FunctionRef<void()> fn);
 
 /// Gigaflops that num_threads() cores reach in f32 on registers alone; the best of several short runs.
 double peak_gflops();

@@ -172,7 +172,8 @@ Value resolve_experiment(const Experiment& experiment) {
 Value experiment_schema() {
   Value schema = Value::object({{"$schema", Value::string("https://json-schema.org/draft/2020-12/schema")},
                                 {"title", Value::string("Lathe experiment")}});
-  for (const auto& [key, value] : fields_schema<TopLevel>().members()) schema.set(key, value);
+  const Value top = fields_schema<TopLevel>();
+  for (const auto& [key, value] : top.members()) schema.set(key, value);
   Value& properties = *schema.find("properties");
   for (const Section& section : experiment_sections()) replace(properties, section.key, section.schema());
   replace(properties, "train", fields_schema<TrainOptions>());

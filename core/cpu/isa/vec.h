@@ -32,6 +32,8 @@ using Vec = typename VecTypes<T>::Real;
 template <class T>
 using IntVec = typename VecTypes<T>::Int;
 template <class T>
+constexpr T kMinusInf = -static_cast<T>(__builtin_inf());
+template <class T>
 constexpr int64_t kLanes = kVecBytes / static_cast<int64_t>(sizeof(T));
 
 template <class T>
@@ -60,6 +62,27 @@ inline void store_part(T* p, Vec<T> v, int64_t count) {
   T lanes[kLanes<T>];
   store(lanes, v);
   for (int64_t i = 0; i < count; ++i) p[i] = lanes[i];
+}
+/// Whole vectors, or `count` < kLanes values.
+template <class T>
+inline Vec<T> load_up_to(const T* p, int64_t count, T fill) {
+  return count == kLanes<T> ? load(p) : load_part(p, count, fill);
+}
+template <class T>
+inline void store_up_to(T* p, Vec<T> v, int64_t count) {
+  count == kLanes<T> ? store(p, v) : store_part(p, v, count);
+}
+/// Calls fn(i, count): whole vectors first, then one of count < kLanes values if any are left.
+template <class T, class Fn>
+inline void for_each_vec(int64_t n, const Fn& fn) {
+  int64_t i = 0;
+  for (; i + kLanes<T> <= n; i += kLanes<T>) fn(i, kLanes<T>);
+  if (i < n) fn(i, n - i);
+}
+
+template <class T>
+inline Vec<T> max_of(Vec<T> a, Vec<T> b) {
+  return b > a ? b : a;
 }
 /// Sum of the lanes: halves are added until one is left.
 template <class T>
@@ -110,6 +133,13 @@ inline Vec<float> exp_lanes(Vec<float> x) {
 inline Vec<double> exp_lanes(Vec<double> x) {
   for (int64_t i = 0; i < kLanes<double>; ++i) x[i] = __builtin_exp(x[i]);
   return x;
+}
+
+inline float log_of(float x) {
+  return __builtin_logf(x);
+}
+inline double log_of(double x) {
+  return __builtin_log(x);
 }
 
 }  // namespace

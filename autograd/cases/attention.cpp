@@ -1,0 +1,64 @@
+#include "autograd/ops/attention.h"
+
+#include "autograd/op_cases.h"
+
+namespace lathe {
+namespace {
+
+struct AttentionRow {
+  int64_t samples = 2, queries = 5, keys = 5, heads = 2, d = 3, dv = 3;
+  bool causal = false, padding = false, bias = false;
+  double scale = 0;
+};
+
+/// Of sample n the last n keys are padding, at most all of them.
+Tensor padding_of(const AttentionRow& row) {
+  std::vector<uint8_t> padding;
+  for (int64_t n = 0; n < row.samples; ++n) {
+    for (int64_t s = 0; s < row.keys; ++s) padding.push_back(s + n >= row.keys ? 1 : 0);
+  }
+  return Tensor::from(padding, {row.samples, row.keys});
+}
+
+OpCase attend(std::string name, const AttentionRow& row) {
+  const auto [samples, queries, keys, heads, d, dv, causal, padding, bias, scale] = row;
+  OpCase result{.name = "attention " + name,
+                .inputs = {{{samples, queries, heads, d}, -2, 2},
+                           {{samples, keys, heads, d}, -2, 2},
+                           {{samples, keys, heads, dv}}},
+                .apply = [row](const std::vector<Var>& in) {
+                  AttentionOptions options{.scale = row.scale, .causal = row.causal, .key_padding = {}};
+                  if (row.padding) options.key_padding = padding_of(row);
+                  return attention(in[0], in[1], in[2], options, row.bias ? in[3] : Var());
+                }};
+  if (bias) result.inputs.push_back({{heads, queries, keys}});
+  return result;
+}
+
+}  // namespace
+
+std::vector<OpCase> attention_cases() {
+  return {
+      attend("self", {}),
+      attend("one query and key", {.queries = 1, .keys = 1}),
+      attend("odd sizes", {.samples = 1, .queries = 7, .keys = 19, .heads = 3, .d = 5, .dv = 2}),
+      attend("causal", {.causal = true}),
+      attend("causal, more keys", {.queries = 3, .keys = 7, .causal = true}),
+      attend("causal, more queries", {.queries = 7, .keys = 3, .causal = true}),
+      attend("padding", {.samples = 3, .padding = true}),
+      attend("padding of every key", {.samples = 3, .queries = 2, .keys = 2, .padding = true}),
+      attend("causal, padding", {.causal = true, .padding = true}),
+      attend("bias", {.samples = 3, .bias = true}),
+      attend("bias, more samples than groups", {.samples = 10, .queries = 2, .keys = 3, .bias = true}),
+      attend("bias, causal, padding, scale",
+             {.queries = 4, .keys = 6, .causal = true, .padding = true, .bias = true, .scale = 0.3}),
+      attend("several blocks", {.samples = 1, .queries = 101, .keys = 17, .heads = 1}),
+      attend("several blocks, causal",
+             {.samples = 1, .queries = 101, .keys = 101, .heads = 1, .causal = true, .bias = true}),
+      attend("no samples", {.samples = 0}),
+      attend("no queries", {.queries = 0}),
+      attend("no keys", {.keys = 0}),
+  };
+}
+
+}  // namespace lathe

@@ -1,0 +1,117 @@
+#include "data/inspect.h"
+
+#define XXH_INLINE_ALL
+#include <algorithm>
+#include <array>
+#include <memory>
+#include <utility>
+
+#include <xxhash.h>
+
+#include "core/error.h"
+#include "data/cifar.h"
+#include "data/dataset.h"
+#include "data/image_set.h"
+#include "data/preview.h"
+
+namespace lathe {
+namespace {
+
+constexpr std::array<const char*, 2> kSplits{"train", "test"};
+constexpr uint64_t kAnySeed = 0;  // of augmentation, which nothing here applies
+
+std::unique_ptr<Dataset> open_split(const Value& section, const FieldPath& where, const std::string& split) {
+  return split_registry().build(section, where, split, kAnySeed);
+}
+
+Value without_limits(Value section) {
+  for (const char* key : {"limit", "eval_limit"}) {
+    if (section.find(key) != nullptr) section.set(key, Value());
+  }
+  return section;
+}
+
+// Hashes of all images, sorted. Equal hashes of 64 bits count as equal images.
+std::vector<uint64_t> image_hashes(const ImageSet& set) {
+  std::vector<uint64_t> hashes;
+  for (int64_t i = 0; i < set.size(); ++i) {
+    const auto image = set.image(i);
+    hashes.push_back(XXH64(image.data(), image.size(), 0));
+  }
+  std::sort(hashes.begin(), hashes.end());
+  return hashes;
+}
+
+void look_at_split(const ImageSet& set, const std::vector<uint64_t>& hashes,
+                   std::vector<DataFinding>& warnings) {
+  std::vector<int64_t> counts(static_cast<size_t>(set.classes));
+  for (const int32_t label : set.labels) ++counts[static_cast<size_t>(label)];
+  for (size_t c = 0; c < counts.size(); ++c) {
+    if (counts[c] == 0) warnings.push_back({set.split, concat("class ", c, " has no sample")});
+  }
+  int64_t repeated = 0;
+  for (size_t i = 1; i < hashes.size(); ++i) repeated += hashes[i] == hashes[i - 1];
+  if (repeated > 0) {
+    warnings.push_back({set.split, concat(repeated, " of ", set.size(), " images repeat an earlier one")});
+  }
+}
+
+// Images of `test` that stand in `train` too.
+int64_t shared_images(const std::vector<uint64_t>& train, const std::vector<uint64_t>& test) {
+  return std::count_if(test.begin(), test.end(), [&train](uint64_t hash) {
+    return std::binary_search(train.begin(), train.end(), hash);
+  });
+}
+
+}  // namespace
+
+Value describe_data(const Value& section, const FieldPath& where) {
+  Value out = Value::object();
+  std::string first_error;
+  int opened = 0;
+  for (const char* split : kSplits) {
+    try {
+      out.set(split, open_split(section, where, split)->describe());
+      ++opened;
+    } catch (const DataError& error) {
+      if (first_error.empty()) first_error = error.what();
+      out.set(split, Value::object({{"error", Value::string(error.what())}}));
+    }
+  }
+  LATHE_CHECK(DataError, opened > 0, first_error);
+  return out;
+}
+
+DataReport check_data(const Value& section, const FieldPath& where) {
+  const Value whole = without_limits(section);
+  DataReport report;
+  std::array<std::vector<uint64_t>, 2> hashes;
+  for (size_t i = 0; i < kSplits.size(); ++i) {
+    try {
+      const auto dataset = open_split(whole, where, kSplits[i]);
+      const ImageSet* images = dataset->images();
+      if (images == nullptr) continue;
+      hashes[i] = image_hashes(*images);
+      look_at_split(*images, hashes[i], report.warnings);
+    } catch (const DataError& error) {
+      report.errors.push_back({kSplits[i], error.what()});
+    }
+  }
+  if (const int64_t shared = shared_images(hashes[0], hashes[1]); shared > 0) {
+    report.warnings.push_back(
+        {"", concat(shared, " of ", hashes[1].size(), " test images stand in train too")});
+  }
+  return report;
+}
+
+void export_cifar10(const Value& section, const FieldPath& where, const std::filesystem::path& root) {
+  const auto train = open_split(section, where, "train"), test = open_split(section, where, "test");
+  if (train->images() == nullptr || test->images() == nullptr) {
+    config_error(where, section.line(),
+                 concat("'", train->info().type, "' is not a set of images in memory"));
+  }
+  write_cifar10(root, *train->images(), *test->images());
+  write_preview(root / "preview.png", *train->images());
+}
+
+}  // namespace lathe

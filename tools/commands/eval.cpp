@@ -1,0 +1,108 @@
+#include <cstring>
+#include <filesystem>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "core/error.h"
+#include "data/common.h"
+#include "tools/commands.h"
+#include "tools/exit_code.h"
+#include "tools/output.h"
+#include "train/config/experiment.h"
+#include "train/evaluate.h"
+#include "train/saved_run.h"
+
+namespace lathe::cli {
+namespace {
+
+struct EvalArguments {
+  std::string run;
+  std::string data;
+  std::string split = "test";
+  std::string logits;
+  std::vector<std::string> sets;
+};
+
+// Where the samples come from: an experiment file's "data" when given, else the run's own.
+DataSection data_of(const SavedRun& run, const EvalArguments& arguments) {
+  if (!arguments.data.empty()) return load_data_section(arguments.data, arguments.sets);
+  LATHE_CHECK(ConfigError, !run.data.is(Value::Type::Null), run.folder.string(),
+              ": the run was imported without data; name an experiment file with --data");
+  if (arguments.sets.empty()) return {run.data, run.where / "data"};
+  return load_data_section(run.where.file, arguments.sets);
+}
+
+Tensor joined(const std::vector<Tensor>& parts, int64_t rows) {
+  Tensor all = Tensor::empty(parts.front().shape().with(0, rows), parts.front().dtype());
+  std::byte* to = all.raw_mut();
+  for (const Tensor& part : parts) {
+    std::memcpy(to, part.raw(), part.bytes());
+    to += part.bytes();
+  }
+  return all;
+}
+
+void print_result(const Session& session, const EvaluationResult& result) {
+  if (session.json) {
+    Value metrics = Value::object();
+    for (const Metric& metric : result.metrics) metrics.set(metric.name, Value::real(metric.value));
+    print_json(Value::object({{"metrics", std::move(metrics)},
+                              {"samples", Value::integer(result.samples)},
+                              {"logits_hash", Value::string(result.logits_hash)}}));
+    return;
+  }
+  for (const Metric& metric : result.metrics) {
+    const bool fraction = metric.name.starts_with("top");
+    fmt::print("{:<12}{}\n", metric.name,
+               fraction ? fmt::format("{:.2f} %", 100 * metric.value) : fmt::format("{:.6f}", metric.value));
+  }
+  fmt::print("{:<12}{}\n{:<12}{}\n", "samples", grouped(result.samples), "logits hash", result.logits_hash);
+}
+
+int eval(const Session& session, const EvalArguments& arguments) {
+  LATHE_CHECK(NotImplementedError, !arguments.run.ends_with(".lathe"), "eval ", arguments.run,
+              ": packed models are not part of this version of Lathe");
+  const SavedRun run = open_run(arguments.run);
+  const std::unique_ptr<Model> model = load_run_model(run);
+  const DataSection data = data_of(run, arguments);
+  const std::unique_ptr<Dataset> split =
+      evaluation_split(data.data, data.where, arguments.split, static_cast<uint64_t>(run.seed));
+  const DataCommon common = read_data_common(data.data, data.where);
+  std::vector<Tensor> outputs;
+  EvaluateOptions options{.hash = true, .on_output = {}};
+  if (!arguments.logits.empty()) options.on_output = [&](const Tensor& output) { outputs.push_back(output); };
+  const EvaluationResult result = evaluate(*model, *run_task(run, split->info()), *split,
+                                           common.eval_batch.value_or(common.batch), options);
+  if (!outputs.empty()) {
+    write_safetensors(arguments.logits,
+                      std::vector<NamedTensor>{{"logits", joined(outputs, result.samples)}});
+  }
+  print_result(session, result);
+  return kOk;
+}
+
+}  // namespace
+
+void add_eval(CLI::App& app, Session& session) {
+  CLI::App* command = app.add_subcommand("eval", "Metrics of a run, over a whole split");
+  command->footer(
+      "Examples:\n  lathe eval runs/glyphs\n  lathe eval runs/r20 --data "
+      "train/experiments/resnet20-cifar10.json "
+      "--set data.root=data/cifar10 --json\n  lathe eval runs/r20 --logits logits.safetensors");
+  auto arguments = std::make_shared<EvalArguments>();
+  command->add_option("RUN", arguments->run, "Folder of a run")->required();
+  command->add_option("--data", arguments->data, "Experiment file of which only \"data\" is read");
+  command->add_option("--set", arguments->sets, "Change a value of the experiment file: data.root=DIR")
+      ->allow_extra_args(false);
+  command->add_option("--split", arguments->split, "Split of the data")
+      ->check(CLI::IsMember({"train", "test"}));
+  command->add_option("--logits", arguments->logits,
+                      "Write the outputs, in the data's order, to this safetensors file");
+  add_common_options(*command, session);
+  command->callback([&session, arguments] {
+    session.command = [&session, arguments] { return eval(session, *arguments); };
+  });
+}
+
+}  // namespace lathe::cli

@@ -1,0 +1,46 @@
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "core/error.h"
+#include "tools/commands.h"
+#include "tools/exit_code.h"
+#include "tools/output.h"
+#include "train/saved_run.h"
+#include "train/weights.h"
+
+namespace lathe::cli {
+namespace {
+
+struct ExportArguments {
+  std::string run;
+  std::string format = "safetensors";
+  std::string out;
+};
+
+int export_run(const Session& session, const ExportArguments& arguments) {
+  const std::unique_ptr<Model> model = load_run_model(open_run(arguments.run));
+  export_weights(*model, arguments.out);
+  if (session.json) {
+    print_json(Value::object({{"out", Value::string(arguments.out)}}));
+  } else {
+    fmt::print("wrote {}\n", arguments.out);
+  }
+  return kOk;
+}
+
+}  // namespace
+
+void add_export(CLI::App& app, Session& session) {
+  CLI::App* command = app.add_subcommand("export", "A run's weights under PyTorch names and layouts");
+  command->footer("Examples:\n  lathe export runs/r20 --format safetensors -o r20.safetensors");
+  auto arguments = std::make_shared<ExportArguments>();
+  command->add_option("RUN", arguments->run, "Folder of a run")->required();
+  command->add_option("--format", arguments->format, "safetensors")->check(CLI::IsMember({"safetensors"}));
+  command->add_option("-o,--out", arguments->out, "File to write")->required();
+  add_common_options(*command, session);
+  command->callback([&session, arguments] {
+    session.command = [&session, arguments] { return export_run(session, *arguments); };
+  });
+}
+
+}  // namespace lathe::cli

@@ -1,0 +1,51 @@
+#include "tools/plan.h"
+
+#include <fmt/format.h>
+
+#include "core/json.h"
+#include "tools/exit_code.h"
+#include "tools/output.h"
+#include "train/build.h"
+
+namespace lathe::cli {
+
+void print_model(const ModelInfo& info) {
+  std::vector<std::vector<std::string>> rows = {{"parameter", "kind", "shape", "count", "bytes"}};
+  for (const ParameterInfo& row : info.parameters) {
+    rows.push_back({row.name, std::string(to_string(row.kind)), to_string(row.shape), grouped(row.numel),
+                    row.tied_to.empty() ? grouped(row.bytes) : "tied to " + row.tied_to});
+  }
+  print_table(rows);
+  rows = {{"layer", "type", "output", "MACs"}};
+  for (const LayerInfo& row : info.layers)
+    rows.push_back({row.name, row.type, to_string(row.output), grouped(row.macs)});
+  fmt::print("\n");
+  print_table(rows);
+  fmt::print("\n{} parameters, {} as float32; {} elements of running statistics; {} MACs per sample\n",
+             grouped(info.parameter_count), human_bytes(static_cast<double>(info.float_bytes)),
+             grouped(info.buffer_count), grouped(info.macs));
+}
+
+int print_plan(const Session& session, const Experiment& experiment) {
+  const TrainingObjects objects = build_training(experiment);
+  const DatasetInfo& data = objects.data.train->info();
+  const ModelInfo info = describe_model(experiment.model, experiment.where / "model", data.sample);
+  const int64_t samples = objects.data.train->size();
+  const int64_t steps = (samples + experiment.data_common.batch - 1) / experiment.data_common.batch;
+  if (session.json) {
+    print_json(Value::object({{"experiment", resolve_experiment(experiment)},
+                              {"model", to_value(info)},
+                              {"train_samples", Value::integer(samples)},
+                              {"test_samples", Value::integer(objects.data.test->size())},
+                              {"steps_per_epoch", Value::integer(steps)},
+                              {"steps", Value::integer(steps * experiment.train.epochs)}}));
+    return kOk;
+  }
+  print_model(info);
+  fmt::print("{}: {} training and {} test samples of {}; {} epochs of {} steps at batch {}\n", data.type,
+             grouped(samples), grouped(objects.data.test->size()), to_string(data.sample),
+             experiment.train.epochs, grouped(steps), experiment.data_common.batch);
+  return kOk;
+}
+
+}  // namespace lathe::cli

@@ -1,0 +1,14 @@
+#pragma once
+#include "core/value.h"
+#include "data/dataset.h"
+
+namespace lathe {
+
+/// environment.json: version, build, instruction set, threads, machine and the hashes of both splits' samples
+/// (null splits are left out).
+Value describe_environment(const Dataset* train, const Dataset* test);
+
+/// Largest resident size of this process so far.
+int64_t peak_rss_bytes();
+
+}  // namespace lathe

@@ -1,0 +1,44 @@
+#pragma once
+// What a model costs, parameter by parameter and layer by layer.
+
+#include <string>
+#include <vector>
+
+#include "core/fields.h"
+#include "core/shape.h"
+#include "layers/parameter.h"
+
+namespace lathe {
+
+struct ParameterInfo {
+  std::string name;
+  Kind kind;
+  Shape shape;  ///< in Lathe's order of axes
+  int64_t numel = 0;
+  int64_t bytes = 0;    ///< as float32; 0 for a tensor tied to another
+  std::string tied_to;  ///< the owner's name, empty unless tied
+};
+
+struct LayerInfo {
+  std::string name;  ///< of the module, "layer1.0.conv1"; empty for ops outside any child
+  std::string type;  ///< "Conv2d"
+  Shape output;      ///< of one sample; of the layer's last op
+  int64_t macs = 0;  ///< multiply-accumulates of one sample
+};
+
+struct ModelInfo {
+  std::vector<ParameterInfo> parameters;
+  std::vector<LayerInfo> layers;  ///< those that multiply, in the order they ran
+  int64_t parameter_count = 0;    ///< tied tensors once
+  int64_t buffer_count = 0;       ///< elements of running statistics
+  int64_t float_bytes = 0;        ///< of the parameters
+  int64_t macs = 0;               ///< of one sample
+};
+
+/// Builds the model of a "model" section without memory and runs the shapes of one sample (H, W, C) through
+/// it.
+ModelInfo describe_model(const Value& section, const FieldPath& where, const Shape& sample);
+
+Value to_value(const ModelInfo& info);
+
+}  // namespace lathe

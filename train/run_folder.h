@@ -1,0 +1,62 @@
+#pragma once
+// A run's folder: its files' names, who may write there, and its state in a word.
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+#include "core/value.h"
+
+namespace lathe {
+
+/// Paths inside a run's folder.
+struct RunPaths {
+  std::filesystem::path folder;
+
+  std::filesystem::path experiment() const { return folder / "experiment.json"; }    ///< as given
+  std::filesystem::path resolved() const { return folder / "resolved.json"; }        ///< with all defaults
+  std::filesystem::path environment() const { return folder / "environment.json"; }  ///< on what it ran
+  std::filesystem::path metrics() const { return folder / "metrics.jsonl"; }
+  std::filesystem::path summary() const { return folder / "summary.json"; }
+  std::filesystem::path status() const { return folder / "status.json"; }
+  std::filesystem::path log() const { return folder / "train.log"; }
+  std::filesystem::path checkpoints() const { return folder / "checkpoints"; }
+
+  /// A run was begun here: resolved.json, the last of its first files, is there.
+  bool has_run() const;
+};
+
+/// A folder opened for training, by one process at a time.
+class RunFolder {
+ public:
+  /// Makes the folder when needed. ConfigError when `resume` is false and a run is there, or other files are;
+  /// when `resume` is true and there is no folder; when another process trains there. IoError when it cannot
+  /// be made.
+  RunFolder(const std::filesystem::path& folder, bool resume);
+  RunFolder(const RunFolder&) = delete;
+  RunFolder& operator=(const RunFolder&) = delete;
+  ~RunFolder();
+
+  const RunPaths& paths() const { return paths_; }
+  /// No run was begun here before.
+  bool fresh() const { return fresh_; }
+
+  /// Writes status.json: "running", "done", "interrupted" or "failed", with the step and, when failed, why.
+  void set_status(std::string_view status, int64_t step, std::string_view message = {}) const;
+  /// Adds a line with the time of day to train.log.
+  void log(std::string_view message) const;
+
+ private:
+  RunPaths paths_;
+  bool fresh_ = true;
+  int lock_ = -1;
+};
+
+/// "runs/NAME"
+std::filesystem::path default_run_folder(const std::string& name);
+
+/// Seconds since 1970, and "2026-03-01T12:00:00Z".
+double unix_time();
+std::string utc_time();
+
+}  // namespace lathe

@@ -1,0 +1,48 @@
+#pragma once
+// A run on disk, opened for reading: its model, its data, its newest weights.
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "core/fields.h"
+#include "core/safetensors.h"
+#include "data/dataset.h"
+#include "layers/model.h"
+#include "train/tasks.h"
+
+namespace lathe {
+
+/// What a run's folder says: sections of resolved.json, and where the newest complete checkpoint stands.
+struct SavedRun {
+  std::filesystem::path folder;
+  FieldPath where;  ///< resolved.json
+  std::string name;
+  int64_t seed = 0;
+  Value model;
+  Value data;  ///< null when the run was imported without one
+  Value loss;
+  std::filesystem::path checkpoint;
+  int64_t step = 0;
+};
+
+/// IoError when the folder is not there, FormatError when it holds no run or no complete checkpoint.
+SavedRun open_run(const std::filesystem::path& folder);
+
+/// The run's model with the weights that were evaluated: averaged ones where the run has them.
+std::unique_ptr<Model> load_run_model(const SavedRun& run, const RootOptions& options = {});
+
+/// The task its metrics come from, on the given data.
+std::unique_ptr<Task> run_task(const SavedRun& run, const DatasetInfo& data);
+
+/// One split ("train" or "test") of a "data" section without augmentation, for evaluation.
+std::unique_ptr<Dataset> evaluation_split(const Value& data, const FieldPath& where, const std::string& split,
+                                          uint64_t seed);
+
+/// Writes a run's folder that holds a model's weights as its only checkpoint, and `data` (or null) as what
+/// they expect. ConfigError when the folder is there and not empty.
+void write_imported_run(const std::filesystem::path& folder, const Value& model_section,
+                        const Value& data_section, const Model& model);
+
+}  // namespace lathe
