@@ -8,7 +8,7 @@
 namespace lathe::cpu {
 namespace {
 
-constexpr int64_t kPartBytes = int64_t{8} << 20;  // of all partial sums
+constexpr int64_t kPartBytes = int64_t{2} << 20;  // of all partial sums
 constexpr int64_t kMostParts = 32;
 constexpr int64_t kWork = 16;  // pieces of work wanted at least
 
