@@ -45,10 +45,10 @@ std::string status_of(const fs::path& run) {
   return read_json(run / "status.json").find("status")->as_string();
 }
 
-/// Runs until `step` is settled, then asks to stop.
+/// Asks to stop in the step that makes `step` of them.
 struct StopAt : TrainObserver {
   explicit StopAt(int64_t s) : step(s) {}
-  void on_step(const Progress& progress) override { stop = progress.step + 1 >= step; }
+  void on_step(const Progress& progress) override { stop = progress.step >= step; }
   int64_t step;
   std::atomic<bool> stop{false};
 };
