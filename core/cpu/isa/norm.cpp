@@ -136,6 +136,13 @@ void any_affine(const AffineRows<T>& o, RowChunk chunk) {
   }
 }
 
+/// g where y > 0, else 0. Arguments are values, so that both are loaded and the loop has no branch.
+template <bool kMask, class T>
+inline T masked(T g, T y) {
+  if constexpr (!kMask) return g;
+  return y > 0 ? g : T{0};
+}
+
 template <bool kMask, class T>
 void block_gradient_sums(double* sum_g, double* sum_gx, const GradientRows<T>& o, const Strips& s,
                          int64_t first) {
@@ -147,7 +154,7 @@ void block_gradient_sums(double* sum_g, double* sum_gx, const GradientRows<T>& o
     const T *x0 = o.x + at, *x1 = x0 + s.stride, *g0 = o.dy + at, *g1 = g0 + s.stride;
     const T *y0 = kMask ? o.y + at : g0, *y1 = y0 + s.stride;
     for (int64_t j = 0; j < s.width; ++j) {
-      const T a = !kMask || y0[j] > 0 ? g0[j] : T{0}, b = !kMask || y1[j] > 0 ? g1[j] : T{0};
+      const T a = masked<kMask>(g0[j], y0[j]), b = masked<kMask>(g1[j], y1[j]);
       sum[j] += a + b;
       product[j] += a * (x0[j] - mean[j]) + b * (x1[j] - mean[j]);
     }
@@ -156,7 +163,7 @@ void block_gradient_sums(double* sum_g, double* sum_gx, const GradientRows<T>& o
     const int64_t at = first + strip * s.stride, width = strip < s.count ? s.width : s.tail;
     const T *x0 = o.x + at, *g0 = o.dy + at, *y0 = kMask ? o.y + at : g0;
     for (int64_t j = 0; j < width; ++j) {
-      const T a = !kMask || y0[j] > 0 ? g0[j] : T{0};
+      const T a = masked<kMask>(g0[j], y0[j]);
       sum[j] += a;
       product[j] += a * (x0[j] - mean[j]);
     }
@@ -180,7 +187,7 @@ template <bool kMask, bool kX, bool kResidual, class T>
 void gradient_strip(T* __restrict dx, T* __restrict dresidual, const T* __restrict dy, const T* __restrict x,
                     const T* __restrict y, const T* mean, const T* a, const T* b, const T* c, int64_t width) {
   for (int64_t j = 0; j < width; ++j) {
-    const T g = !kMask || y[j] > 0 ? dy[j] : T{0};
+    const T g = masked<kMask>(dy[j], y[j]);
     if constexpr (kX) dx[j] = a[j] * g + (b[j] * (x[j] - mean[j]) + c[j]);
     if constexpr (kResidual) dresidual[j] = g;
   }
@@ -199,7 +206,7 @@ void gradient(const GradientRows<T>& o, RowChunk chunk) {
     for (int64_t strip = 0; strip <= s.count; ++strip) {
       const int64_t at = first + strip * s.stride;
       gradient_strip<kMask, kX, kResidual>(kX ? o.dx + at : nullptr, kResidual ? o.dresidual + at : nullptr,
-                                           o.dy + at, o.x + at, kMask ? o.y + at : nullptr, mean, a, b, c,
+                                           o.dy + at, o.x + at, kMask ? o.y + at : o.dy + at, mean, a, b, c,
                                            strip < s.count ? s.width : s.tail);
     }
   });
