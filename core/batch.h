@@ -11,8 +11,8 @@ namespace lathe {
 /// `size` samples. Images: inputs[0] is (size, H, W, C) f32. Classification targets[0]: (size) i64 class
 /// indices, or (size, classes) f32 probabilities when labels were mixed.
 struct Batch {
-  std::vector<Tensor> inputs;
-  std::vector<Tensor> targets;
+  std::vector<Tensor> inputs = {};
+  std::vector<Tensor> targets = {};
   int64_t size = 0;
 };
 

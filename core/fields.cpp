@@ -321,7 +321,7 @@ std::string unknown_key_message(std::string_view key, const std::vector<std::str
 std::string nearest(std::string_view name, const std::vector<std::string>& candidates) {
   constexpr size_t kLongest = 200;  // longer names are no typing errors, and the distance is quadratic
   if (name.size() > kLongest) return {};
-  const size_t limit = std::max<size_t>(1, (name.size() + 1) / 3);
+  const size_t limit = std::clamp<size_t>((name.size() + 1) / 3, 1, 3);
   size_t best = limit + 1;
   std::string found;
   for (const std::string& candidate : candidates) {

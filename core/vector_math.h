@@ -14,6 +14,12 @@ namespace lathe::math {
 LATHE_HD_INLINE double exp(double x) {
   return ::exp(x);
 }
+LATHE_HD_INLINE double log(double x) {
+  return ::log(x);
+}
+LATHE_HD_INLINE double log1p(double x) {
+  return ::log1p(x);
+}
 LATHE_HD_INLINE double tanh(double x) {
   return ::tanh(x);
 }
@@ -24,6 +30,12 @@ LATHE_HD_INLINE double erf(double x) {
 #if defined(__CUDA_ARCH__)
 LATHE_HD_INLINE float exp(float x) {
   return ::expf(x);
+}
+LATHE_HD_INLINE float log(float x) {
+  return ::logf(x);
+}
+LATHE_HD_INLINE float log1p(float x) {
+  return ::log1pf(x);
 }
 LATHE_HD_INLINE float tanh(float x) {
   return ::tanhf(x);
@@ -54,6 +66,37 @@ LATHE_HD_INLINE float exp(float x) {
   const float s2 =
       __builtin_bit_cast(float, static_cast<int32_t>(static_cast<uint32_t>(k - half + 127) << 23));
   return p * s1 * s2;
+}
+
+LATHE_HD_INLINE float log(float x) {
+  const bool subnormal = x < 0x1p-126f;
+  const float scaled = subnormal ? x * 0x1p23f : x;
+  // x = m 2^e with m in [sqrt 1/2, sqrt 2): subtracting sqrt 1/2's bits carries into the exponent at that
+  // bound.
+  const int32_t bits = __builtin_bit_cast(int32_t, scaled);
+  const int32_t e = (bits - 0x3F3504F3) >> 23;
+  const float f = __builtin_bit_cast(float, bits - (e << 23)) - 1.0f;
+  const float n = static_cast<float>(e) - (subnormal ? 23.0f : 0.0f);
+  float p = 0x1.1d8ea6p-4f;
+  p = p * f - 0x1.d635bcp-4f;
+  p = p * f + 0x1.dea282p-4f;
+  p = p * f - 0x1.fcf4c6p-4f;
+  p = p * f + 0x1.23d21ap-3f;
+  p = p * f - 0x1.555b4ap-3f;
+  p = p * f + 0x1.999d5ap-3f;
+  p = p * f - 0x1.fffffcp-3f;
+  p = p * f + 0x1.555554p-2f;
+  // n ln 2's high part is exact; small terms first.
+  const float y = f + ((f * f * (f * p - 0.5f)) + n * 0x1.7f7d1cp-20f) + n * 0x1.62e4p-1f;
+  const float finite = x > 3.40282347e38f ? x : y;  // infinity
+  const float positive = x > 0.0f ? finite : -__builtin_inff();
+  return x >= 0.0f ? positive : __builtin_nanf("");
+}
+
+/// log(1 + x) for x >= 0
+LATHE_HD_INLINE float log1p(float x) {
+  const float u = 1.0f + x;
+  return log(u) + (x - (u - 1.0f)) / u;  // the second term is what 1 + x lost in rounding
 }
 
 LATHE_HD_INLINE float tanh(float x) {
@@ -98,18 +141,6 @@ LATHE_HD_INLINE T sigmoid(T x) {
   return T(1) / (T(1) + exp(-x));
 }
 
-LATHE_HD_INLINE float log(float x) {
-  return ::logf(x);
-}
-LATHE_HD_INLINE double log(double x) {
-  return ::log(x);
-}
-LATHE_HD_INLINE float log1p(float x) {
-  return ::log1pf(x);
-}
-LATHE_HD_INLINE double log1p(double x) {
-  return ::log1p(x);
-}
 LATHE_HD_INLINE float sqrt(float x) {
   return ::sqrtf(x);
 }

@@ -35,8 +35,9 @@ void rename_or_throw(const fs::path& from, const fs::path& to) {
 
 void make_folder(const fs::path& path) {
   std::error_code code;
-  fs::create_directories(path, code);
+  const bool fresh = fs::create_directories(path, code);
   if (code) io_error(path, "create", code);
+  if (fresh) sync_directory(path.parent_path());
 }
 
 /// Its manifest first: what a kill in the middle leaves is incomplete, not damaged.

@@ -17,7 +17,7 @@ struct EvaluationResult {
 struct EvaluateOptions {
   bool hash = false;
   /// Called with each batch's output, in order.
-  std::function<void(const Tensor& output)> on_output;
+  std::function<void(const Tensor& output)> on_output = {};
 };
 
 /// The task's metrics over all of a loader's samples, in evaluation mode and without gradients. Counts as one

@@ -21,7 +21,7 @@ bool RunPaths::has_run() const {
   return fs::exists(resolved());
 }
 
-RunFolder::RunFolder(const fs::path& folder, bool resume) : paths_{folder} {
+RunFolder::RunFolder(const fs::path& folder, bool resume) try : paths_{folder} {
   const bool exists = fs::exists(folder);
   LATHE_CHECK(ConfigError, !resume || exists, folder.string(),
               ": there is no run to resume; start it without --resume");
@@ -32,14 +32,14 @@ RunFolder::RunFolder(const fs::path& folder, bool resume) : paths_{folder} {
     LATHE_CHECK(ConfigError, !exists || (fs::is_directory(folder) && fs::is_empty(folder)), folder.string(),
                 ": the folder is not empty; choose another with --out");
   }
-  std::error_code error;
-  fs::create_directories(folder, error);
-  LATHE_CHECK(IoError, !error, folder.string(), ": ", error.message());
+  fs::create_directories(folder);
   lock_ = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   LATHE_CHECK(IoError, lock_ >= 0, folder.string(), ": ", std::strerror(errno));
   if (flock(lock_, LOCK_EX | LOCK_NB) == 0) return;
   close(lock_);
   LATHE_THROW(ConfigError, folder.string(), ": another process is training there");
+} catch (const fs::filesystem_error& error) {
+  LATHE_THROW(IoError, folder.string(), ": ", error.code().message());
 }
 
 RunFolder::~RunFolder() {
@@ -71,7 +71,7 @@ double unix_time() {
 }
 
 std::string utc_time() {
-  const std::time_t now = std::time(nullptr);
+  const std::time_t now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
   std::tm parts = {};
   gmtime_r(&now, &parts);
   char text[32];

@@ -35,16 +35,16 @@ SavedRun open_run(const std::filesystem::path& folder) {
   run.model = section(resolved, "model", file);
   run.data = section(resolved, "data", file);
   run.loss = section(resolved, "loss", file);
-  const std::optional<std::filesystem::path> newest = newest_checkpoint(paths.checkpoints());
-  LATHE_CHECK(FormatError, newest.has_value(), folder.string(), ": the run has no complete checkpoint yet");
-  run.checkpoint = *newest;
+  const std::vector<std::filesystem::path> checkpoints = list_checkpoints(paths.checkpoints());
+  LATHE_CHECK(FormatError, !checkpoints.empty(), folder.string(), ": the run has no complete checkpoint yet");
+  run.checkpoint = checkpoints.back();
   return run;
 }
 
 std::unique_ptr<Model> load_run_model(const SavedRun& run, const RootOptions& options) {
   std::unique_ptr<Model> model = model_registry().build(run.model, run.where / "model", options);
   const Checkpoint checkpoint = read_checkpoint(run.checkpoint);
-  load_model_state(*model, checkpoint.ema ? *checkpoint.ema : checkpoint.model);
+  load_model_state(*model, checkpoint.ema.empty() ? checkpoint.model : checkpoint.ema);
   return model;
 }
 

@@ -31,7 +31,7 @@ LoaderOptions evaluation_order(const TrainerOptions& options) {
 
 const Value& member(const Value& state, std::string_view key) {
   const Value* found = state.find(key);
-  LATHE_CHECK(FormatError, found != nullptr, "trainer state: ", key, " is missing");
+  LATHE_CHECK(FormatError, found != nullptr, "checkpoint: ", key, " is missing");
   return *found;
 }
 
@@ -154,10 +154,14 @@ std::vector<Schedule*> Trainer::schedules() const {
   return all;
 }
 
+bool Trainer::stop_requested() const {
+  return options_.stop != nullptr && options_.stop->load();
+}
+
 void Trainer::run(const std::vector<TrainObserver*>& observers) {
   while (!done()) {
     step();
-    progress_.stopping = options_.stop != nullptr && options_.stop->load();
+    progress_.stopping = stop_requested();
     for (TrainObserver* observer : observers) observer->on_step(progress_);
     if (progress_.epoch_ended) {
       for (TrainObserver* observer : observers) observer->on_epoch(progress_);
@@ -167,64 +171,77 @@ void Trainer::run(const std::vector<TrainObserver*>& observers) {
       show_metrics_to_schedules();
       for (TrainObserver* observer : observers) observer->on_evaluation(progress_, result);
     }
+    progress_.stopping = stop_requested();  // an evaluation takes a while
     for (TrainObserver* observer : observers) observer->on_settled(progress_, *this);
     LATHE_CHECK(InterruptedError, !progress_.stopping || done(), "stopped after step ", progress_.step,
                 " of ", progress_.total_steps);
   }
 }
 
-TrainerState Trainer::state() const {
+Checkpoint Trainer::state() const {
   Value schedule_states = Value::array();
   for (const Schedule* schedule : schedules()) {
     schedule_states.push_back(schedule == nullptr ? Value() : schedule->state());
   }
-  Value metrics = Value::object();
-  for (const Metric& metric : metrics_) metrics.set(metric.name, Value::real(metric.value));
-  TrainerState state;
-  state.model = model_state(parts_.model);
-  state.optimizer = parts_.optimizer.state();
-  if (ema_) state.ema = ema_->state();
-  state.progress = Value::object({{"step", Value::integer(progress_.step)},
-                                  {"epoch", Value::integer(progress_.epoch)},
-                                  {"epoch_loss_sum", Value::real(epoch_loss_sum_)},
-                                  {"epoch_samples", Value::integer(epoch_samples_)},
-                                  {"schedules", std::move(schedule_states)},
-                                  {"metrics", std::move(metrics)},
-                                  {"train_seconds", Value::real(train_seconds_)},
-                                  {"seconds", Value::real(seconds())}});
-  return state;
+  Value latest = Value::object();
+  for (const Metric& metric : metrics_) latest.set(metric.name, Value::real(metric.value));
+  Checkpoint checkpoint;
+  checkpoint.state.step = progress_.step;
+  checkpoint.state.seed = static_cast<int64_t>(options_.seed);
+  checkpoint.state.progress = Value::object({{"steps_per_epoch", Value::integer(progress_.steps_per_epoch)},
+                                             {"epoch", Value::integer(progress_.epoch)},
+                                             {"epoch_loss_sum", Value::real(epoch_loss_sum_)},
+                                             {"epoch_samples", Value::integer(epoch_samples_)},
+                                             {"schedules", std::move(schedule_states)},
+                                             {"metrics", std::move(latest)},
+                                             {"train_seconds", Value::real(train_seconds_)},
+                                             {"seconds", Value::real(seconds())}});
+  checkpoint.model = model_state(parts_.model);
+  checkpoint.optimizer = parts_.optimizer.state();
+  if (ema_) checkpoint.ema = ema_->state();
+  return checkpoint;
 }
 
-void Trainer::restore(const TrainerState& state) {
-  const int64_t step = member(state.progress, "step").as_int();
-  LATHE_CHECK(FormatError, step >= 0 && step <= progress_.total_steps, "trainer state: step ", step,
+void Trainer::check_fits(const CheckpointState& state) const {
+  LATHE_CHECK(FormatError, state.step <= progress_.total_steps, "checkpoint: step ", state.step,
               " is outside a run of ", progress_.total_steps, " steps");
-  const std::vector<Value>& schedule_states = member(state.progress, "schedules").items();
-  const std::vector<Schedule*> all = schedules();
-  LATHE_CHECK(FormatError, schedule_states.size() == all.size(), "trainer state: ", schedule_states.size(),
-              " schedules, expected ", all.size());
-  load_model_state(parts_.model, state.model);
-  parts_.optimizer.restore(state.optimizer);
-  LATHE_CHECK(FormatError, state.ema.empty() == (ema_ == nullptr), "trainer state: averages ",
+  const int64_t steps_per_epoch = member(state.progress, "steps_per_epoch").as_int();
+  LATHE_CHECK(FormatError, steps_per_epoch == progress_.steps_per_epoch, "checkpoint: ", steps_per_epoch,
+              " steps an epoch, the run has ", progress_.steps_per_epoch);
+  LATHE_CHECK(FormatError, static_cast<uint64_t>(state.seed) == options_.seed, "checkpoint: seed ",
+              state.seed, ", the run has ", options_.seed);
+  const size_t states = member(state.progress, "schedules").items().size();
+  LATHE_CHECK(FormatError, states == parts_.optimizer.groups().size() + 1, "checkpoint: ", states,
+              " states of schedules, expected ", parts_.optimizer.groups().size() + 1);
+}
+
+void Trainer::restore(const Checkpoint& checkpoint) {
+  check_fits(checkpoint.state);
+  const Value& saved = checkpoint.state.progress;
+  load_model_state(parts_.model, checkpoint.model);
+  parts_.optimizer.restore(checkpoint.optimizer);
+  LATHE_CHECK(FormatError, checkpoint.ema.empty() == (ema_ == nullptr), "checkpoint: averages ",
               ema_ ? "are missing" : "are there, but the run has none");
-  if (ema_) ema_->restore(state.ema);
+  if (ema_) ema_->restore(checkpoint.ema);
+  const std::vector<Schedule*> all = schedules();
   for (size_t i = 0; i < all.size(); ++i) {
-    if (all[i] != nullptr && !schedule_states[i].is(Value::Type::Null)) all[i]->restore(schedule_states[i]);
+    const Value& one = member(saved, "schedules").items()[i];
+    if (all[i] != nullptr && !one.is(Value::Type::Null)) all[i]->restore(one);
   }
   metrics_.clear();
-  for (const auto& [name, value] : member(state.progress, "metrics").members()) {
+  for (const auto& [name, value] : member(saved, "metrics").members()) {
     metrics_.push_back({name, value.as_real()});
   }
-  progress_.step = step;
-  progress_.epoch = step / progress_.steps_per_epoch;
-  progress_.step_in_epoch = step % progress_.steps_per_epoch;
+  progress_.step = checkpoint.state.step;
+  progress_.epoch = progress_.step / progress_.steps_per_epoch;
+  progress_.step_in_epoch = progress_.step % progress_.steps_per_epoch;
   progress_.epoch_ended = false;
   epoch_started_ = false;
   const bool inside = progress_.step_in_epoch > 0;
-  epoch_loss_sum_ = inside ? member(state.progress, "epoch_loss_sum").as_real() : 0;
-  epoch_samples_ = inside ? member(state.progress, "epoch_samples").as_int() : 0;
-  train_seconds_ = member(state.progress, "train_seconds").as_real();
-  earlier_seconds_ = member(state.progress, "seconds").as_real();
+  epoch_loss_sum_ = inside ? member(saved, "epoch_loss_sum").as_real() : 0;
+  epoch_samples_ = inside ? member(saved, "epoch_samples").as_int() : 0;
+  train_seconds_ = member(saved, "train_seconds").as_real();
+  earlier_seconds_ = member(saved, "seconds").as_real();
   begin_ = now();
 }
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "data/loader.h"
+#include "train/checkpoint.h"
 #include "train/config/experiment.h"
 #include "train/ema.h"
 #include "train/hooks.h"
@@ -34,14 +35,6 @@ struct TrainerOptions {
   const std::atomic<bool>* stop = nullptr;
 };
 
-/// All that a run needs to go on with the same bits. Handles share storage with the trainer's tensors.
-struct TrainerState {
-  std::vector<NamedTensor> model;
-  std::vector<NamedTensor> optimizer;
-  std::vector<NamedTensor> ema;  ///< empty without a moving average
-  Value progress;                ///< counters, sums, schedules
-};
-
 /// One run. Its weights after step k are a function of (configuration, seed, k): the same for any number of
 /// threads and for any number of interruptions. After two steps a step allocates no tensor memory from the
 /// system.
@@ -65,9 +58,11 @@ class Trainer {
   /// The latest evaluation's; empty before the first.
   const Metrics& metrics() const { return metrics_; }
 
-  TrainerState state() const;
+  /// All that a run needs to go on with the same bits; the experiment's hash is the caller's to add. Handles
+  /// share storage with the trainer's tensors.
+  Checkpoint state() const;
   /// FormatError when the state does not fit; the trainer is unusable then.
-  void restore(const TrainerState& state);
+  void restore(const Checkpoint& checkpoint);
 
   Model& model() const { return parts_.model; }
   Ema* ema() const { return ema_.get(); }
@@ -79,7 +74,9 @@ class Trainer {
  private:
   void begin_epoch_if_needed();
   void count_step(double loss, double seconds);
+  void check_fits(const CheckpointState& state) const;
   bool evaluation_due() const;
+  bool stop_requested() const;
   void show_metrics_to_schedules();
   std::vector<Schedule*> schedules() const;
 

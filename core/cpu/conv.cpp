@@ -39,11 +39,11 @@ void run_window(const ConvPlan& plan, int64_t index, int64_t next, T* y, const T
   thread_local ConvScratch memory;
   T* scratch = memory.take<T>(plan.scratch);
   const ConvWindow box = plan.window(index);
-  conv_copy_window(plan, box, scratch, x, 0, plan.blocks);
+  const T* input = conv_input(plan, box, scratch, x, 0, plan.blocks);
   ConvAhead ahead = conv_ahead(plan, next, x);
   for (const ConvPhase& phase : plan.phases) {
     ConvTileJob<T> job;
-    job.x = scratch;
+    job.x = input;
     job.y = y + plan.first_output(phase, box);
     job.w = packed + phase.packed_first * conv_padded<T>(plan.out_c);
     job.bias = bias;

@@ -13,7 +13,10 @@ constexpr int64_t kRunBytes = 24 * 1024;       // of packed weights in L1 at a t
 constexpr int64_t kMinRows = 4;                // of a task: the halo would cost more than it helps
 constexpr int64_t kMinColumns = 64;
 constexpr int64_t kInnermostImages = 16;  // two tiles of 8
-constexpr int64_t kNarrow = 8;            // output columns that fill a tile
+// Channels of a pointwise input whose weight gradient reads it in place: the lines of a block of more stand
+// too far apart for L1.
+constexpr int64_t kInPlaceChannels = 64;
+constexpr int64_t kNarrow = 8;  // output columns that fill a tile
 
 int64_t ceil_div(int64_t a, int64_t b) {
   return (a + b - 1) / b;
@@ -120,6 +123,10 @@ void lay_out(ConvPlan& plan) {
       plan.s_block = in_rows * plan.s_row;
       plan.s_image = plan.blocks * plan.s_block;
       break;
+    case ConvPlan::Layout::InPlace:
+      plan.s_block = kConvBlock;
+      plan.scratch = 0;
+      return;
     case ConvPlan::Layout::ImagesInnermost:
       plan.s_image = kConvBlock;
       plan.s_pixel = plan.window_images * kConvBlock;
@@ -183,7 +190,12 @@ void add_entries(ConvPhase& phase, const std::vector<Entry>& entries, int64_t mo
 void finish(ConvPlan& plan, size_t element, ConvUse use) {
   find_extent(plan);
   plan.blocks = ceil_div(plan.in_c, kConvBlock);
-  if (use != ConvUse::Depthwise && fits_contiguous(plan)) {
+  if (plan.layout == ConvPlan::Layout::InPlace) {
+    if (use == ConvUse::Depthwise) plan.layout = ConvPlan::Layout::Blocked;
+    if (use == ConvUse::WeightGradient && plan.in_pixel > kInPlaceChannels) {
+      plan.layout = ConvPlan::Layout::Blocked;
+    }
+  } else if (use != ConvUse::Depthwise && fits_contiguous(plan)) {
     plan.layout = ConvPlan::Layout::Contiguous;
   } else if (plan.columns < kNarrow && plan.images > 1) {
     plan.layout = ConvPlan::Layout::ImagesInnermost;
@@ -209,6 +221,7 @@ bool is_pointwise(const ConvShape& s) {
 }
 void flatten(ConvPlan& plan, ConvPhase& phase) {
   const int64_t pixels = plan.images * plan.in_h * plan.in_w;
+  plan.layout = ConvPlan::Layout::InPlace;
   plan.images = plan.in_h = phase.rows = 1;
   plan.in_w = phase.columns = phase.y_row = plan.out_pixels = pixels;
 }
@@ -339,7 +352,9 @@ ConvLines ConvPlan::lines_of(const ConvPhase& phase, const ConvWindow& box) cons
   const int64_t phase_rows = std::clamp<int64_t>(phase.rows - box.row, 0, box.rows);
   const int64_t phase_columns = std::clamp<int64_t>(phase.columns - box.column, 0, box.columns);
   ConvLines lines;
-  lines.x_pixel = layout == Layout::Contiguous ? step_w * s_pixel : kConvBlock;
+  lines.x_pixel = kConvBlock;
+  if (layout == Layout::Contiguous) lines.x_pixel = step_w * s_pixel;
+  if (layout == Layout::InPlace) lines.x_pixel = in_pixel;
   if (layout == Layout::ImagesInnermost) {
     lines.outer = phase_rows;
     lines.inner = phase_columns;

@@ -59,7 +59,7 @@ struct ConvPlan {
   int64_t reduction = 0;  ///< of all phases
 
   /// Layout of the scratch.
-  enum class Layout : uint8_t { Blocked, Contiguous, ImagesInnermost };
+  enum class Layout : uint8_t { Blocked, Contiguous, ImagesInnermost, InPlace };
   Layout layout = Layout::Blocked;
   int64_t u_min = 0, v_min = 0;
   int64_t blocks = 0;                  ///< of channels

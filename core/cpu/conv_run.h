@@ -91,6 +91,15 @@ void conv_copy_window(const ConvPlan& plan, const ConvWindow& box, T* scratch, c
   conv_copy(job);
 }
 
+/// Where a window's pixels stand for the micro-kernels: in `scratch`, which this fills, or in x itself.
+template <class T>
+const T* conv_input(const ConvPlan& plan, const ConvWindow& box, T* scratch, const T* x, int64_t block_lo,
+                    int64_t block_hi) {
+  if (plan.layout == ConvPlan::Layout::InPlace) return x + box.column * plan.in_pixel;
+  conv_copy_window(plan, box, scratch, x, block_lo, block_hi);
+  return scratch;
+}
+
 /// What conv_copy_window will read of x for window `index`; nothing past the last one.
 template <class T>
 ConvAhead conv_ahead(const ConvPlan& plan, int64_t index, const T* x) {

@@ -8,7 +8,7 @@
 namespace lathe::cpu {
 namespace {
 
-constexpr int64_t kPartBytes = int64_t{8} << 20;  // of all partial sums
+constexpr int64_t kPartBytes = int64_t{2} << 20;  // of all partial sums
 constexpr int64_t kMostParts = 32;
 constexpr int64_t kWork = 16;  // pieces of work wanted at least
 
@@ -56,7 +56,6 @@ void run_part(const ConvPlan& plan, const Division& d, int64_t piece, T* packed,
   const int64_t tile_piece = piece % d.tile_pieces;
   ConvWeightJob<T> job;
   job.dw = packed + part * phase.reduction * conv_padded<T>(plan.out_c);
-  job.x = scratch;
   job.reduction = plan.reduction_of(phase);
   job.run_lo = runs * block_piece / d.block_pieces;
   job.run_hi = runs * (block_piece + 1) / d.block_pieces;
@@ -65,7 +64,7 @@ void run_part(const ConvPlan& plan, const Division& d, int64_t piece, T* packed,
   const int64_t last = std::min(plan.windows(), (part + 1) * d.windows);
   for (int64_t n = part * d.windows; n < last; ++n) {
     const ConvWindow box = plan.window(n);
-    conv_copy_window(plan, box, scratch, x, job.run_lo, job.run_hi);
+    job.x = conv_input(plan, box, scratch, x, job.run_lo, job.run_hi);
     job.lines = plan.lines_of(phase, box);
     job.dy = dy + plan.first_output(phase, box);
     const int64_t next = conv_next_window(n, last, d.windows);

@@ -57,7 +57,7 @@ TEST_CASE("state dicts are those of the originals") {
   const auto folder = tests::golden_folder("models/state_dicts");
   if (!folder) return;
   for (const Row& row : kRows) {
-    CAPTURE(row.manifest);
+    CAPTURE(std::string(row.manifest));
     const Value manifest =
         parse_json(read_text(*folder / (std::string(row.manifest) + ".json")), row.manifest);
     const auto model = build_meta(row.section);
@@ -82,7 +82,7 @@ TEST_CASE("a forward on the meta device costs what each layer of the original co
   const auto folder = tests::golden_folder("models/state_dicts");
   if (!folder) return;
   for (const Row& row : kRows) {
-    CAPTURE(row.manifest);
+    CAPTURE(std::string(row.manifest));
     const Value manifest =
         parse_json(read_text(*folder / (std::string(row.manifest) + ".json")), row.manifest);
     const auto model = build_meta(row.section);

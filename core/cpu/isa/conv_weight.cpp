@@ -1,4 +1,4 @@
-// Backward-weight micro-kernel, see Note [Convolution tiling].
+// Backward-weight micro-kernels, see Note [Convolution tiling].
 
 #include "core/cpu/conv_tile.h"
 #include "core/cpu/isa/conv_ahead.h"
@@ -10,28 +10,48 @@ namespace {
 /// Most channels of a tile V vectors of outputs wide.
 template <int V>
 constexpr int kRows = kRegisters == 32 ? (V == 2 ? 12 : 16) : (V == 2 ? 6 : 12);
-/// Pixels that pass by between two visits of an accumulator: x and dy of a tile then stay in L1.
-constexpr int64_t kPixels = 256;
+/// The same of a tile of three entries.
+constexpr int kRowChannels = 8;
+/// Pixels that pass by between two visits of an accumulator, V = 2: dy of a tile (16 KiB) and the x of a
+/// block of channels then stay in L1.
+constexpr int64_t kPixels = 128;
+/// Pixels between two prefetches.
+constexpr int64_t kStretch = 32;
+
+/// A block of pixels: where they stand, and where their sums go. dy holds whole vectors of one tile of
+/// outputs.
+template <class T>
+struct Block {
+  const T* x;
+  const T* dy;
+  T* dw;  // of the tile of outputs
+  ConvLines lines;
+  bool accumulate;
+};
 
 template <class T, int V, int R>
-[[gnu::noinline]] void tile(T* dw, const T* x, const T* dy, const ConvLines& lines, int64_t lanes,
-                            bool accumulate) {
+[[gnu::noinline]] void tile(const Block<T>& block, T* dw, const T* x, Ahead (&ahead)[2]) {
   constexpr int kL = kLanes<T>;
-  const bool whole = lanes == kL;
+  const ConvLines& lines = block.lines;
   Vec<T> acc[R][V];
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
-    for (int v = 0; v < V; ++v) acc[r][v] = accumulate ? load(dw + (r * V + v) * kL) : Vec<T>{};
+    for (int v = 0; v < V; ++v) acc[r][v] = block.accumulate ? load(dw + (r * V + v) * kL) : Vec<T>{};
   }
   for (int64_t i = 0; i < lines.outer; ++i) {
     for (int64_t j = 0; j < lines.inner; ++j) {
+      ahead[0].advance();
+      ahead[1].advance();
       const T* a = x + i * lines.x_outer + j * lines.x_inner;
-      const T* b = dy + i * lines.y_outer + j * lines.y_inner;
+      const T* b = block.dy + i * lines.y_outer + j * lines.y_inner;
 #pragma GCC unroll 2
       for (int64_t n = 0; n < lines.length; ++n) {
+        if (n % kStretch == kStretch - 1) {
+          ahead[0].advance();
+          ahead[1].advance();
+        }
         Vec<T> g[V];
-        for (int v = 0; v + 1 < V; ++v) g[v] = load(b + v * kL);
-        g[V - 1] = whole ? load(b + (V - 1) * kL) : load_first(b + (V - 1) * kL, lanes);
+        for (int v = 0; v < V; ++v) g[v] = load(b + v * kL);
 #pragma GCC unroll 16
         for (int r = 0; r < R; ++r) {
           const Vec<T> s = broadcast(a[r]);
@@ -48,8 +68,68 @@ template <class T, int V, int R>
   }
 }
 
+/// acc[f][r] += x of channel r times the dy of tap f.
+template <class T, int R>
+struct RowTile {
+  Vec<T> acc[3][R];
+
+  template <bool F0, bool F1, bool F2>
+  [[gnu::always_inline]] void add(const T* x, Vec<T> g0, Vec<T> g1, Vec<T> g2) {
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+      const Vec<T> s = broadcast(x[r]);
+      if (F0) acc[0][r] += s * g0;
+      if (F1) acc[1][r] += s * g1;
+      if (F2) acc[2][r] += s * g2;
+    }
+  }
+};
+
+// Three entries, each a pixel after the one before, of one vector of outputs: input column n meets the dy of
+// columns n, n - 1 and n - 2, so a broadcast serves three FMAs. Lines have at least 2 pixels; `next`: from an
+// entry's sums to the next one's.
+template <class T, int R>
+[[gnu::noinline]] void tile_row(const Block<T>& block, T* dw, const T* x, int64_t next, Ahead (&ahead)[2]) {
+  constexpr int kL = kLanes<T>;
+  const ConvLines& lines = block.lines;
+  RowTile<T, R> t;
+  for (int f = 0; f < 3; ++f) {
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) t.acc[f][r] = block.accumulate ? load(dw + f * next + r * kL) : Vec<T>{};
+  }
+  for (int64_t i = 0; i < lines.outer; ++i) {
+    for (int64_t j = 0; j < lines.inner; ++j) {
+      ahead[0].advance();
+      ahead[1].advance();
+      const T* a = x + i * lines.x_outer + j * lines.x_inner;
+      const T* b = block.dy + i * lines.y_outer + j * lines.y_inner;
+      Vec<T> g2 = load(b), g1 = load(b + lines.y_pixel), g0 = g1;
+      t.template add<true, false, false>(a, g2, g2, g2);
+      t.template add<true, true, false>(a + kConvBlock, g1, g2, g2);
+      a += 2 * kConvBlock;
+      b += 2 * lines.y_pixel;
+      for (int64_t n = 2; n < lines.length; ++n) {
+        g0 = load(b);
+        t.template add<true, true, true>(a, g0, g1, g2);
+        g2 = g1;
+        g1 = g0;
+        a += kConvBlock;
+        b += lines.y_pixel;
+      }
+      t.template add<false, true, true>(a, g0, g1, g2);
+      t.template add<false, false, true>(a + kConvBlock, g0, g1, g1);
+    }
+  }
+  for (int f = 0; f < 3; ++f) {
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) store(dw + f * next + r * kL, t.acc[f][r]);
+  }
+}
+
 template <class T>
-using TileFunction = void (*)(T*, const T*, const T*, const ConvLines&, int64_t, bool);
+using TileFunction = void (*)(const Block<T>&, T*, const T*, Ahead (&)[2]);
+template <class T>
+using RowFunction = void (*)(const Block<T>&, T*, const T*, int64_t, Ahead (&)[2]);
 
 template <class T, int V, int R>
 TileFunction<T> pick(int64_t rows) {
@@ -58,42 +138,105 @@ TileFunction<T> pick(int64_t rows) {
   }
   return &tile<T, V, R>;
 }
+template <class T, int R>
+RowFunction<T> pick_row(int64_t rows) {
+  if constexpr (R > 1) {
+    if (rows < R) return pick_row<T, R - 1>(rows);
+  }
+  return &tile_row<T, R>;
+}
 
-/// One run of entries against one tile of outputs, over `lines`.
+/// One run of entries.
 template <class T, int V>
-void run_entries(const ConvWeightJob<T>& job, const ConvRun& run, int64_t first_k, const ConvLines& lines,
-                 bool accumulate, Ahead (&ahead)[2]) {
-  const ConvReduction& r = job.reduction;
-  const int64_t last = r.k - first_k - (V - 1) * kLanes<T>;
-  const int64_t lanes = last < kLanes<T> ? last : kLanes<T>;
+void run_entries(const Block<T>& block, const ConvReduction& r, const ConvRun& run, Ahead (&ahead)[2]) {
   const int64_t tiles = (run.channels + kRows<V> - 1) / kRows<V>;
   const int64_t small = run.channels / tiles, large_tiles = run.channels % tiles;
   const TileFunction<T> run_small = pick<T, V, kRows<V>>(small);
   const TileFunction<T> run_large = large_tiles > 0 ? pick<T, V, kRows<V>>(small + 1) : run_small;
   for (int64_t e = run.first; e < run.first + run.count; ++e) {
-    ahead[0].advance();
-    ahead[1].advance();
-    T* dw = job.dw + first_k * r.length + r.starts[e] * V * kLanes<T>;
-    const T* x = job.x + r.offsets[e];
+    T* dw = block.dw + r.starts[e] * V * kLanes<T>;
+    const T* x = block.x + r.offsets[e];
     for (int64_t n = 0; n < tiles; ++n) {
       const int64_t rows = n < large_tiles ? small + 1 : small;
-      (n < large_tiles ? run_large : run_small)(dw, x, job.dy + first_k, lines, lanes, accumulate);
+      (n < large_tiles ? run_large : run_small)(block, dw, x, ahead);
       dw += rows * V * kLanes<T>;
       x += rows;
     }
   }
 }
 
+/// Whether tile_row can serve the run.
+bool is_rows(const ConvReduction& r, const ConvRun& run, const ConvLines& lines) {
+  if (kRegisters < 32 || run.count % 3 != 0 || lines.x_pixel != kConvBlock || lines.length < 2) return false;
+  for (int64_t e = 0; e < run.count; ++e) {
+    if (e % 3 != 0 && r.offsets[run.first + e] != r.offsets[run.first + e - 1] + kConvBlock) return false;
+  }
+  return true;
+}
+
+/// run_entries for tile_row.
 template <class T>
-void run_block(const ConvWeightJob<T>& job, const ConvLines& lines, bool accumulate, Ahead (&ahead)[2]) {
-  constexpr int64_t kTile = 2 * kLanes<T>;
-  for (int64_t n = job.run_lo; n < job.run_hi; ++n) {
-    for (int64_t t = job.tile_lo; t < job.tile_hi; ++t) {
-      if (job.reduction.k - t * kTile > kLanes<T>) {
-        run_entries<T, 2>(job, job.reduction.runs[n], t * kTile, lines, accumulate, ahead);
-      } else {
-        run_entries<T, 1>(job, job.reduction.runs[n], t * kTile, lines, accumulate, ahead);
+void run_rows(const Block<T>& block, const ConvReduction& r, const ConvRun& run, Ahead (&ahead)[2]) {
+  for (int64_t e = run.first; e < run.first + run.count; e += 3) {
+    T* dw = block.dw + r.starts[e] * kLanes<T>;
+    const T* x = block.x + r.offsets[e];
+    for (int64_t c = 0; c < run.channels; c += kRowChannels) {
+      const int64_t rows = run.channels - c < kRowChannels ? run.channels - c : kRowChannels;
+      pick_row<T, kRowChannels>(rows)(block, dw + c * kLanes<T>, x + c, run.channels * kLanes<T>, ahead);
+    }
+  }
+}
+
+/// Gathers the block's dy, `left` outputs of it, side by side: zeros past the last output, and no lines that
+/// compete for the same set of L1, as those of 512 channels would.
+template <class T, int V>
+void gather(Block<T>& block, T* packed, int64_t left) {
+  constexpr int kWidth = V * kLanes<T>;
+  ConvLines& lines = block.lines;
+  T* to = packed;
+  for (int64_t i = 0; i < lines.outer; ++i) {
+    for (int64_t j = 0; j < lines.inner; ++j) {
+      const T* from = block.dy + i * lines.y_outer + j * lines.y_inner;
+      for (int64_t n = 0; n < lines.length; ++n, to += kWidth, from += lines.y_pixel) {
+        for (int v = 0; v < V; ++v) {
+          const int64_t lanes = left - v * kLanes<T>;
+          store(to + v * kLanes<T>,
+                lanes >= kLanes<T> ? load(from + v * kLanes<T>) : load_first(from + v * kLanes<T>, lanes));
+        }
       }
+    }
+  }
+  lines.y_pixel = kWidth;
+  lines.y_inner = lines.length * kWidth;
+  lines.y_outer = lines.inner * lines.y_inner;
+  block.dy = packed;
+}
+
+/// Every run against the tile of outputs that begins at first_k.
+template <class T, int V>
+void run_tile(const ConvWeightJob<T>& job, Block<T> block, int64_t first_k, Ahead (&ahead)[2]) {
+  const ConvReduction& r = job.reduction;
+  alignas(kVectorBytes) T packed[kPixels * 2 * kLanes<T>];
+  block.dw = job.dw + first_k * r.length;
+  block.dy += first_k;
+  if (block.lines.y_pixel != V * kLanes<T>) gather<T, V>(block, packed, r.k - first_k);
+  for (int64_t n = job.run_lo; n < job.run_hi; ++n) {
+    if (V == 1 && is_rows(r, r.runs[n], block.lines)) {
+      run_rows(block, r, r.runs[n], ahead);
+    } else {
+      run_entries<T, V>(block, r, r.runs[n], ahead);
+    }
+  }
+}
+
+template <class T>
+void run_block(const ConvWeightJob<T>& job, const Block<T>& block, Ahead (&ahead)[2]) {
+  constexpr int64_t kTile = 2 * kLanes<T>;
+  for (int64_t t = job.tile_lo; t < job.tile_hi; ++t) {
+    if (job.reduction.k - t * kTile > kLanes<T>) {
+      run_tile<T, 2>(job, block, t * kTile, ahead);
+    } else {
+      run_tile<T, 1>(job, block, t * kTile, ahead);
     }
   }
 }
@@ -101,39 +244,36 @@ void run_block(const ConvWeightJob<T>& job, const ConvLines& lines, bool accumul
 int64_t least(int64_t a, int64_t b) {
   return a < b ? a : b;
 }
-int64_t chunks(int64_t n, int64_t size) {
-  return (n + size - 1) / size;
-}
-int64_t fit(int64_t pixels, int64_t most) {
-  return pixels >= kPixels ? 1 : least(kPixels / pixels, most);
+/// How many pieces of `pixels` make a block of `size`, of `most` there are.
+int64_t fit(int64_t pixels, int64_t size, int64_t most) {
+  return pixels >= size ? 1 : least(size / pixels, most);
 }
 
 template <class T>
 void run(const ConvWeightJob<T>& job) {
   const ConvLines& all = job.lines;
   if (all.outer == 0 || all.inner == 0 || all.length == 0) return;
-  const int64_t length = least(all.length, kPixels);
-  const int64_t inner = fit(length, all.inner);
-  const int64_t outer = fit(length * inner, all.outer);
-  int64_t calls = chunks(all.outer, outer) * chunks(all.inner, inner) * chunks(all.length, length) *
-                  (job.tile_hi - job.tile_lo);
+  const int64_t size = job.reduction.k > kLanes<T> ? kPixels : 2 * kPixels;  // dy of V = 1 is half as much
+  const int64_t length = least(all.length, size);
+  const int64_t inner = fit(length, size, all.inner);
+  const int64_t outer = fit(length * inner, size, all.outer);
+  // Passes over every line: two thirds of the entries at least, see run_rows.
   int64_t entries = 0;
   for (int64_t n = job.run_lo; n < job.run_hi; ++n) entries += job.reduction.runs[n].count;
-  calls *= entries;
+  const int64_t passes = (job.tile_hi - job.tile_lo) * (entries > 2 ? entries * 2 / 3 : entries);
+  const int64_t calls = all.outer * all.inner * ((all.length + kStretch - 1) / kStretch) * passes;
   Ahead ahead[2] = {{job.ahead[0], calls}, {job.ahead[1], calls}};
-  bool accumulate = job.accumulate;
+  Block<T> block{nullptr, nullptr, nullptr, all, job.accumulate};
   for (int64_t i = 0; i < all.outer; i += outer) {
     for (int64_t j = 0; j < all.inner; j += inner) {
       for (int64_t n = 0; n < all.length; n += length) {
-        ConvLines lines = all;
-        lines.outer = least(outer, all.outer - i);
-        lines.inner = least(inner, all.inner - j);
-        lines.length = least(length, all.length - n);
-        ConvWeightJob<T> part = job;
-        part.x += i * all.x_outer + j * all.x_inner + n * all.x_pixel;
-        part.dy += i * all.y_outer + j * all.y_inner + n * all.y_pixel;
-        run_block(part, lines, accumulate, ahead);
-        accumulate = true;
+        block.x = job.x + i * all.x_outer + j * all.x_inner + n * all.x_pixel;
+        block.dy = job.dy + i * all.y_outer + j * all.y_inner + n * all.y_pixel;
+        block.lines.outer = least(outer, all.outer - i);
+        block.lines.inner = least(inner, all.inner - j);
+        block.lines.length = least(length, all.length - n);
+        run_block(job, block, ahead);
+        block.accumulate = true;
       }
     }
   }

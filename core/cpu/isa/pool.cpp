@@ -11,38 +11,88 @@ void for_pixels(const Window& window, const Fn& fn) {
   }
 }
 
+// A register of this instruction set: GCC 12 takes wider vectors apart into scalars.
+#if defined(LATHE_ISA_v4)
+constexpr int kBytes = 64;
+#elif defined(LATHE_ISA_v3)
+constexpr int kBytes = 32;
+#else
+constexpr int kBytes = 16;
+#endif
+
 template <class T>
-void max_window(T* __restrict y, int32_t* __restrict index, const T* __restrict image, const Window& window) {
-  const int64_t n = window.channels;
+struct VectorOf;
+template <>
+struct VectorOf<float> {
+  typedef float Value __attribute__((vector_size(kBytes), aligned(4), may_alias));
+  using Lane = int32_t;
+  typedef int32_t Index __attribute__((vector_size(kBytes), aligned(4), may_alias));
+};
+template <>
+struct VectorOf<double> {
+  typedef double Value __attribute__((vector_size(kBytes), aligned(8), may_alias));
+  using Lane = int64_t;
+  typedef int64_t Index __attribute__((vector_size(kBytes), aligned(8), may_alias));
+};
+
+/// Channels [c, c + lanes): the running maximum stays in registers over the window.
+template <class T>
+void max_window_block(T* y, int32_t* index, const T* image, const Window& window, int64_t c) {
+  using Value = typename VectorOf<T>::Value;
+  using Index = typename VectorOf<T>::Index;
+  using Lane = typename VectorOf<T>::Lane;
+  constexpr int64_t kLanes = kBytes / static_cast<int64_t>(sizeof(T));
+  const T* x = image + c;
   const int64_t first = window.h0 * window.width + window.w0;
-  for (int64_t c = 0; c < n; ++c) y[c] = image[first * n + c];
-  if (index == nullptr) {
-    for_pixels(window, [=](int64_t pixel) {
-      const T* __restrict x = image + pixel * n;
-      for (int64_t c = 0; c < n; ++c) y[c] = (x[c] > y[c]) | (x[c] != x[c]) ? x[c] : y[c];
-    });
-    return;
-  }
-  for (int64_t c = 0; c < n; ++c) index[c] = static_cast<int32_t>(first);
-  for_pixels(window, [=](int64_t pixel) {
-    const T* __restrict x = image + pixel * n;
-    for (int64_t c = 0; c < n; ++c) {
-      const bool larger = (x[c] > y[c]) | (x[c] != x[c]);
-      y[c] = larger ? x[c] : y[c];
-      index[c] = larger ? static_cast<int32_t>(pixel) : index[c];
-    }
+  Value best = *reinterpret_cast<const Value*>(x + first * window.channels);
+  Index at = Index{} + static_cast<Lane>(first);
+  for_pixels(window, [&](int64_t pixel) {
+    const Value value = *reinterpret_cast<const Value*>(x + pixel * window.channels);
+    const Index larger = (value > best) | (value != value);
+    best = larger ? value : best;
+    at = larger ? Index{} + static_cast<Lane>(pixel) : at;
   });
+  *reinterpret_cast<Value*>(y + c) = best;
+  if (index == nullptr) return;
+  for (int64_t l = 0; l < kLanes; ++l) index[c + l] = static_cast<int32_t>(at[l]);
 }
 
 template <class T>
-void sum_window(T* __restrict y, const T* __restrict image, const Window& window, T factor) {
+void max_window(T* y, int32_t* index, const T* image, const Window& window) {
+  constexpr int64_t kLanes = kBytes / static_cast<int64_t>(sizeof(T));
+  int64_t c = 0;
+  for (; c + kLanes <= window.channels; c += kLanes) max_window_block(y, index, image, window, c);
+  for (; c < window.channels; ++c) {
+    int64_t at = window.h0 * window.width + window.w0;
+    T best = image[at * window.channels + c];
+    for_pixels(window, [&](int64_t pixel) {
+      const T value = image[pixel * window.channels + c];
+      const bool larger = (value > best) | (value != value);
+      best = larger ? value : best;
+      at = larger ? pixel : at;
+    });
+    y[c] = best;
+    if (index != nullptr) index[c] = static_cast<int32_t>(at);
+  }
+}
+
+template <class T>
+void sum_window(T* y, const T* image, const Window& window, T factor) {
+  using Value = typename VectorOf<T>::Value;
+  constexpr int64_t kLanes = kBytes / static_cast<int64_t>(sizeof(T));
   const int64_t n = window.channels;
-  for (int64_t c = 0; c < n; ++c) y[c] = 0;
-  for_pixels(window, [=](int64_t pixel) {
-    const T* __restrict x = image + pixel * n;
-    for (int64_t c = 0; c < n; ++c) y[c] += x[c];
-  });
-  for (int64_t c = 0; c < n; ++c) y[c] *= factor;
+  int64_t c = 0;
+  for (; c + kLanes <= n; c += kLanes) {
+    Value total{};
+    for_pixels(window,
+               [&](int64_t pixel) { total += *reinterpret_cast<const Value*>(image + pixel * n + c); });
+    *reinterpret_cast<Value*>(y + c) = total * factor;
+  }
+  for (; c < n; ++c) {
+    T total = 0;
+    for_pixels(window, [&](int64_t pixel) { total += image[pixel * n + c]; });
+    y[c] = total * factor;
+  }
 }
 
 template <class T>

@@ -1,26 +1,51 @@
 #include "core/cpu/isa_random.h"
+
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
 #include "core/philox.h"
 
 namespace lathe::cpu::LATHE_ISA_NAMESPACE {
 namespace {
 
-constexpr int kWide = 16;  // blocks drawn side by side: one vector of AVX-512, two of AVX2
+#if defined(LATHE_ISA_v4)
+constexpr int kWide = 8;
+#elif defined(LATHE_ISA_v3)
+constexpr int kWide = 4;
+#else
+constexpr int kWide = 2;
+#endif
 
-/// The four words of kWide counters; draw() makes Philox::block of each.
+/// One 32-bit word of kWide counters, each in the low half of a 64-bit lane; the high halves hold anything.
+typedef uint64_t Words __attribute__((vector_size(kWide * 8)));
+
+/// The 64-bit products of the low halves. GCC 12 takes three multiplications for one unless told; its
+/// unmasked AVX-512 product warns of an uninitialised operand.
+inline Words multiply(Words a, uint32_t b) {
+#if defined(LATHE_ISA_v4)
+  return reinterpret_cast<Words>(
+      _mm512_maskz_mul_epu32(0xFF, reinterpret_cast<__m512i>(a), _mm512_set1_epi64(b)));
+#elif defined(LATHE_ISA_v3)
+  return reinterpret_cast<Words>(_mm256_mul_epu32(reinterpret_cast<__m256i>(a), _mm256_set1_epi64x(b)));
+#elif defined(__SSE2__)
+  return reinterpret_cast<Words>(_mm_mul_epu32(reinterpret_cast<__m128i>(a), _mm_set1_epi64x(b)));
+#else
+  return (a & 0xFFFFFFFFu) * b;
+#endif
+}
+
+/// The four words of kWide counters; draw() turns them into Philox::block of each.
 struct Lanes {
-  uint32_t c0[kWide], c1[kWide], c2[kWide], c3[kWide];
+  Words c0, c1, c2, c3;
 };
 
-void draw(Lanes& lanes, uint32_t k0, uint32_t k1) {
+void draw(Lanes& c, uint32_t k0, uint32_t k1) {
   for (int round = 0; round < 10; ++round) {
-    for (int l = 0; l < kWide; ++l) {
-      const uint64_t p0 = uint64_t{0xD2511F53u} * lanes.c0[l];
-      const uint64_t p1 = uint64_t{0xCD9E8D57u} * lanes.c2[l];
-      lanes.c0[l] = static_cast<uint32_t>(p1 >> 32) ^ lanes.c1[l] ^ k0;
-      lanes.c1[l] = static_cast<uint32_t>(p1);
-      lanes.c2[l] = static_cast<uint32_t>(p0 >> 32) ^ lanes.c3[l] ^ k1;
-      lanes.c3[l] = static_cast<uint32_t>(p0);
-    }
+    const Words p0 = multiply(c.c0, 0xD2511F53u), p1 = multiply(c.c2, 0xCD9E8D57u);
+    c.c0 = (p1 >> 32) ^ c.c1 ^ uint64_t { k0 };
+    c.c1 = p1;
+    c.c2 = (p0 >> 32) ^ c.c3 ^ uint64_t { k1 };
+    c.c3 = p0;
     k0 += 0x9E3779B9u;
     k1 += 0xBB67AE85u;
   }
@@ -39,23 +64,19 @@ void mask(T* y, const T* x, const uint32_t* words, int64_t n, uint32_t threshold
 
 void philox_words(uint32_t* words, const Philox& philox, uint64_t first_block, int64_t blocks) {
   const uint32_t k0 = static_cast<uint32_t>(philox.seed), k1 = static_cast<uint32_t>(philox.seed >> 32);
+  Words lane{};
+  for (int l = 0; l < kWide; ++l) lane[l] = static_cast<uint64_t>(l);
   for (int64_t done = 0; done < blocks; done += kWide) {
-    Lanes lanes;
-    for (int l = 0; l < kWide; ++l) {
-      const uint64_t index = first_block + static_cast<uint64_t>(done + l);
-      lanes.c0[l] = static_cast<uint32_t>(index);
-      lanes.c1[l] = static_cast<uint32_t>(index >> 32);
-      lanes.c2[l] = philox.stream;
-      lanes.c3[l] = philox.step;
-    }
+    const Words index = lane + (first_block + static_cast<uint64_t>(done));
+    Lanes lanes{index, index >> 32, Words{} + philox.stream, Words{} + philox.step};
     draw(lanes, k0, k1);
     const int64_t wide = blocks - done < kWide ? blocks - done : kWide;
     uint32_t* out = words + 4 * done;
     for (int64_t l = 0; l < wide; ++l) {
-      out[4 * l] = lanes.c0[l];
-      out[4 * l + 1] = lanes.c1[l];
-      out[4 * l + 2] = lanes.c2[l];
-      out[4 * l + 3] = lanes.c3[l];
+      out[4 * l] = static_cast<uint32_t>(lanes.c0[l]);
+      out[4 * l + 1] = static_cast<uint32_t>(lanes.c1[l]);
+      out[4 * l + 2] = static_cast<uint32_t>(lanes.c2[l]);
+      out[4 * l + 3] = static_cast<uint32_t>(lanes.c3[l]);
     }
   }
 }

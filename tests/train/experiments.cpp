@@ -1,0 +1,41 @@
+// Every shipped experiment must read, resolve and build.
+
+#include <filesystem>
+#include <set>
+
+#include <doctest/doctest.h>
+
+#include "core/json.h"
+#include "train/build.h"
+#include "train/model_state.h"
+
+TEST_SUITE_BEGIN("train");
+
+namespace lathe {
+
+TEST_CASE("shipped experiments read, resolve to themselves and build") {
+  std::set<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(LATHE_SOURCE_DIR "/train/experiments")) {
+    CAPTURE(entry.path().string());
+    REQUIRE(entry.path().extension() == ".json");
+    const Experiment experiment = load_experiment(entry.path());
+    CHECK(experiment.name == entry.path().stem().string());
+    CHECK(names.insert(experiment.name).second);
+    const Value resolved = resolve_experiment(experiment);
+    CHECK(resolve_experiment(parse_experiment(to_json(resolved, 2), "resolved.json")) == resolved);
+
+    const std::unique_ptr<Model> model = build_model(experiment, Device::meta());
+    const auto optimizer =
+        optimizer_registry().build(experiment.optimizer, experiment.where / "optimizer", model->parameters());
+    size_t updated = 0;
+    for (const ParameterGroup& group : optimizer->groups()) updated += group.parameters.size();
+    CHECK(updated == unique_parameters(*model).size());
+    CHECK(schedule_registry().build(experiment.schedule, experiment.where / "schedule") != nullptr);
+  }
+  CHECK(names.contains("glyphs"));
+  CHECK(names.contains("resnet20-cifar10-quick"));
+}
+
+}  // namespace lathe
+
+TEST_SUITE_END();

@@ -1,0 +1,47 @@
+#include "train/build.h"
+
+#include "models/registry.h"
+
+namespace lathe {
+
+Device experiment_device(const Experiment& experiment) {
+  if (experiment.device == "auto") return Device::cpu();
+  const Device device = Device::parse(experiment.device);
+  LATHE_CHECK(DeviceError, device.type == DeviceType::Cpu, "device ", experiment.device,
+              ": this build trains on the CPU only");
+  return device;
+}
+
+std::unique_ptr<Model> build_model(const Experiment& experiment, Device device) {
+  RootOptions root;
+  root.seed = static_cast<uint64_t>(experiment.seed);
+  root.device = device;
+  return model_registry().build(experiment.model, experiment.where / "model", root);
+}
+
+std::unique_ptr<Task> build_task(const Experiment& experiment, const DatasetInfo& data) {
+  const FieldPath where = experiment.where / "model";
+  const Value resolved = model_registry().resolve(experiment.model, where);
+  const Value* classes = resolved.find("classes");
+  if (data.classes > 0 && classes != nullptr && classes->as_int() != data.classes) {
+    config_error(where / "classes", experiment.model.line(),
+                 concat("the model has ", classes->as_int(), " classes, the data set ", data.type, " has ",
+                        data.classes));
+  }
+  return task_for(data, loss_registry().build(experiment.loss, experiment.where / "loss"));
+}
+
+TrainingObjects build_training(const Experiment& experiment) {
+  TrainingObjects objects;
+  const Device device = experiment_device(experiment);
+  objects.data = data_registry().build(experiment.data, experiment.where / "data",
+                                       static_cast<uint64_t>(experiment.seed));
+  objects.model = build_model(experiment, device);
+  objects.task = build_task(experiment, objects.data.train->info());
+  objects.optimizer = optimizer_registry().build(experiment.optimizer, experiment.where / "optimizer",
+                                                 objects.model->parameters());
+  objects.schedule = schedule_registry().build(experiment.schedule, experiment.where / "schedule");
+  return objects;
+}
+
+}  // namespace lathe

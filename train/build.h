@@ -1,0 +1,33 @@
+#pragma once
+// From an experiment to the objects it names.
+
+#include <memory>
+
+#include "data/dataset.h"
+#include "layers/model.h"
+#include "train/config/experiment.h"
+#include "train/optim/optimizer.h"
+#include "train/tasks.h"
+
+namespace lathe {
+
+/// The device an experiment asks for; "auto" takes the first GPU that this build can use, else the CPU.
+/// DeviceError when it is not there.
+Device experiment_device(const Experiment& experiment);
+
+std::unique_ptr<Model> build_model(const Experiment& experiment, Device device);
+
+/// ConfigError when the model's classes are not the data's.
+std::unique_ptr<Task> build_task(const Experiment& experiment, const DatasetInfo& data);
+
+/// All that a trainer needs, in an order in which it can be destroyed.
+struct TrainingObjects {
+  DataSplits data;
+  std::unique_ptr<Model> model;
+  std::unique_ptr<Task> task;
+  std::unique_ptr<Optimizer> optimizer;
+  std::unique_ptr<Schedule> schedule;
+};
+TrainingObjects build_training(const Experiment& experiment);
+
+}  // namespace lathe

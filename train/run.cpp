@@ -1,0 +1,152 @@
+#include "train/run.h"
+
+#include "core/files.h"
+#include "core/json.h"
+#include "core/parallel.h"
+#include "train/build.h"
+#include "train/checkpoint.h"
+#include "train/config/identity.h"
+#include "train/environment.h"
+#include "train/model_state.h"
+#include "train/recorder.h"
+#include "train/run_folder.h"
+
+namespace lathe {
+namespace {
+
+Value read_json(const std::filesystem::path& path) {
+  return parse_json(read_text(path), path.string());
+}
+
+void write_json(const std::filesystem::path& path, const Value& value) {
+  write_atomic(path, to_json(value, 2) + "\n");
+}
+
+/// The first files of a new run; resolved.json last, because its presence says that a run is there.
+void begin_run(const RunPaths& paths, const RunRequest& request, const Value& resolved,
+               const Value& environment) {
+  write_atomic(paths.experiment(),
+               request.experiment_text.empty() ? to_json(resolved, 2) + "\n" : request.experiment_text);
+  write_json(paths.environment(), environment);
+  write_json(paths.resolved(), resolved);
+  sync_directory(paths.folder);
+}
+
+/// Refuses to go on with another experiment or other samples.
+void check_same_run(const RunPaths& paths, const Value& resolved, const Value& environment) {
+  check_same_experiment(read_json(paths.resolved()), resolved);
+  const Value before = read_json(paths.environment());
+  const Value* data = before.find("data");
+  LATHE_CHECK(FormatError, data != nullptr, paths.environment().string(), ": 'data' is missing");
+  LATHE_CHECK(DataError, *data == *environment.find("data"), paths.folder.string(),
+              ": the data changed since the run was begun: ", to_json(*data), " before, ",
+              to_json(*environment.find("data")), " now");
+}
+
+Value summarize(const Trainer& trainer, const TrainingObjects& objects, const std::string& name) {
+  const Progress& progress = trainer.progress();
+  const std::string metric = trainer.task().metric();
+  const double* value = find_metric(trainer.metrics(), metric);
+  const int64_t parameters = parameter_count(*objects.model);
+  const double samples = static_cast<double>(progress.epochs * objects.data.train->size());
+  Value metrics = Value::object();
+  for (const Metric& one : trainer.metrics()) metrics.set(one.name, Value::real(one.value));
+  return Value::object({{"name", Value::string(name)},
+                        {"metric", Value::string(metric)},
+                        {"value", value == nullptr ? Value() : Value::real(*value)},
+                        {"metrics", std::move(metrics)},
+                        {"steps", Value::integer(progress.step)},
+                        {"epochs", Value::integer(progress.epoch)},
+                        {"parameters", Value::integer(parameters)},
+                        {"float_bytes", Value::integer(parameters * 4)},
+                        {"macs", Value::integer(count_macs(*objects.model, *objects.data.train))},
+                        {"seconds", Value::real(trainer.seconds())},
+                        {"samples_per_second", Value::real(samples / trainer.train_seconds())},
+                        {"peak_rss_bytes", Value::integer(peak_rss_bytes())}});
+}
+
+void tell(const RunFolder& folder, const RunRequest& request, const std::string& message) {
+  folder.log(message);
+  for (TrainObserver* observer : request.observers) observer->on_message(message);
+}
+
+/// Restores the newest checkpoint, if there is one.
+void go_on(const RunFolder& folder, const RunRequest& request, const std::string& experiment,
+           Trainer& trainer) {
+  const std::optional<Checkpoint> checkpoint = read_newest_checkpoint(folder.paths().checkpoints());
+  if (checkpoint) {
+    LATHE_CHECK(FormatError, checkpoint->state.experiment == experiment,
+                folder.paths().checkpoints().string(), ": the newest checkpoint is of another experiment");
+    trainer.restore(*checkpoint);
+  }
+  tell(folder, request,
+       concat("resumed after step ", trainer.progress().step, " of ", trainer.progress().total_steps));
+}
+
+/// status.json after a failure; the failure itself matters more than one here.
+void note_failure(const RunFolder& folder, const char* status, int64_t step, const char* message) noexcept {
+  try {
+    folder.log(concat(status, ": ", message));
+    folder.set_status(status, step, message);
+  } catch (const std::exception&) {  // a full disk, most likely what failed before
+  }
+}
+
+Value train_in(const RunFolder& folder, const Experiment& experiment, const RunRequest& request) {
+  const Value resolved = resolve_experiment(experiment);
+  const std::string hash = experiment_hash(resolved);
+  if (experiment.threads) set_num_threads(static_cast<int>(*experiment.threads));
+  const TrainingObjects objects = build_training(experiment);
+  const Value environment = describe_environment(objects.data.train.get(), objects.data.test.get());
+
+  TrainerOptions options;
+  options.train = experiment.train;
+  options.batch = experiment.data_common.batch;
+  options.eval_batch = experiment.data_common.eval_batch.value_or(options.batch);
+  options.seed = static_cast<uint64_t>(experiment.seed);
+  options.stop = request.stop;
+  if (!folder.fresh()) check_same_run(folder.paths(), resolved, environment);
+  if (folder.fresh() && request.initialise) request.initialise(*objects.model);
+  Trainer trainer({*objects.model, *objects.task, *objects.optimizer, *objects.schedule, *objects.data.train,
+                   objects.data.test.get()},
+                  options);
+  if (folder.fresh()) {
+    // Weights from elsewhere are not in the experiment, so a run killed early needs them saved.
+    if (request.initialise) {
+      Checkpoint checkpoint = trainer.state();
+      checkpoint.state.experiment = hash;
+      write_checkpoint(folder.paths().checkpoints(), checkpoint, 1);
+    }
+    begin_run(folder.paths(), request, resolved, environment);
+  } else {
+    go_on(folder, request, hash, trainer);
+  }
+  folder.set_status("running", trainer.progress().step);
+
+  try {
+    RunRecorder recorder(folder, {experiment.output, hash, trainer.progress().step, request.observers});
+    std::vector<TrainObserver*> observers = request.observers;
+    observers.push_back(&recorder);
+    trainer.run(observers);
+    const Value summary = summarize(trainer, objects, experiment.name);
+    write_json(folder.paths().summary(), summary);
+    folder.set_status("done", trainer.progress().step);
+    return summary;
+  } catch (const InterruptedError& error) {
+    note_failure(folder, "interrupted", trainer.progress().step, error.what());
+    throw;
+  } catch (const std::exception& error) {
+    note_failure(folder, "failed", trainer.progress().step, error.what());
+    throw;
+  }
+}
+
+}  // namespace
+
+Value run_experiment(const Experiment& experiment, const RunRequest& request) {
+  const RunFolder folder(request.folder.empty() ? default_run_folder(experiment.name) : request.folder,
+                         request.resume);
+  return train_in(folder, experiment, request);
+}
+
+}  // namespace lathe

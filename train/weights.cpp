@@ -1,0 +1,242 @@
+#include "train/weights.h"
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+#include <set>
+#include <string_view>
+
+#include "core/error.h"
+#include "core/fields.h"
+#include "core/kernels/shape.h"
+#include "layers/parameter.h"
+
+namespace lathe {
+namespace {
+
+/// Axis 1 of theirs is the last of ours: (out, k..., in / groups) and (out, in / groups, k...).
+std::vector<int> axes_to_theirs(int rank) {
+  std::vector<int> axes = {0, rank - 1};
+  for (int axis = 1; axis + 1 < rank; ++axis) axes.push_back(axis);
+  return axes;
+}
+
+std::vector<int> axes_to_ours(int rank) {
+  std::vector<int> axes = {0};
+  for (int axis = 2; axis < rank; ++axis) axes.push_back(axis);
+  axes.push_back(1);
+  return axes;
+}
+
+Shape permuted(const Shape& shape, const std::vector<int>& axes) {
+  std::vector<int64_t> dims;
+  for (const int axis : axes) dims.push_back(shape[axis]);
+  return Shape(dims);
+}
+
+Tensor permute(const Tensor& x, const std::vector<int>& axes) {
+  Tensor y = x.empty_like(permuted(x.shape(), axes));
+  kernels::permute(y, x, axes);
+  return y;
+}
+
+Shape their_shape(const Shape& ours, Axes axes) {
+  return axes == Axes::Plain ? ours : permuted(ours, axes_to_theirs(ours.rank()));
+}
+
+/// A place of the model that a tensor fills.
+struct Place {
+  std::string name;
+  const Parameter* parameter;  // null: a buffer
+  Buffer* buffer;
+  Axes axes;
+
+  const Tensor& current() const { return parameter != nullptr ? parameter->raw().data() : buffer->data(); }
+  bool tied() const { return parameter != nullptr && parameter->tied(); }
+};
+
+std::vector<Place> places_of(const Module& model) {
+  std::vector<Place> places;
+  for (const Parameter* parameter : model.parameters()) {
+    places.push_back({parameter->path(), parameter, nullptr, parameter->axes()});
+  }
+  for (Buffer* buffer : model.buffers()) places.push_back({buffer->path(), nullptr, buffer, Axes::Plain});
+  return places;
+}
+
+bool same_content(const Tensor& a, const Tensor& b) {
+  return a.dtype() == b.dtype() && a.shape() == b.shape() &&
+         (a.numel() == 0 || std::memcmp(a.raw(), b.raw(), a.bytes()) == 0);
+}
+
+/// Matches given tensors with a model's places, and collects everything that does not fit.
+class Matching {
+ public:
+  Matching(const std::vector<Place>& places, std::span<const NamedTensor> tensors) : places_(places) {
+    const std::string_view prefix = common_prefix(tensors);
+    for (const NamedTensor& tensor : tensors) {
+      const std::string name = tensor.name.substr(prefix.size());
+      if (!is_batch_count(name)) given_.emplace(name, &tensor.tensor);
+    }
+    for (const Place& place : places) match(place);
+    for (const auto& [name, tensor] : given_) {
+      if (!used_.contains(name)) unexpected(name, tensor->shape());
+    }
+  }
+
+  /// FormatError naming the first problems, if there are any.
+  void check(const std::string& source) const {
+    if (problems_ == 0) return;
+    std::string list;
+    for (const std::string& text : texts_) list += concat(list.empty() ? "" : "; ", text);
+    if (problems_ > texts_.size()) list += concat("; and ", problems_ - texts_.size(), " more");
+    LATHE_THROW(FormatError, source, ": the weights do not fit the model: ", list);
+  }
+  /// The given tensor of each place; null at tied names that are absent.
+  const std::vector<const Tensor*>& found() const { return found_; }
+
+ private:
+  bool has_place(std::string_view name) const {
+    return std::any_of(places_.begin(), places_.end(),
+                       [&](const Place& place) { return place.name == name; });
+  }
+
+  /// "module." when every name has it and it is no module of the model.
+  std::string_view common_prefix(std::span<const NamedTensor> tensors) const {
+    constexpr std::string_view kWrapper = "module.";
+    const bool all = std::all_of(tensors.begin(), tensors.end(), [&](const NamedTensor& tensor) {
+      return tensor.name.starts_with(kWrapper);
+    });
+    const bool own = std::any_of(places_.begin(), places_.end(),
+                                 [&](const Place& place) { return place.name.starts_with(kWrapper); });
+    return all && !own ? kWrapper : std::string_view();
+  }
+
+  /// PyTorch's count of batches, which no formula of ours reads.
+  bool is_batch_count(const std::string& name) const {
+    constexpr std::string_view kCount = "num_batches_tracked", kMean = "running_mean";
+    if (!name.ends_with(kCount)) return false;
+    return has_place(name.substr(0, name.size() - kCount.size()) + std::string(kMean));
+  }
+
+  void match(const Place& place) {
+    const auto it = given_.find(place.name);
+    const Tensor* tensor = it == given_.end() ? given_alias(place) : it->second;
+    found_.push_back(tensor);
+    const Shape wanted = their_shape(place.current().shape(), place.axes);
+    if (tensor == nullptr) {
+      if (!place.tied()) missing(place.name, wanted);
+      return;
+    }
+    used_.insert(place.name);
+    if (tensor->shape() != wanted) {
+      problem([&] {
+        return concat("'", place.name, "' has shape ", tensor->shape(), ", the model expects ", wanted);
+      });
+    } else if (!is_floating(tensor->dtype())) {
+      problem([&] { return concat("'", place.name, "' holds ", tensor->dtype(), ", not real numbers"); });
+    }
+    if (!place.tied()) return;
+    const auto owner = given_.find(place.parameter->owner().path());
+    if (owner != given_.end() && !same_content(*owner->second, *tensor)) {
+      problem([&] {
+        return concat("'", place.name, "' differs from '", owner->first, "', to which it is tied");
+      });
+    }
+  }
+
+  /// What is given under another name of the same parameter.
+  const Tensor* given_alias(const Place& place) const {
+    if (place.parameter == nullptr || place.tied()) return nullptr;
+    for (const Place& other : places_) {
+      if (!other.tied() || &other.parameter->owner() != place.parameter) continue;
+      const auto it = given_.find(other.name);
+      if (it != given_.end()) return it->second;
+    }
+    return nullptr;
+  }
+
+  void missing(const std::string& name, const Shape& wanted) {
+    problem([&] {
+      std::vector<std::string> others;
+      for (const auto& [other, tensor] : given_) {
+        if (!has_place(other)) others.push_back(other);
+      }
+      const std::string near = nearest(name, others);
+      return concat("'", name, "' of shape ", wanted, " is missing",
+                    near.empty() ? "" : concat(" (there is '", near, "')"));
+    });
+  }
+
+  void unexpected(const std::string& name, const Shape& shape) {
+    problem([&] {
+      std::vector<std::string> names;
+      for (const Place& place : places_) names.push_back(place.name);
+      const std::string near = nearest(name, names);
+      return concat("'", name, "' of shape ", shape, " is not in the model",
+                    near.empty() ? "" : concat(" (which has '", near, "')"));
+    });
+  }
+
+  /// Counts a problem; only the first are put into words.
+  template <class Text>
+  void problem(Text text) {
+    constexpr size_t kShown = 8;
+    if (problems_++ < kShown) texts_.push_back(text());
+  }
+
+  const std::vector<Place>& places_;
+  std::map<std::string, const Tensor*> given_;
+  std::set<std::string> used_;
+  std::vector<const Tensor*> found_;
+  std::vector<std::string> texts_;
+  size_t problems_ = 0;
+};
+
+/// A tensor of the model's own that holds what PyTorch's does.
+Tensor to_ours(const Tensor& theirs, const Place& place) {
+  const Tensor& current = place.current();
+  Tensor ours = theirs.to(current.dtype()).to(current.device());
+  if (place.axes != Axes::Plain) return permute(ours, axes_to_ours(ours.rank()));
+  return ours.shares_storage(theirs) ? ours.clone() : ours;
+}
+
+}  // namespace
+
+std::vector<NamedTensor> to_pytorch(const Module& model) {
+  std::vector<NamedTensor> tensors;
+  for (const Place& place : places_of(model)) {
+    const Tensor ours = place.current().to(Device::cpu());
+    tensors.push_back(
+        {place.name, place.axes == Axes::Plain ? ours : permute(ours, axes_to_theirs(ours.rank()))});
+  }
+  return tensors;
+}
+
+void from_pytorch(Module& model, std::span<const NamedTensor> tensors, const std::string& source) {
+  const std::vector<Place> places = places_of(model);
+  const Matching matching(places, tensors);
+  matching.check(source);
+  std::vector<Tensor> fresh;
+  for (size_t i = 0; i < places.size(); ++i) {
+    fresh.push_back(places[i].tied() ? Tensor() : to_ours(*matching.found()[i], places[i]));
+  }
+  for (size_t i = 0; i < places.size(); ++i) {
+    if (places[i].tied()) continue;
+    if (places[i].parameter != nullptr) {
+      places[i].parameter->raw().set_data(fresh[i]);
+    } else {
+      places[i].buffer->data() = fresh[i];
+    }
+  }
+}
+
+void export_weights(const Module& model, const std::filesystem::path& path) {
+  write_safetensors(path, to_pytorch(model), {{"format", "pt"}});
+}
+
+void import_weights(Module& model, const std::filesystem::path& path) {
+  from_pytorch(model, read_safetensors(path).tensors, path.string());
+}
+
+}  // namespace lathe
