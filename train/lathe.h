@@ -23,6 +23,7 @@
 #include "core/tensor.h"
 #include "data/dataset.h"
 #include "data/loader.h"
+#include "data/tensor_set.h"
 #include "layers/conv.h"
 #include "layers/init.h"
 #include "layers/linear.h"

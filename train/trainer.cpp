@@ -154,10 +154,14 @@ std::vector<Schedule*> Trainer::schedules() const {
   return all;
 }
 
+bool Trainer::stop_requested() const {
+  return options_.stop != nullptr && options_.stop->load();
+}
+
 void Trainer::run(const std::vector<TrainObserver*>& observers) {
   while (!done()) {
     step();
-    progress_.stopping = options_.stop != nullptr && options_.stop->load();
+    progress_.stopping = stop_requested();
     for (TrainObserver* observer : observers) observer->on_step(progress_);
     if (progress_.epoch_ended) {
       for (TrainObserver* observer : observers) observer->on_epoch(progress_);
@@ -167,6 +171,7 @@ void Trainer::run(const std::vector<TrainObserver*>& observers) {
       show_metrics_to_schedules();
       for (TrainObserver* observer : observers) observer->on_evaluation(progress_, result);
     }
+    progress_.stopping = stop_requested();  // an evaluation takes a while
     for (TrainObserver* observer : observers) observer->on_settled(progress_, *this);
     LATHE_CHECK(InterruptedError, !progress_.stopping || done(), "stopped after step ", progress_.step,
                 " of ", progress_.total_steps);

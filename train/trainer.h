@@ -76,6 +76,7 @@ class Trainer {
   void count_step(double loss, double seconds);
   void check_fits(const CheckpointState& state) const;
   bool evaluation_due() const;
+  bool stop_requested() const;
   void show_metrics_to_schedules();
   std::vector<Schedule*> schedules() const;
 
