@@ -51,6 +51,7 @@ constexpr ThirdParty kThirdParty[] = {
     {R"(zstd\.h)", R"((train|quant)/.*\.cpp)"},
     {R"((CLI|fmt)/.*)", R"(tools/.*)"},
     {R"(doctest/.*)", R"(tests/.*)"},
+    {R"(lathe/lathe\.h)", R"(tests/consumer/main\.cpp)"},  // as installed
     {R"(cuda.*|cublas.*|cudnn.*|cub/.*|nvtx.*)", R"(cuda/.*)"},
     // The operating system's.
     {R"((unistd|fcntl|poll|dlfcn|sys/[a-z]+)\.h)", R"((core|data|train|tools|tests)/.*\.cpp)"},
