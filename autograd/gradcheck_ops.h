@@ -18,7 +18,7 @@ struct GradcheckRow {
   std::string message;  ///< where the worst element stood, or the error that stopped the case
 };
 
-/// Checks one case. A case that throws, or probes nothing although an input requires a gradient, fails.
+/// Checks one case. A case that throws, or probes nothing although there are elements to probe, fails.
 GradcheckRow gradcheck_case(const OpCase& op_case);
 
 /// Every case whose name contains `filter`, in the table's order; empty if none does.

@@ -18,6 +18,12 @@ void add_to(Tensor& sum, Tensor gradient) {
   kernels::accumulate(sum, gradient);
 }
 
+// A leaf's gradient is written to in place (clipping, optimizers), so it shares storage with nothing.
+void add_to_leaf(Tensor& sum, Tensor gradient) {
+  if (!sum.defined() && !gradient.unique()) gradient = gradient.clone();
+  add_to(sum, std::move(gradient));
+}
+
 // An op's place in the model, for errors its rule raises.
 class RecordedContext final : public ErrorContext {
  public:
@@ -77,7 +83,7 @@ class Engine {
     if (y.node() == nullptr) {
       LATHE_CHECK(ShapeError, y.requires_grad(),
                   "backward: the value depends on nothing that requires a gradient");
-      add_to(y.grad(), dy);
+      add_to_leaf(y.grad(), dy);
       return;
     }
     if (active != nullptr) {
@@ -144,7 +150,7 @@ class Engine {
       if (edge.node != nullptr) {
         receive(edge.node, std::move(frame.dx_[i]));
       } else {
-        add_to(*edge.leaf_grad, std::move(frame.dx_[i]));
+        add_to_leaf(*edge.leaf_grad, std::move(frame.dx_[i]));
       }
     }
     node.edges.clear();

@@ -10,9 +10,13 @@ namespace lathe::cpu {
 namespace {
 
 // Multiply-accumulates below which another task costs more than it gains (some microseconds of work).
-constexpr int64_t kMinTaskMacs = 1 << 18;
+constexpr int64_t kMinTaskMacs = 1 << 17;
 // Tasks that a product is cut into when it is large enough, so that a few threads share it evenly.
 constexpr int64_t kWantedTasks = 16;
+// Rows of A for which packing B does not pay.
+constexpr int64_t kFewRows = 8;
+// Terms whose share of B is packed at a time: bounds the copy of B.
+constexpr int64_t kSlab = 2048;
 
 struct Tiling {
   int64_t m, n;  // rows and columns of one tile
@@ -20,27 +24,28 @@ struct Tiling {
   int64_t count() const { return rows * columns; }
 };
 
-/// ceil(extent / parts) rounded up to a multiple of `unit`: tiles of even size.
-int64_t even_tile(int64_t extent, int64_t largest, int64_t unit) {
-  const int64_t parts = chunk_count(extent, largest);
-  return std::max(unit, chunk_count(chunk_count(extent, parts), unit) * unit);
+int64_t round_up(int64_t n, int64_t unit) {
+  return chunk_count(n, unit) * unit;
 }
 
-// 128 x 256 fills a core's cache best; smaller only where that leaves too few tasks.
+/// Extent of `parts` even tiles of at most `largest`, a multiple of `unit`.
+int64_t even_tile(int64_t extent, int64_t largest, int64_t unit) {
+  return std::max(unit, round_up(chunk_count(extent, chunk_count(extent, largest)), unit));
+}
+
+// A tile's rows of A and its C fit the second-level cache; smaller only where that leaves too few tasks.
 Tiling plan_tiles(int64_t m, int64_t n, int64_t k) {
-  int64_t largest_m = 128, largest_n = 256;
+  int64_t largest_m = 132, largest_n = 256;
   for (;;) {
-    Tiling t{even_tile(m, largest_m, 8), even_tile(n, largest_n, 16), 0, 0};
+    Tiling t{even_tile(m, largest_m, 12), even_tile(n, largest_n, kGemmColumns), 0, 0};
     t.rows = chunk_count(m, t.m);
     t.columns = chunk_count(n, t.n);
-    const bool divisible = largest_n > 32 || largest_m > 16;
-    if (t.count() >= kWantedTasks || t.m * t.n * k <= kMinTaskMacs || !divisible) return t;
-    if (t.n > t.m && largest_n > 32) {
-      largest_n /= 2;
-    } else if (largest_m > 16) {
-      largest_m /= 2;
+    const bool smallest = largest_n <= kGemmColumns && largest_m <= 12;
+    if (t.count() >= kWantedTasks || t.m * t.n * k <= kMinTaskMacs || smallest) return t;
+    if (largest_m <= 12 || (t.n >= t.m && largest_n > kGemmColumns)) {
+      largest_n = std::max(kGemmColumns, largest_n / 2);
     } else {
-      largest_n /= 2;
+      largest_m = std::max<int64_t>(12, largest_m / 2);
     }
   }
 }
@@ -50,25 +55,83 @@ int64_t plan_split(int64_t m, int64_t n, int64_t k) {
   constexpr int64_t kShortest = 1024, kMostChunks = 32, kLargestOutput = 1 << 16;
   if (m * n > kLargestOutput || k < 4 * kShortest) return k;
   const int64_t chunks = std::min(kMostChunks, k / kShortest);
-  return chunk_count(chunk_count(k, chunks), 64) * 64;
+  return round_up(chunk_count(k, chunks), 64);
 }
 
 template <class T>
-void tile_gemm(T* c, const T* a, const T* b, GemmShape s, const Tiling& t, int64_t index) {
+Tensor scratch(int64_t elements) {
+  return Tensor::empty({std::max<int64_t>(1, elements)}, dtype_of<T>());
+}
+
+/// Can the product be made of dot products of stored rows? Then how, with the longer side as B.
+template <class T>
+struct Dots {
+  DotShape shape;
+  const T *a = nullptr, *b = nullptr;
+
+  Dots(const T* left, const T* right, const GemmShape& s) {
+    const bool contiguous_b = s.transpose_b || (s.n == 1 && s.ldb == 1);
+    if (s.transpose_a || !contiguous_b) return;
+    const int64_t ldb = s.transpose_b ? s.ldb : s.k;
+    if (s.m <= kFewRows) {
+      shape = {s.m, s.n, s.k, s.lda, ldb, s.ldc, 1};
+      a = left;
+      b = right;
+    } else if (s.n == 1) {
+      shape = {1, s.m, s.k, ldb, s.lda, 1, s.ldc};
+      a = right;
+      b = left;
+    }
+  }
+  bool possible() const { return a != nullptr; }
+  void run(T* c, int64_t lo, int64_t hi, bool accumulate) const {
+    DotShape s = shape;
+    s.n = hi - lo;
+    s.accumulate = accumulate;
+    by_type<T>(gemm_dots_f32, gemm_dots_f64)(c + lo * s.column, a, b + lo * s.ldb, s);
+  }
+};
+
+template <class T>
+void pack(T* packed, const T* b, const GemmShape& s, int64_t lo, int64_t hi) {
+  by_type<T>(gemm_pack_f32, gemm_pack_f64)(packed, b, s, lo, hi);
+}
+
+/// Columns [0, n) of rows [0, m) of C become the bias, or 0; then products may be added.
+template <class T>
+void start_rows(T* c, const T* bias, const GemmShape& s) {
+  for (int64_t i = 0; i < s.m; ++i) {
+    T* row = c + i * s.ldc;
+    if (bias != nullptr) {
+      std::copy(bias, bias + s.n, row);
+    } else {
+      std::fill(row, row + s.n, T{0});
+    }
+  }
+}
+
+/// One tile of C, which starts as the bias unless that is null; `a_copy` holds gemm_scratch_size(tile rows)
+/// elements.
+template <class T>
+void multiply_tile(T* c, const T* a, const T* packed, GemmShape s, const T* bias, const Tiling& t,
+                   int64_t index, T* a_copy) {
   const int64_t i = index / t.columns * t.m, j = index % t.columns * t.n;
-  c += i * s.ldc + j;
-  a += s.transpose_a ? i : i * s.lda;
-  b += s.transpose_b ? j * s.ldb : j;
   s.m = std::min(t.m, s.m - i);
   s.n = std::min(t.n, s.n - j);
-  serial_gemm(c, a, b, s);
+  T* tile = c + i * s.ldc + j;
+  if (bias != nullptr) {
+    start_rows(tile, bias + j, s);
+    s.accumulate = true;
+  }
+  by_type<T>(gemm_packed_f32, gemm_packed_f64)(tile, a + (s.transpose_a ? i : i * s.lda), packed + j * s.k, s,
+                                               a_copy);
 }
 
 template <class T>
 void split_gemm(T* c, const T* a, const T* b, const GemmShape& s, int64_t length) {
   const int64_t chunks = chunk_count(s.k, length), size = s.m * s.n;
-  Tensor scratch = Tensor::empty({chunks, size}, dtype_of<T>());
-  T* partial = scratch.mut<T>();
+  Tensor parts = scratch<T>(chunks * size);
+  T* partial = parts.mut<T>();
   parallel_for(chunks, 1, [&](int64_t chunk, int64_t) {
     const int64_t lo = chunk * length;
     GemmShape part = s;
@@ -78,11 +141,9 @@ void split_gemm(T* c, const T* a, const T* b, const GemmShape& s, int64_t length
     serial_gemm(partial + chunk * size, a + (s.transpose_a ? lo * s.lda : lo),
                 b + (s.transpose_b ? lo : lo * s.ldb), part);
   });
-  const int64_t grain = std::max<int64_t>(1, 4096 / s.n);
-  parallel_for(s.m, grain, [&](int64_t lo, int64_t hi) {
+  parallel_for(s.m, std::max<int64_t>(1, 4096 / s.n), [&](int64_t lo, int64_t hi) {
     for (int64_t i = lo; i < hi; ++i) {
       T* row = c + i * s.ldc;
-      if (!s.accumulate) std::fill(row, row + s.n, T{0});
       for (int64_t chunk = 0; chunk < chunks; ++chunk) {
         const T* part = partial + chunk * size + i * s.n;
         for (int64_t j = 0; j < s.n; ++j) row[j] += part[j];
@@ -91,18 +152,55 @@ void split_gemm(T* c, const T* a, const T* b, const GemmShape& s, int64_t length
   });
 }
 
+/// C (+)= op(A) op(B) in tiles, B packed once for all of them.
 template <class T>
-void add_rows(T* c, const T* bias, const GemmShape& s) {
-  for (int64_t i = 0; i < s.m; ++i) {
-    for (int64_t j = 0; j < s.n; ++j) c[i * s.ldc + j] += bias[j];
+void tiled_gemm(T* c, const T* a, const T* b, const GemmShape& s, const T* bias) {
+  const Tiling t = plan_tiles(s.m, s.n, s.k);
+  const int64_t slab = std::min(s.k, kSlab);
+  Tensor storage = scratch<T>(packed_size(s.n, slab));
+  T* packed = storage.mut<T>();
+  for (int64_t p = 0; p < s.k; p += slab) {
+    GemmShape part = s;
+    part.k = std::min(slab, s.k - p);
+    part.accumulate = s.accumulate || p > 0;
+    const T* terms = a + (s.transpose_a ? p * s.lda : p);
+    const T* rows = b + (s.transpose_b ? p : p * s.ldb);
+    const T* first_bias = p == 0 ? bias : nullptr;
+    const int64_t grain = round_up(std::max<int64_t>(1, 65536 / part.k), kGemmColumns);
+    parallel_for(s.n, grain, [&](int64_t lo, int64_t hi) { pack(packed, rows, part, lo, hi); });
+    const int64_t macs = t.m * t.n * part.k;
+    parallel_for(t.count(), std::max<int64_t>(1, kMinTaskMacs / macs), [&](int64_t lo, int64_t hi) {
+      Tensor copy = scratch<T>(gemm_scratch_size(t.m));
+      T* a_copy = copy.mut<T>();
+      for (int64_t index = lo; index < hi; ++index) {
+        multiply_tile(c, terms, packed, part, first_bias, t, index, a_copy);
+      }
+    });
   }
 }
 
 }  // namespace
 
 template <Floating T>
-void serial_gemm(T* c, const T* a, const T* b, const GemmShape& shape) {
-  by_type<T>(serial_gemm_f32, serial_gemm_f64)(c, a, b, shape);
+void serial_gemm(T* c, const T* a, const T* b, const GemmShape& s) {
+  if (s.m == 0 || s.n == 0) return;
+  const Dots<T> dots(a, b, s);
+  if (dots.possible()) return dots.run(c, 0, dots.shape.n, s.accumulate);
+  if (!s.accumulate && s.k == 0) return start_rows<T>(c, nullptr, s);
+  // Blocks of rows bound the copy of A; the terms of one pack bound the copy of B.
+  const Tiling t{std::min<int64_t>(round_up(s.m, 12), 132), s.n, chunk_count(s.m, 132), 1};
+  const int64_t slab = std::min(s.k, kSlab), packed_elements = round_up(packed_size(s.n, slab), 16);
+  Tensor storage = scratch<T>(packed_elements + gemm_scratch_size(t.m));
+  T *packed = storage.mut<T>(), *a_copy = packed + packed_elements;
+  for (int64_t p = 0; p < s.k; p += slab) {
+    GemmShape part = s;
+    part.k = std::min(slab, s.k - p);
+    part.accumulate = s.accumulate || p > 0;
+    pack(packed, b + (s.transpose_b ? p : p * s.ldb), part, 0, s.n);
+    const T* terms = a + (s.transpose_a ? p * s.lda : p);
+    for (int64_t row = 0; row < t.rows; ++row)
+      multiply_tile<T>(c, terms, packed, part, nullptr, t, row, a_copy);
+  }
 }
 
 template <Floating T>
@@ -110,58 +208,40 @@ void gemm(T* c, const T* a, const T* b, const GemmShape& shape, const T* bias) {
   LATHE_ASSERT(bias == nullptr || !shape.accumulate);
   if (shape.m == 0 || shape.n == 0) return;
   const int64_t length = plan_split(shape.m, shape.n, shape.k);
-  if (length < shape.k) {
-    split_gemm(c, a, b, shape, length);
-    if (bias != nullptr) add_rows(c, bias, shape);
-    return;
-  }
-  const Tiling tiling = plan_tiles(shape.m, shape.n, shape.k);
-  const int64_t macs = tiling.m * tiling.n * std::max<int64_t>(shape.k, 1);
-  parallel_for(tiling.count(), std::max<int64_t>(1, kMinTaskMacs / 2 / macs), [&](int64_t lo, int64_t hi) {
-    for (int64_t index = lo; index < hi; ++index) {
-      GemmShape s = shape;
-      if (bias != nullptr) {
-        // The product is added to rows that start as the bias: no pass of its own.
-        const int64_t i = index / tiling.columns * tiling.m, j = index % tiling.columns * tiling.n;
-        const int64_t width = std::min(tiling.n, s.n - j);
-        for (int64_t row = i; row < std::min(i + tiling.m, s.m); ++row) {
-          std::copy(bias + j, bias + j + width, c + row * s.ldc + j);
-        }
-        s.accumulate = true;
-      }
-      tile_gemm(c, a, b, s, tiling, index);
-    }
-  });
+  const Dots<T> dots(a, b, shape);
+  if (shape.k > 0 && length == shape.k && !dots.possible()) return tiled_gemm(c, a, b, shape, bias);
+  // C is small here, or there is nothing to add to it.
+  if (!shape.accumulate) start_rows(c, bias, shape);
+  if (length < shape.k) return split_gemm(c, a, b, shape, length);
+  if (!dots.possible()) return;
+  const int64_t macs = dots.shape.m * std::max<int64_t>(1, shape.k);
+  const int64_t grain = round_up(std::max<int64_t>(1, kMinTaskMacs / macs), 4);
+  parallel_for(dots.shape.n, grain, [&](int64_t lo, int64_t hi) { dots.run(c, lo, hi, true); });
 }
 
 template <Floating T>
 void batched_gemm(T* c, const T* a, const T* b, const GemmShape& shape, std::span<const GemmOffsets> items,
                   int64_t terms) {
   LATHE_ASSERT(terms >= 1 && static_cast<int64_t>(items.size()) % terms == 0);
-  if (shape.m == 0 || shape.n == 0) return;
   const int64_t outputs = static_cast<int64_t>(items.size()) / terms;
-  if (outputs == 1) {
+  const auto run = [&](int64_t output, const auto& product) {
     GemmShape s = shape;
-    for (const GemmOffsets& item : items) {
-      gemm(c + item.c, a + item.a, b + item.b, s);
+    for (const GemmOffsets& item :
+         items.subspan(static_cast<size_t>(output * terms), static_cast<size_t>(terms))) {
+      product(c + item.c, a + item.a, b + item.b, s);
       s.accumulate = true;
+    }
+  };
+  // Many products are shared out whole, a few large ones in tiles.
+  const int64_t macs = std::max<int64_t>(1, shape.m * shape.n * shape.k * terms);
+  if (outputs < kWantedTasks && macs > kMinTaskMacs) {
+    for (int64_t output = 0; output < outputs; ++output) {
+      run(output, [](T* y, const T* left, const T* right, const GemmShape& s) { gemm(y, left, right, s); });
     }
     return;
   }
-  // Whole products are the tasks when there are many of them, else their tiles.
-  Tiling tiling{shape.m, shape.n, 1, 1};
-  if (outputs < kWantedTasks) tiling = plan_tiles(shape.m, shape.n, shape.k * terms);
-  const int64_t macs = tiling.m * tiling.n * std::max<int64_t>(shape.k, 1) * terms;
-  const int64_t tasks = outputs * tiling.count();
-  parallel_for(tasks, std::max<int64_t>(1, kMinTaskMacs / 2 / macs), [&](int64_t lo, int64_t hi) {
-    for (int64_t task = lo; task < hi; ++task) {
-      GemmShape s = shape;
-      for (int64_t term = 0; term < terms; ++term) {
-        const GemmOffsets& item = items[static_cast<size_t>(task / tiling.count() * terms + term)];
-        tile_gemm(c + item.c, a + item.a, b + item.b, s, tiling, task % tiling.count());
-        s.accumulate = true;
-      }
-    }
+  parallel_for(outputs, std::max<int64_t>(1, kMinTaskMacs / macs), [&](int64_t lo, int64_t hi) {
+    for (int64_t output = lo; output < hi; ++output) run(output, serial_gemm<T>);
   });
 }
 

@@ -1,6 +1,6 @@
 #pragma once
-// One serial matrix product, compiled per instruction set (core/cpu/isa/gemm.cpp). core/cpu/gemm.h makes
-// parallel products of it.
+// One serial matrix product in two steps, compiled per instruction set (core/cpu/isa/gemm.cpp).
+// core/cpu/gemm.h makes whole and parallel products of them.
 
 #include <cstdint>
 
@@ -18,8 +18,38 @@ struct GemmShape {
   int64_t lda = 0, ldb = 0, ldc = 0;
 };
 
-LATHE_ISA_FUNCTION(void, serial_gemm_f32, float* c, const float* a, const float* b, const GemmShape& shape);
-LATHE_ISA_FUNCTION(void, serial_gemm_f64, double* c, const double* a, const double* b,
-                   const GemmShape& shape);
+/// Column ranges begin at multiples of this, for every instruction set.
+constexpr int64_t kGemmColumns = 32;
+/// Elements that op(B) takes packed: whole panels of columns.
+constexpr int64_t packed_size(int64_t n, int64_t k) {
+  return (n + kGemmColumns - 1) / kGemmColumns * kGemmColumns * k;
+}
+/// Elements of scratch that gemm_packed needs for m rows.
+constexpr int64_t gemm_scratch_size(int64_t m) {
+  return (m + 11) / 12 * 12 * 272;
+}
+
+/// Writes columns [lo, hi) of op(B) (k, n) to their place in `packed`.
+LATHE_ISA_FUNCTION(void, gemm_pack_f32, float* packed, const float* b, const GemmShape& shape, int64_t lo,
+                   int64_t hi);
+LATHE_ISA_FUNCTION(void, gemm_pack_f64, double* packed, const double* b, const GemmShape& shape, int64_t lo,
+                   int64_t hi);
+/// The product, from B packed. Columns from lo on are those of packed + lo * k. Terms are added in their
+/// order, in blocks of 256, whatever m and n are.
+LATHE_ISA_FUNCTION(void, gemm_packed_f32, float* c, const float* a, const float* packed,
+                   const GemmShape& shape, float* scratch);
+LATHE_ISA_FUNCTION(void, gemm_packed_f64, double* c, const double* a, const double* packed,
+                   const GemmShape& shape, double* scratch);
+
+/// Products of rows with rows: C[i * row + j * column] (+)= sum over k of a[i * lda + k] b[j * ldb + k].
+/// Cheaper than packing B for a few rows of A.
+struct DotShape {
+  int64_t m = 0, n = 0, k = 0;
+  int64_t lda = 0, ldb = 0;
+  int64_t row = 0, column = 0;
+  bool accumulate = false;
+};
+LATHE_ISA_FUNCTION(void, gemm_dots_f32, float* c, const float* a, const float* b, const DotShape& shape);
+LATHE_ISA_FUNCTION(void, gemm_dots_f64, double* c, const double* a, const double* b, const DotShape& shape);
 
 }  // namespace lathe::cpu

@@ -39,7 +39,7 @@ void run_decimate(OpRun& run) {
   run.output("y", slice(run.input("x", sequences), 1, 0, -1, run.integer("stride")), sequences);
 }
 
-// Every gap between neighbours is filled with `stride` points on a line; the last sample stands alone.
+// Every gap between neighbours becomes `stride` points on a line; the last sample itself is left out.
 void run_linear_upsample(OpRun& run) {
   const Layout sequences = channels_last(3);
   const Var x = run.input("x", sequences);
@@ -50,8 +50,7 @@ void run_linear_upsample(OpRun& run) {
     const double t = static_cast<double>(j) / static_cast<double>(stride);
     points.push_back(reshape(add(scale(left, 1 - t), scale(right, t)), {n, gaps, 1, c}));
   }
-  const Var filled = reshape(concat(points, 2), {n, gaps * stride, c});
-  run.output("y", concat({filled, slice(x, 1, gaps, -1)}, 1), sequences);
+  run.output("y", reshape(concat(points, 2), {n, gaps * stride, c}), sequences);
 }
 
 // x lam + flip(x) (1 - lam), flipped over the batch.

@@ -17,9 +17,9 @@ std::vector<GoldenResult> run_op(const OpFile& file);
 /// Every .json file of a folder but `_index.json`, in the order of their names.
 std::vector<GoldenResult> run_op_goldens(const std::filesystem::path& folder);
 
-/// Runs the folders ops, models, quant and metrics of `dir`, or, without any of them, the op and model files
-/// of `dir` itself. Prints a line for each file that did not pass and a summary. 1 if anything failed or
-/// there was nothing to run, else 0.
+/// Runs the folders ops, models, quant and metrics of `dir` and the files that lie in `dir` itself. Prints a
+/// line for each file that did not pass and a summary. 1 if anything failed or there was nothing to run, else
+/// 0.
 int run_goldens(const std::filesystem::path& dir, std::ostream& out);
 
 }  // namespace lathe::golden

@@ -63,9 +63,9 @@ std::string op_name(const std::string& case_name) {
   return case_name.substr(0, case_name.find(' '));
 }
 
-// The functions that return a Var in the headers of autograd/ops.
+// The functions that return a Var in the headers of autograd/ops; those that take an op's name make ops.
 std::set<std::string> declared_ops() {
-  const std::regex declaration(R"(^Var ([a-z_0-9]+)\()");
+  const std::regex declaration(R"(^Var ([a-z_0-9]+)\((?!const char))");
   std::set<std::string> ops;
   for (const auto& entry :
        std::filesystem::directory_iterator(std::filesystem::path(LATHE_SOURCE_DIR) / "autograd/ops")) {

@@ -56,7 +56,8 @@ Problems check_functions(const SourceFile& file) {
   Problems problems;
   if (!file.is_code()) return problems;
   static const std::regex no_function(
-      R"(^ *((namespace|struct|class|enum|union|extern|public|private|protected|if|for|while)\b|#|//|\}))");
+      R"(^ *((namespace|struct|class|enum|union|extern|public|private|protected|if|for|while)\b|#|//|\}))"
+      R"(|^ *return\b)");
   static const std::regex name_of(R"(([A-Za-z_~:0-9]+)\s*\()");
   for (const size_t indent : {size_t{0}, size_t{2}}) {
     size_t head = 0;

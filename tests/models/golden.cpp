@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include "core/files.h"
+#include "core/json.h"
 #include "tests/golden/fill.h"
 #include "tests/golden/models.h"
 #include "tests/support/scratch.h"
@@ -69,6 +70,68 @@ TEST_CASE("what cannot be run is named, what is broken fails") {
       "labels": {"shape": [2], "rule": "h(i,65538) mod 10"}}})json");
   CHECK(lacking.status == GoldenResult::Failed);
   CHECK(lacking.message.find("'n_params' is missing") != std::string::npos);
+}
+
+TEST_CASE("a reference that is off by a little is noticed, in the check that it belongs to") {
+  const auto folder = tests::golden_folder("models");
+  if (!folder) return;
+  const std::string name = "resnet20_optionB.json";
+  const Value original = parse_json(read_text(*folder / name), name);
+  struct Change {
+    std::vector<std::string> path;  // to a number, or to a list whose second number changes
+    std::string check;
+  };
+  const Change changes[] = {
+      {{"results", "eval", "output", "values"}, "f64 eval output"},
+      {{"results", "eval", "loss"}, "f64 eval loss"},
+      {{"results", "train", "grads", "layer2.0.shortcut.0.weight"},
+       "f64 train grad layer2.0.shortcut.0.weight"},
+      {{"results", "train", "input_grad"}, "f64 train input_grad"},
+      {{"results", "train", "running_stats_after_forward", "bn1.running_var"}, "f64 train bn1.running_var"},
+      {{"results", "train", "sgd_step", "loss_after"}, "f64 train loss after one step"},
+  };
+  const tests::ScratchFolder scratch;
+  for (const Change& change : changes) {
+    CAPTURE(change.check);
+    Value file = original;
+    Value* place = &file;
+    for (const std::string& key : change.path) {
+      place = place->find(key);
+      REQUIRE(place != nullptr);
+    }
+    if (place->is(Value::Type::Array)) {
+      std::vector<Value> items = place->items();
+      items[1] = Value::real(items[1].as_real() + 1e-6);
+      *place = Value::array(items);
+    } else {
+      *place = Value::real(place->as_real() + 1e-6);
+    }
+    write_atomic(scratch / name, to_json(file));
+    std::vector<std::string> failed;
+    for (const GoldenResult& row : golden::run_model_golden(scratch / name, {.dtypes = {DType::F64}})) {
+      if (row.status != GoldenResult::Passed) failed.push_back(row.check);
+    }
+    CHECK(failed == std::vector<std::string>{change.check});
+  }
+}
+
+TEST_CASE("a file without a model section is known by its name") {
+  const auto folder = tests::golden_folder("models");
+  if (!folder) return;
+  const std::string name = "resnet20_optionB.json";
+  const Value original = parse_json(read_text(*folder / name), name);
+  Value file = Value::object();
+  for (const auto& [key, value] : original.members()) {
+    if (key != "lathe") file.set(key, value);
+  }
+  const tests::ScratchFolder scratch;
+  write_atomic(scratch / name, to_json(file));
+  write_atomic(scratch / "stranger.json", to_json(file));
+  for (const GoldenResult& row : golden::run_model_golden(scratch / name))
+    CHECK_MESSAGE(row.status == GoldenResult::Passed, row.check, ": ", row.message);
+  const std::vector<GoldenResult> rows = golden::run_model_goldens(scratch.path(), "stranger");
+  REQUIRE(rows.size() == 1);
+  CHECK(rows[0].status == GoldenResult::Unsupported);
 }
 
 TEST_CASE("resnet20_cifar10") {
