@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 namespace lathe::cpu::LATHE_ISA_NAMESPACE {
 
@@ -60,6 +61,35 @@ template <class T>
 template <class T>
 [[gnu::always_inline]] inline Vec<T> broadcast(T value) {
   return value - Vec<T>{};  // x - 0 is x, also for -0: folds to a plain broadcast
+}
+
+/// The mask type of T's vectors: one integer of T's size per lane.
+template <class T>
+struct MaskOf {
+  using Integer = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
+  typedef Integer type __attribute__((vector_size(kVectorBytes)));
+};
+
+/// In place: lane j of row i and lane i of row j change places, for kLanes rows. Lanes whose index differs
+/// from the row's in bit `step` are exchanged, bit after bit.
+template <class T, int Step = 1>
+[[gnu::always_inline]] inline void transpose(Vec<T> (&rows)[kLanes<T>]) {
+  constexpr int kL = kLanes<T>;
+  if constexpr (Step < kL) {
+    typename MaskOf<T>::type low{}, high{};
+    for (int i = 0; i < kL; ++i) {
+      low[i] = (i & Step) == 0 ? i : i - Step + kL;
+      high[i] = (i & Step) == 0 ? i + Step : i + kL;
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < kL; ++i) {
+      if ((i & Step) != 0) continue;
+      const Vec<T> a = rows[i], b = rows[i + Step];
+      rows[i] = __builtin_shuffle(a, b, low);
+      rows[i + Step] = __builtin_shuffle(a, b, high);
+    }
+    transpose<T, 2 * Step>(rows);
+  }
 }
 
 }  // namespace lathe::cpu::LATHE_ISA_NAMESPACE

@@ -125,14 +125,15 @@ struct ConvPackJob {
 LATHE_ISA_FUNCTION(void, conv_pack_f32, const ConvPackJob<float>& job);
 LATHE_ISA_FUNCTION(void, conv_pack_f64, const ConvPackJob<double>& job);
 
-/// The inverse: the sum of `parts` packed gradients, `part_step` apart, added in order, of tile `tile`.
+/// The inverse with c_step 1: the sum of `parts` packed gradients, `part_step` apart, added in order, of tile
+/// `tile`.
 template <class T>
 struct ConvUnpackJob {
   T* dw = nullptr;
   const T* packed = nullptr;
   int64_t parts = 0, part_step = 0;
   ConvReduction reduction;
-  int64_t k_step = 0, c_step = 0;
+  int64_t k_step = 0;
   int64_t tile = 0;
 };
 LATHE_ISA_FUNCTION(void, conv_unpack_f32, const ConvUnpackJob<float>& job);

@@ -93,7 +93,6 @@ void run_group(const ConvPlan& plan, T* dw, const T* x, const T* dy) {
     job.part_step = size;
     job.reduction = plan.reduction_of(phase);
     job.k_step = plan.k_step;
-    job.c_step = plan.c_step;
     job.tile = tile;
     conv_unpack(job);
   });

@@ -57,6 +57,8 @@ const std::vector<Case>& cases() {
       {"empty batch", 0, 6, 6, 8, 8, 3, 3, {.pad_h = 1, .pad_w = 1}},
       {"empty batch, depthwise", 0, 6, 6, 8, 8, 3, 3, {1, 1, 1, 1, 1, 1, 8}},
       {"many chunks", 70, 8, 8, 16, 16, 3, 3, {.pad_h = 1, .pad_w = 1}},
+      {"line of 257", 1, 2, 257, 10, 7, 3, 3, {.pad_h = 1, .pad_w = 1}},
+      {"pointwise, many pixels", 3, 13, 17, 20, 70, 1, 1, {}},
       {"several row blocks", 1, 40, 33, 32, 16, 3, 3, {.pad_h = 1, .pad_w = 1}},
       {"large gradient", 2, 4, 9, 256, 264, 3, 3, {.pad_h = 1, .pad_w = 1}},
   };

@@ -1,4 +1,4 @@
-// Copies around the convolution micro-kernels: padded scratch, packed weights.
+// Filling the padded scratch of a convolution, see Note [Convolution tiling].
 
 #include "core/cpu/conv_tile.h"
 #include "core/simd.h"
@@ -106,59 +106,6 @@ void copy(const ConvCopyJob<T>& job) {
   }
 }
 
-template <class T>
-void pack(const ConvPackJob<T>& job) {
-  const ConvReduction& r = job.reduction;
-  const int64_t first_k = job.tile * 2 * kLanes<T>;
-  const int64_t left = r.k - first_k;
-  const int64_t width = left > kLanes<T> ? 2 * kLanes<T> : kLanes<T>;
-  const int64_t lanes = left < width ? left : width;
-  T* to = job.packed + first_k * r.length;
-  for (int64_t n = 0; n < r.run_count; ++n) {
-    const ConvRun& run = r.runs[n];
-    for (int64_t e = run.first; e < run.first + run.count; ++e, to += run.channels * width) {
-      const T* from = job.w + r.weights[e] + first_k * job.k_step;
-      for (int64_t l = 0; l < lanes; ++l) {
-        for (int64_t c = 0; c < run.channels; ++c) {
-          to[c * width + l] = from[l * job.k_step + c * job.c_step];
-        }
-      }
-      for (int64_t c = 0; c < run.channels; ++c) zero(to + c * width + lanes, width - lanes);
-    }
-  }
-}
-
-template <class T>
-void unpack(const ConvUnpackJob<T>& job) {
-  const ConvReduction& r = job.reduction;
-  const int64_t first_k = job.tile * 2 * kLanes<T>;
-  const int64_t left = r.k - first_k;
-  const int64_t width = left > kLanes<T> ? 2 * kLanes<T> : kLanes<T>;
-  const int64_t lanes = left < width ? left : width;
-  const T* from = job.packed + first_k * r.length;
-  T sum[2 * kLanes<T> * kConvBlock];
-  for (int64_t n = 0; n < r.run_count; ++n) {
-    const ConvRun& run = r.runs[n];
-    for (int64_t e = run.first; e < run.first + run.count; ++e) {
-      T* to = job.dw + r.weights[e] + first_k * job.k_step;
-      for (int64_t c0 = 0; c0 < run.channels; c0 += kConvBlock) {
-        const int64_t channels = clamp(run.channels - c0, 0, kConvBlock);
-        for (int64_t i = 0; i < channels * width; i += kLanes<T>) {
-          Vec<T> s = load(from + i);
-          for (int64_t p = 1; p < job.parts; ++p) s += load(from + p * job.part_step + i);
-          store(sum + i, s);
-        }
-        from += channels * width;
-        for (int64_t l = 0; l < lanes; ++l) {
-          for (int64_t c = 0; c < channels; ++c) {
-            to[l * job.k_step + (c0 + c) * job.c_step] = sum[c * width + l];
-          }
-        }
-      }
-    }
-  }
-}
-
 }  // namespace
 
 void conv_copy_f32(const ConvCopyJob<float>& job) {
@@ -166,18 +113,6 @@ void conv_copy_f32(const ConvCopyJob<float>& job) {
 }
 void conv_copy_f64(const ConvCopyJob<double>& job) {
   copy(job);
-}
-void conv_pack_f32(const ConvPackJob<float>& job) {
-  pack(job);
-}
-void conv_pack_f64(const ConvPackJob<double>& job) {
-  pack(job);
-}
-void conv_unpack_f32(const ConvUnpackJob<float>& job) {
-  unpack(job);
-}
-void conv_unpack_f64(const ConvUnpackJob<double>& job) {
-  unpack(job);
 }
 
 }  // namespace lathe::cpu::LATHE_ISA_NAMESPACE
