@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <system_error>
 
 #include "core/error.h"
 #include "core/files.h"
@@ -68,8 +69,33 @@ Value state_of(const Checkpoint& checkpoint) {
   return write_fields(state);
 }
 
+void tell(const ProveResumeOptions& options, const std::string& message) {
+  if (options.on_message) options.on_message(message);
+}
+
 double seconds_now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+/// A run that is stopped at moments spread over `duration` and resumed until it ends; returns how many stops
+/// met it.
+int64_t run_interrupted(const TrainProcessRunner& runner, const ProveResumeOptions& options,
+                        const fs::path& folder, double duration) {
+  const Philox moments{options.seed, stream_id("prove-resume"), 0};
+  const double part = duration / static_cast<double>(options.stops);
+  for (int64_t stop = 0; stop < options.stops; ++stop) {
+    const double wait = 2 * part * moments.uniform(static_cast<uint64_t>(stop));
+    const Stop how = stop % 2 == 0 ? Stop::Kill : Stop::Terminate;
+    tell(options, concat("stop ", stop + 1, " of ", options.stops, ": ",
+                         how == Stop::Kill ? "SIGKILL" : "SIGTERM", " after ", wait, " s"));
+    const double start = seconds_now();
+    const auto due = [start, wait] { return seconds_now() - start >= wait; };
+    if (runner({folder, fs::exists(folder), how, due})) return stop;
+  }
+  tell(options, "last part");
+  LATHE_CHECK(MismatchError, runner({folder, fs::exists(folder), Stop::Kill, [] { return false; }}),
+              folder.string(), ": the process stopped by itself");
+  return options.stops;
 }
 
 }  // namespace
@@ -89,37 +115,29 @@ void compare_runs(const fs::path& a, const fs::path& b, ProveResumeReport& repor
 }
 
 ProveResumeReport prove_resume(const TrainProcessRunner& runner, const ProveResumeOptions& options) {
-  const auto tell = [&](const std::string& message) {
-    if (options.on_message) options.on_message(message);
-  };
+  LATHE_CHECK(ConfigError, options.stops > 0, "prove-resume: expected at least one stop");
   const fs::path continuous = options.folder / "continuous", interrupted = options.folder / "interrupted";
-  const auto never = [] { return false; };
-  tell("continuous run");
+  std::error_code error;
+  fs::create_directories(options.folder, error);
+  LATHE_CHECK(IoError, !error, options.folder.string(), ": ", error.message());
+  LATHE_CHECK(ConfigError, !fs::exists(continuous) && !fs::exists(interrupted), options.folder.string(),
+              ": runs of an earlier proof are there; choose another folder");
+  tell(options, "continuous run");
   const double begin = seconds_now();
-  LATHE_CHECK(MismatchError, runner({continuous, false, Stop::Kill, never}), continuous.string(),
-              ": the process stopped by itself");
-  const double duration = seconds_now() - begin;
+  LATHE_CHECK(MismatchError, runner({continuous, false, Stop::Kill, [] { return false; }}),
+              continuous.string(), ": the process stopped by itself");
+  double duration = seconds_now() - begin;
 
+  // A run that was faster than the first one may end before most of its stops: too little to prove anything.
+  constexpr int kAttempts = 6;
   ProveResumeReport report;
-  const Philox moments{options.seed, stream_id("prove-resume"), 0};
-  bool finished = false;
-  for (int64_t stop = 0; stop < options.stops && !finished; ++stop) {
-    // Each part's share of the run: the moments fall anywhere in it, early ones before the first checkpoint.
-    const double part = duration / static_cast<double>(options.stops);
-    const double wait = 2 * part * moments.uniform(static_cast<uint64_t>(stop));
-    const Stop how = stop % 2 == 0 ? Stop::Kill : Stop::Terminate;
-    tell(concat("stop ", stop + 1, " of ", options.stops, ": ", how == Stop::Kill ? "SIGKILL" : "SIGTERM",
-                " after ", wait, " s"));
-    const double start = seconds_now();
-    finished = runner(
-        {interrupted, fs::exists(interrupted), how, [start, wait] { return seconds_now() - start >= wait; }});
-    report.stops += finished ? 0 : 1;
+  for (int attempt = 0; attempt < kAttempts && 2 * report.stops < options.stops; ++attempt) {
+    if (attempt > 0) tell(options, concat("only ", report.stops, " stops met the run: again, sooner"));
+    fs::remove_all(interrupted);
+    report.stops = run_interrupted(runner, options, interrupted, duration);
+    duration /= 2;
   }
-  if (!finished) {
-    tell("last part");
-    LATHE_CHECK(MismatchError, runner({interrupted, fs::exists(interrupted), Stop::Kill, never}),
-                interrupted.string(), ": the process stopped by itself");
-  }
+  LATHE_CHECK(ConfigError, report.stops > 0, "prove-resume: the run is too short to be interrupted");
   compare_runs(continuous, interrupted, report);
   return report;
 }

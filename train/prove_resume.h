@@ -27,7 +27,7 @@ struct TrainProcess {
 using TrainProcessRunner = std::function<bool(const TrainProcess& process)>;
 
 struct ProveResumeOptions {
-  std::filesystem::path folder;  ///< takes the two runs, "continuous" and "interrupted"; must be empty
+  std::filesystem::path folder;  ///< made when needed; takes the runs "continuous" and "interrupted"
   int64_t stops = 5;             ///< SIGKILL and SIGTERM in turn
   uint64_t seed = 1;             ///< of the moments, spread evenly over the continuous run's duration
   /// Told what happens ("stop 2 of 5: SIGTERM after 3.1 s").
@@ -43,7 +43,8 @@ struct ProveResumeReport {
 };
 
 /// Runs an experiment uninterrupted, runs it again with interruptions, and compares the final states bit for
-/// bit.
+/// bit. When fewer than half of the stops met the second run, it is made again with earlier stops;
+/// ConfigError when none ever did.
 ProveResumeReport prove_resume(const TrainProcessRunner& runner, const ProveResumeOptions& options);
 
 /// What differs between the newest checkpoints and the events of two runs; adds to the report's counts.

@@ -306,7 +306,7 @@ TEST_CASE("killed at random moments and resumed, a run ends with the same bits")
   };
   const ProveResumeReport report =
       prove_resume(runner, {.folder = scratch.path(), .stops = 5, .seed = 3, .on_message = {}});
-  CHECK(report.stops >= 3);
+  CHECK(report.stops >= 3);  // at least half of them
   CHECK(report.tensors == 4 + 4 + 4);
   CHECK(report.events == 24);
   for (const std::string& difference : report.differences) FAIL_CHECK(difference);
