@@ -10,6 +10,7 @@ namespace lathe {
 struct Var::Body {
   Tensor data;
   bool requires_grad = false;
+  uint64_t replacements = 0;
   Tensor grad;                 // of a leaf
   std::shared_ptr<Node> node;  // of an op's output
 };

@@ -81,6 +81,11 @@ void Var::set_data(Tensor data) const {
   LATHE_CHECK(DTypeError, data.dtype() == dtype(), "set_data: found ", data.dtype(), ", expected ", dtype());
   LATHE_CHECK(NotImplementedError, body_->node == nullptr, "set_data: only for leaves");
   body_->data = std::move(data);
+  ++body_->replacements;
+}
+
+uint64_t Var::replacements() const {
+  return defined() ? body_->replacements : 0;
 }
 
 Tensor& Var::mutable_data() const {

@@ -38,6 +38,8 @@ class Var {
   Tensor& grad() const;
   /// Replaces a leaf's value (optimisers, loading); the shape must stay. ShapeError otherwise.
   void set_data(Tensor data) const;
+  /// Counts set_data calls: with data().version() it tells whether the value is still the same.
+  uint64_t replacements() const;
   /// Write access to a leaf's own tensor, for in-place updates.
   Tensor& mutable_data() const;
 

@@ -10,8 +10,9 @@ namespace {
 struct MemoKey {
   Mode mode;
   uint64_t forward;
-  uint64_t version;
-  bool recorded;  // a value made without gradients is no value for a forward that wants them
+  uint64_t version;       // of the raw tensor's storage
+  uint64_t replacements;  // of the storage itself
+  bool recorded;          // a value made without gradients is no value for a forward that wants them
   bool operator==(const MemoKey&) const = default;
 };
 
@@ -140,7 +141,7 @@ const Var& Parameter::evaluate() {
   const RunState& run = module_.run();
   // In training the one evaluation serves uses with and without gradients (checkpointed blocks run without).
   const bool recorded = run.mode == Mode::Train || grad_enabled();
-  const MemoKey key{run.mode, run.forward, body_->raw.data().version(), recorded};
+  const MemoKey key{run.mode, run.forward, body_->raw.data().version(), body_->raw.replacements(), recorded};
   if (body_->memo_key != key) {
     const NoGrad mode(!recorded);
     body_->memo = body_->parametrization->apply(body_->raw, run, body_->stream);

@@ -62,6 +62,9 @@ TEST_CASE("a parametrised value is evaluated once per forward and gathers the gr
   linear.weight().raw().mutable_data().mut<float>()[0] = 9;  // a new version, hence a new value
   linear(ones({1, 3}));
   CHECK(doubled->calls == 4);
+  linear.weight().raw().set_data(Tensor::zeros({2, 3}));  // another tensor, whatever its version says
+  CHECK(linear.weight().value().data().ptr<float>()[0] == 0);
+  CHECK(doubled->calls == 5);
 }
 
 TEST_CASE("a parametrization may leave the training forward alone") {
