@@ -15,5 +15,12 @@ configure_package_config_file(${PROJECT_SOURCE_DIR}/tools/cmake/latheConfig.cmak
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/latheConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/latheConfig.cmake ${PROJECT_BINARY_DIR}/latheConfigVersion.cmake
   DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/lathe)
+# Found relative to the .pc file, so that the tree may be installed or moved anywhere.
+if(LATHE_ASSERTS)
+  set(lathe_pc_asserts 1)
+else()
+  set(lathe_pc_asserts 0)
+endif()
+file(RELATIVE_PATH lathe_pc_to_prefix /p/${CMAKE_INSTALL_LIBDIR}/pkgconfig /p)
 configure_file(${PROJECT_SOURCE_DIR}/tools/cmake/lathe.pc.in ${PROJECT_BINARY_DIR}/lathe.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/lathe.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

@@ -11,6 +11,7 @@ function(lathe_add_isa_objects target)
     set(x86 1)
   endif()
   target_compile_definitions(${target} PUBLIC LATHE_X86_ISAS=${x86})
+  set(lathe_pc_x86_isas ${x86} PARENT_SCOPE)  # for lathe.pc
   foreach(isa IN LISTS isas)
     add_library(lathe_isa_${isa} OBJECT ${isa_sources})
     lathe_target_options(lathe_isa_${isa})
@@ -21,8 +22,7 @@ function(lathe_add_isa_objects target)
     # No errno and no floating-point traps: neither changes a value, and without them selects and sqrt vectorise.
     target_compile_options(lathe_isa_${isa} PRIVATE -fno-math-errno -fno-trapping-math)
     # -O3 for the vectoriser; v3 and v4 without -mtune=native: g++ 12's znver tuning slows products by a quarter.
-    # No errno from sqrt, or loops with one would not be vectorised; its value stays the IEEE one.
-    target_compile_options(lathe_isa_${isa} PRIVATE $<$<NOT:$<BOOL:${LATHE_SANITIZE}>>:-O3> -fno-math-errno
+    target_compile_options(lathe_isa_${isa} PRIVATE $<$<NOT:$<BOOL:${LATHE_SANITIZE}>>:-O3>
       $<$<STREQUAL:${isa},v3>:-march=x86-64-v3> $<$<STREQUAL:${isa},v4>:-march=x86-64-v4>
       $<$<STREQUAL:${isa},v4>:-mprefer-vector-width=512>)
     target_sources(${target} PRIVATE $<TARGET_OBJECTS:lathe_isa_${isa}>)
