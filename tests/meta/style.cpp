@@ -56,8 +56,8 @@ Problems check_functions(const SourceFile& file) {
   Problems problems;
   if (!file.is_code()) return problems;
   static const std::regex no_function(
-      R"(^ *((namespace|struct|class|enum|union|extern|public|private|protected|if|for|while)\b|#|//|\}))"
-      R"(|^ *return\b)");
+      R"(^ *(#|//|\}|(namespace|struct|class|enum|union|extern|public|private|protected)\b))"
+      R"(|^ *(if|for|while|switch|return|throw|case|do|try)\b)");
   static const std::regex name_of(R"(([A-Za-z_~:0-9]+)\s*\()");
   for (const size_t indent : {size_t{0}, size_t{2}}) {
     size_t head = 0;
@@ -233,6 +233,7 @@ TEST_CASE("meta: planted sizes are caught") {
   const std::string member = repeat("    x();\n", 59);
   CHECK(count(check_functions, "core/a.cpp", "class A {\n  void f() {\n" + member + "  }\n};\n") == 1);
   CHECK(count(check_functions, "core/a.cpp", "struct A {\n" + too_long + "};\n") == 0);
+  CHECK(count(check_functions, "core/a.cpp", "  return f(x, [] {\n" + too_long + "  });\n") == 0);
   CHECK(count(check_functions, "core/a.cpp", "const T t[] = {\n" + too_long + "};\n") == 0);
 }
 
