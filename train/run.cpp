@@ -134,7 +134,7 @@ Value train_in(const RunFolder& folder, const Experiment& experiment, const RunR
     return summary;
   } catch (const InterruptedError& error) {
     note_failure(folder, "interrupted", trainer.progress().step, error.what());
-    throw;
+    LATHE_THROW(InterruptedError, error.what(), "; the state is saved, go on with --resume");
   } catch (const std::exception& error) {
     note_failure(folder, "failed", trainer.progress().step, error.what());
     throw;
