@@ -1,0 +1,62 @@
+// The command line itself.
+
+#include "tests/tools/bad_inputs.h"
+
+namespace lathe::tests {
+namespace {
+
+BadInput usage(std::string name, std::vector<std::string> arguments, std::vector<std::string> says,
+               int code = 2) {
+  return {std::move(name), experiment(), std::move(arguments), code, std::move(says)};
+}
+
+}  // namespace
+
+std::vector<BadInput> bad_command_lines() {
+  return {
+      usage("no command", {}, {"command", "lathe --help"}),
+      usage("unknown command", {"trian", "exp.json"}, {"no command 'trian'", "'train'", "lathe --help"}),
+      usage("command near nothing", {"frobnicate"}, {"no command 'frobnicate'", "lathe --help"}),
+      usage("unknown command of data", {"data", "chekc"},
+            {"no command 'data chekc'", "'data check'", "lathe data --help"}),
+      usage("no command of data", {"data"}, {"data", "describe, check, generate"}),
+      usage("unknown option", {"train", "exp.json", "--resum"},
+            {"--resum", "'--resume'", "lathe train --help"}),
+      usage("option near nothing", {"train", "exp.json", "--frobnicate"},
+            {"--frobnicate", "lathe train --help"}),
+      usage("option of nobody before the command", {"--frobnicate"}, {"--frobnicate", "lathe --help"}),
+      usage("argument too many", {"train", "exp.json", "again"}, {"again", "lathe train --help"}),
+      usage("missing argument", {"train"}, {"EXP is required", "lathe train --help"}),
+      usage("missing value of an option", {"train", "exp.json", "--out"}, {"--out", "missing"}),
+      usage("missing required option", {"export", "run"}, {"--out is required", "lathe export --help"}),
+      usage("no threads", {"train", "exp.json", "--threads", "0"}, {"--threads", "0", "1 to 1024"}),
+      usage("threads that are no number", {"train", "exp.json", "--threads", "two"}, {"--threads", "two"}),
+      usage("seed that is no number", {"train", "exp.json", "--seed", "one"}, {"--seed", "one"}),
+      usage("seed below 0", {"train", "exp.json", "--seed", "-1"}, {"--seed", "-1"}),
+      usage("seed beyond 63 bits", {"train", "exp.json", "--seed", "18446744073709551615"},
+            {"seed", "18446744073709551615"}),
+      usage("device that is not there", {"train", "exp.json", "--device", "cuda"},
+            {"device cuda:0", "no CUDA", "--device cpu"}, 9),
+      usage("device of another world", {"train", "exp.json", "--device", "nonsense"},
+            {"expected auto, cpu or cuda:N", "found 'nonsense'"}),
+      usage("device without memory", {"train", "exp.json", "--device", "meta"},
+            {"expected auto, cpu or cuda:N", "found 'meta'"}),
+      usage("device that is not there, in eval", {"eval", "run", "--device", "cuda:3"},
+            {"device cuda:3", "--device cpu"}, 9),
+      usage("unknown list", {"list", "model"}, {"no list of 'model'", "'models'"}),
+      usage("unknown benchmark", {"bench", "nothing"}, {"nothing", "gemm"}),
+      usage("gradcheck of nothing", {"gradcheck", "no-such-case"},
+            {"no case's name contains 'no-such-case'"}),
+      usage("info of nothing", {"info"}, {"expected a run's folder or --model NAME"}),
+      usage("info of an unknown model", {"info", "--model", "resnet2"}, {"no model 'resnet2'", "'resnet20'"}),
+      usage("unknown split", {"eval", "run", "--split", "tset"}, {"--split", "tset", "train,test"}),
+      usage("unknown export format", {"export", "run", "--format", "onnx", "-o", "x"},
+            {"--format", "onnx", "safetensors"}),
+      usage("import of an unknown model", {"import", "exp.json", "--model", "mpl", "-o", "new"},
+            {"no model 'mpl'", "'mlp'"}),
+      usage("packed model, which this version lacks", {"eval", "x.lathe"},
+            {"x.lathe: ", "packed models are not part of this version"}),
+  };
+}
+
+}  // namespace lathe::tests
