@@ -125,6 +125,21 @@ Problems check_machine_code(const SourceFile& file) {
   return problems;
 }
 
+// Code compiled per instruction set may hold no inline function of the standard library: the linker keeps one
+// copy of such a function, perhaps one that the machine cannot run.
+Problems check_isa_files(const SourceFile& file) {
+  Problems problems;
+  if (!file.path.starts_with("core/cpu/isa/")) return problems;
+  static const std::regex include(R"(^\s*#\s*include\s*<([^>]+)>)");
+  for (size_t i = 0; i < file.lines.size(); ++i) {
+    std::smatch match;
+    if (std::regex_search(file.lines[i], match, include) &&
+        !whole(match[1], R"(cstdint|cstddef|immintrin\.h)"))
+      problems.push_back(at(file, i) + "<" + match[1].str() + "> in code compiled per instruction set");
+  }
+  return problems;
+}
+
 using Graph = std::map<std::string, std::set<std::string>>;
 
 Graph include_graph(const std::vector<SourceFile>& files) {
@@ -169,6 +184,7 @@ TEST_SUITE_BEGIN("layering");
 TEST_CASE("includes follow the arrows") {
   check_tree(check_includes);
   check_tree(check_machine_code);
+  check_tree(check_isa_files);
   CHECK(graph_problem(include_graph(source_tree())) == "");
 }
 
@@ -213,6 +229,8 @@ TEST_CASE("layering: OpenMP and intrinsics outside the kernels are caught") {
   CHECK(count(check_machine_code, "core/cpu/x.cpp", "#pragma omp parallel for") == 0);
   CHECK(count(check_machine_code, "autograd/x.cpp", "y = _mm256_add_ps(a, b);") == 1);
   CHECK(count(check_machine_code, "core/cpu/isa/x.cpp", "y = _mm256_add_ps(a, b);") == 0);
+  CHECK(count(check_isa_files, "core/cpu/isa/x.cpp", "#include <cstdint>\n#include <vector>") == 1);
+  CHECK(count(check_isa_files, "core/cpu/gemm.cpp", "#include <vector>") == 0);
 }
 
 TEST_CASE("layering: a circle of includes and a missing file are caught") {

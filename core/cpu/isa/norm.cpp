@@ -1,5 +1,3 @@
-#include <algorithm>
-
 #include "core/cpu/isa_norm.h"
 
 namespace lathe::cpu::LATHE_ISA_NAMESPACE {
