@@ -22,7 +22,6 @@ std::string_view to_string(DType dtype) {
 
 Device Device::parse(std::string_view text) {
   if (text == "cpu") return cpu();
-  if (text == "meta") return meta();
   if (text == "cuda") return cuda(0);
   if (text.starts_with("cuda:")) {
     int index = 0;

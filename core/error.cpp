@@ -22,11 +22,12 @@ bool speaks_to_programmers(ErrorKind kind) {
   }
 }
 
-std::string compose(ErrorKind kind, const std::string& message, const char* file, int line) {
-  std::string text = message;
-  if (innermost != nullptr) text += " in " + innermost->describe();
-  if (file != nullptr && speaks_to_programmers(kind)) text += concat(" at ", file, ":", line);
-  return text;
+std::string in_context(const std::string& message) {
+  return innermost == nullptr ? message : concat(message, " in ", innermost->describe());
+}
+
+std::string position(ErrorKind kind, const char* file, int line) {
+  return file != nullptr && speaks_to_programmers(kind) ? concat(" at ", file, ":", line) : std::string();
 }
 
 }  // namespace
@@ -68,7 +69,13 @@ std::string_view to_string(ErrorKind kind) {
 }
 
 Error::Error(ErrorKind kind, const std::string& message, const char* file, int line)
-    : std::runtime_error(compose(kind, message, file, line)), kind_(kind) {}
+    : std::runtime_error(in_context(message) + position(kind, file, line)),
+      kind_(kind),
+      brief_size_(in_context(message).size()) {}
+
+std::string Error::brief() const {
+  return std::string(what(), brief_size_);
+}
 
 ErrorScope::ErrorScope(const ErrorContext& context) : previous_(innermost) {
   innermost = &context;

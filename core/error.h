@@ -38,9 +38,12 @@ class Error : public std::runtime_error {
  public:
   Error(ErrorKind kind, const std::string& message, const char* file, int line);
   ErrorKind kind() const { return kind_; }
+  /// what() without the source position, for the reader who is no programmer.
+  std::string brief() const;
 
  private:
   ErrorKind kind_;
+  size_t brief_size_;
 };
 
 template <ErrorKind K>

@@ -41,6 +41,14 @@ size_t read_some(const fs::path& path, int descriptor, std::byte* to, size_t byt
   }
 }
 
+/// A rename would put a file in the place of a device, a pipe or an empty folder.
+void refuse_all_but_files(const fs::path& path) {
+  struct stat status {};
+  const bool there = ::stat(path.c_str(), &status) == 0;
+  LATHE_CHECK(IoError, !there || S_ISREG(status.st_mode), path.string(),
+              ": cannot replace: it is not a regular file");
+}
+
 /// A fresh file beside `path`, removed again unless it was renamed.
 class TemporaryFile {
  public:
@@ -127,6 +135,7 @@ std::string read_text(const fs::path& path) {
 }
 
 void write_atomic(const fs::path& path, std::span<const std::span<const std::byte>> parts) {
+  refuse_all_but_files(path);
   {
     TemporaryFile temporary(path);
     for (const auto part : parts) temporary.write(part);

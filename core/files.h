@@ -32,7 +32,7 @@ std::string read_text(const std::filesystem::path& path);
 std::vector<std::byte> read_bytes(const std::filesystem::path& path);
 
 /// Writes beside the target, flushes to disk and renames: a reader sees the old file or the new one, whole.
-/// On failure the old file is untouched and nothing is left behind.
+/// On failure the old file is untouched and nothing is left behind. Only a regular file is replaced.
 void write_atomic(const std::filesystem::path& path, std::span<const std::byte> bytes);
 void write_atomic(const std::filesystem::path& path, std::string_view text);
 /// The parts one after another.

@@ -4,10 +4,16 @@
 #include <vector>
 
 namespace lathe {
+namespace {
+
+constexpr double kMaxBatch = 1e7;  // with any number of samples, no sum overflows
+
+}  // namespace
 
 void DataCommon::fields(FieldVisitor& v) {
-  v.visit("batch", batch, {.doc = "samples in a training step", .min = 1});
-  v.visit("eval_batch", eval_batch, {.doc = "samples in an evaluation step; null: batch", .min = 1});
+  v.visit("batch", batch, {.doc = "samples in a training step", .min = 1, .max = kMaxBatch});
+  v.visit("eval_batch", eval_batch,
+          {.doc = "samples in an evaluation step; null: batch", .min = 1, .max = kMaxBatch});
   v.visit("limit", limit, {.doc = "use only the first training samples; null: all", .min = 1});
   v.visit("eval_limit", eval_limit, {.doc = "use only the first test samples; null: all", .min = 1});
 }

@@ -1,5 +1,7 @@
 #include "models/registry.h"
 
+#include <algorithm>
+
 #include "models/lenet.h"
 #include "models/mlp.h"
 #include "models/mobilenetv1_cifar.h"
@@ -59,10 +61,11 @@ const ModelRegistry& model_registry() {
 }
 
 Shape model_input_shape(std::string_view name) {
-  for (const Row& row : rows()) {
-    if (row.entry.name == name) return row.input;
-  }
-  LATHE_THROW(ConfigError, "there is no model '", name, "'; see `lathe list`");
+  const Value section = Value::object({{"type", Value::string(std::string(name))}});
+  const ModelRegistry::Entry& entry = model_registry().at(section, {"", "model"});
+  const auto found = std::find_if(rows().begin(), rows().end(),
+                                  [&](const Row& row) { return row.entry.name == entry.name; });
+  return found->input;
 }
 
 }  // namespace lathe

@@ -1,6 +1,7 @@
 #include "tools/exit_code.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <new>
 
 #include "core/error.h"
@@ -45,6 +46,9 @@ Failure describe_failure(const std::exception& error) {
   Failure failure{kBug, error.what()};
   if (const auto* known = dynamic_cast<const Error*>(&error)) {
     failure.code = code_of(known->kind());
+    if (failure.code != kBug) failure.message = known->brief();
+  } else if (const auto* file = dynamic_cast<const std::filesystem::filesystem_error*>(&error)) {
+    failure = {kIo, concat(file->path1().string(), ": ", file->code().message())};
   } else if (dynamic_cast<const std::bad_alloc*>(&error) != nullptr) {
     failure = {kOutOfMemory, "out of memory"};
   }

@@ -1,4 +1,9 @@
+#include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
+#include <limits>
+#include <system_error>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -31,16 +36,68 @@ int fail(int code, const std::string& message) {
   return code;
 }
 
-// A mistyped command gets the nearest name; everything else about the command line is CLI11's to check.
-std::string unknown_command(const CLI::App& app, int argc, char** argv) {
-  if (argc < 2 || argv[1][0] == '-') return {};
-  std::vector<std::string> names;
-  for (const CLI::App* command : app.get_subcommands({})) names.push_back(command->get_name());
-  const std::string given = argv[1];
-  if (std::find(names.begin(), names.end(), given) != names.end()) return {};
+std::string did_you_mean(const std::string& given, const std::vector<std::string>& names) {
   const std::string near = nearest(given, names);
-  return fmt::format("there is no command '{}'{}; see lathe --help", given,
-                     near.empty() ? "" : fmt::format(", did you mean '{}'?", near));
+  return near.empty() ? std::string() : fmt::format(", did you mean '{}'?", near);
+}
+
+// A command, and what stands behind it.
+struct Chosen {
+  const CLI::App* command;
+  std::string path;  // "lathe data check"
+  std::vector<std::string> rest;
+};
+
+Chosen choose(const CLI::App& app, int argc, char** argv) {
+  Chosen chosen{&app, "lathe", {argv + std::min(argc, 1), argv + argc}};
+  while (!chosen.rest.empty()) {
+    const auto commands = chosen.command->get_subcommands({});
+    const auto found = std::find_if(commands.begin(), commands.end(), [&](const CLI::App* command) {
+      return command->get_name() == chosen.rest.front();
+    });
+    if (found == commands.end()) break;
+    chosen.command = *found;
+    chosen.path += " " + chosen.rest.front();
+    chosen.rest.erase(chosen.rest.begin());
+  }
+  return chosen;
+}
+
+// A mistyped command or option gets the nearest name; everything else about the command line is CLI11's to
+// check.
+std::string unknown_command(const Chosen& chosen) {
+  std::vector<std::string> names;
+  for (const CLI::App* command : chosen.command->get_subcommands({})) names.push_back(command->get_name());
+  if (names.empty()) return {};
+  if (chosen.rest.empty())
+    return fmt::format("{}: expected a command: {}", chosen.path, fmt::join(names, ", "));
+  const std::string& given = chosen.rest.front();
+  if (given.starts_with('-')) return {};
+  return fmt::format("there is no command '{} {}'{}", chosen.path, given, did_you_mean(given, names));
+}
+
+std::string unknown_option(const Chosen& chosen, const std::string& argument) {
+  if (!argument.starts_with('-')) return fmt::format("one argument too many: '{}'", argument);
+  std::vector<std::string> names;
+  for (const CLI::Option* option : chosen.command->get_options()) {
+    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+  }
+  const std::string given = argument.substr(0, argument.find('='));
+  return fmt::format("there is no option '{}'{}", given, did_you_mean(given, names));
+}
+
+// Runs the command; a result that could not be written is no success.
+int run_command(const Session& session) {
+  const auto refuse = [](int code) { LATHE_THROW(IoError, "stdout: cannot write: ", std::strerror(code)); };
+  int code = kOk;
+  try {
+    code = session.command();
+  } catch (const std::system_error& error) {
+    if (std::ferror(stdout) == 0) throw;
+    refuse(error.code().value());
+  }
+  if (std::fflush(stdout) != 0) refuse(errno);
+  return code;
 }
 
 int run(int argc, char** argv) {
@@ -62,22 +119,27 @@ int run(int argc, char** argv) {
   add_schema(app, session);
   add_prove_resume(app, session);
 
-  if (const std::string message = unknown_command(app, argc, argv); !message.empty())
-    return fail(kUsage, message);
+  const Chosen chosen = choose(app, argc, argv);
+  const auto usage = [&](const std::string& message) {
+    return fail(kUsage, fmt::format("{} (see {} --help)", message, chosen.path));
+  };
+  if (const std::string message = unknown_command(chosen); !message.empty()) return usage(message);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& help) {
     app.exit(help);
     return kOk;
+  } catch (const CLI::ExtrasError&) {
+    return usage(unknown_option(chosen, app.remaining(true).front()));
   } catch (const CLI::ParseError& error) {
-    return fail(kUsage, fmt::format("{}; see lathe --help", error.what()));
+    return usage(error.what());
   }
   set_log_sink([quiet = session.quiet](LogLevel level, std::string_view message) {
     if (level == LogLevel::Warning) fmt::print(stderr, "lathe: warning: {}\n", message);
     if (level == LogLevel::Info && !quiet) fmt::print(stderr, "{}\n", message);
   });
   apply_common_options(session);
-  return session.command();
+  return run_command(session);
 }
 
 }  // namespace
@@ -86,7 +148,8 @@ void add_common_options(CLI::App& command, Session& session) {
   command.add_option("--threads", session.threads, "Threads to use; results never depend on it")
       ->check(CLI::Range(1, 1024));
   command.add_option("--device", session.device, "auto, cpu or cuda:N");
-  command.add_option("--seed", session.seed, "Overrides the experiment's seed");
+  command.add_option("--seed", session.seed, "Overrides the experiment's seed")
+      ->check(CLI::Range(int64_t{0}, std::numeric_limits<int64_t>::max()));
   command.add_flag("--json", session.json, "Machine-readable result on stdout");
   command.add_flag("--quiet", session.quiet, "No progress");
 }

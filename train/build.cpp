@@ -1,6 +1,7 @@
 #include "train/build.h"
 
 #include "models/registry.h"
+#include "train/model_info.h"
 
 namespace lathe {
 
@@ -19,15 +20,28 @@ std::unique_ptr<Model> build_model(const Experiment& experiment, Device device) 
   return model_registry().build(experiment.model, experiment.where / "model", root);
 }
 
-std::unique_ptr<Task> build_task(const Experiment& experiment, const DatasetInfo& data) {
-  const FieldPath where = experiment.where / "model";
-  const Value resolved = model_registry().resolve(experiment.model, where);
+void check_model(const Value& section, const FieldPath& where, const DatasetInfo& data) {
+  const Value resolved = model_registry().resolve(section, where);
   const Value* classes = resolved.find("classes");
   if (data.classes > 0 && classes != nullptr && classes->as_int() != data.classes) {
-    config_error(where / "classes", experiment.model.line(),
+    config_error(where / "classes", section.line(),
                  concat("the model has ", classes->as_int(), " classes, the data set ", data.type, " has ",
                         data.classes));
   }
+  const auto refuse = [&](const Error& error) {
+    config_error(where, section.line(),
+                 concat("cannot take samples of ", data.sample, " (", data.type, "): ", error.brief()));
+  };
+  try {
+    describe_model(section, where, data.sample);
+  } catch (const ShapeError& error) {
+    refuse(error);
+  } catch (const ConfigError& error) {  // of the model: its options were read before
+    refuse(error);
+  }
+}
+
+std::unique_ptr<Task> build_task(const Experiment& experiment, const DatasetInfo& data) {
   return task_for(data, loss_registry().build(experiment.loss, experiment.where / "loss"));
 }
 
@@ -36,6 +50,7 @@ TrainingObjects build_training(const Experiment& experiment) {
   const Device device = experiment_device(experiment);
   objects.data = data_registry().build(experiment.data, experiment.where / "data",
                                        static_cast<uint64_t>(experiment.seed));
+  check_model(experiment.model, experiment.where / "model", objects.data.train->info());
   objects.model = build_model(experiment, device);
   objects.task = build_task(experiment, objects.data.train->info());
   objects.optimizer = optimizer_registry().build(experiment.optimizer, experiment.where / "optimizer",

@@ -17,7 +17,10 @@ Device experiment_device(const Experiment& experiment);
 
 std::unique_ptr<Model> build_model(const Experiment& experiment, Device device);
 
-/// ConfigError when the model's classes are not the data's.
+/// ConfigError when a "model" section's classes are not the data's, or when the model cannot be built so or
+/// cannot take the data's samples. Tried without memory.
+void check_model(const Value& section, const FieldPath& where, const DatasetInfo& data);
+
 std::unique_ptr<Task> build_task(const Experiment& experiment, const DatasetInfo& data);
 
 /// All that a trainer needs, in an order in which it can be destroyed.

@@ -8,6 +8,7 @@
 #include "core/files.h"
 #include "core/json.h"
 #include "train/hash.h"
+#include "train/run_folder.h"
 
 namespace lathe {
 namespace {
@@ -157,14 +158,6 @@ void prune(const fs::path& checkpoints, const fs::path& newest, int64_t keep) {
   }
 }
 
-Value parse_file(const fs::path& path) {
-  try {
-    return parse_json(read_text(path), path.string());
-  } catch (const ConfigError& error) {
-    throw FormatError(error.what());
-  }
-}
-
 /// One file's entry of the manifest.
 struct FileEntry {
   int64_t bytes = 0;
@@ -201,7 +194,7 @@ bool verify(const fs::path& directory) {
   const fs::path path = directory / kManifest;
   const FieldPath where{path.string(), ""};
   Manifest manifest;
-  read_fields(manifest, parse_file(path), where);
+  read_fields(manifest, read_run_file(path), where);
   bool ema = false;
   std::vector<std::string> missing = {kModel, kOptimizer, kState};
   if (!manifest.files.is(Value::Type::Object)) config_error(where / "files", 0, "expected an object");
@@ -262,7 +255,7 @@ Checkpoint read_checkpoint(const fs::path& directory) {
     const bool ema = verify(directory);
     Checkpoint checkpoint;
     const fs::path state = directory / kState;
-    read_fields(checkpoint.state, parse_file(state), {state.string(), ""});
+    read_fields(checkpoint.state, read_run_file(state), {state.string(), ""});
     checkpoint.model = read_safetensors(directory / kModel).tensors;
     checkpoint.optimizer = read_safetensors(directory / kOptimizer).tensors;
     if (ema) checkpoint.ema = read_safetensors(directory / kEma).tensors;

@@ -5,8 +5,8 @@
 namespace lathe {
 namespace {
 
-Tensor fitted(const Tensor& tensor, const Tensor& like, const std::string& name) {
-  LATHE_CHECK(FormatError, tensor.shape() == like.shape(), "weights: ", name, " has shape ", tensor.shape(),
+Tensor fitted(const Tensor& tensor, const Tensor& like, const std::string& name, const std::string& source) {
+  LATHE_CHECK(FormatError, tensor.shape() == like.shape(), source, ": ", name, " has shape ", tensor.shape(),
               ", the model expects ", like.shape());
   const Tensor converted = tensor.to(like.dtype()).to(like.device());
   return converted.shares_storage(tensor) ? tensor.clone() : converted;
@@ -37,18 +37,18 @@ std::vector<NamedTensor> model_state(const Module& model) {
   return state;
 }
 
-void load_model_state(Module& model, std::span<const NamedTensor> tensors) {
+void load_model_state(Module& model, std::span<const NamedTensor> tensors, const std::string& source) {
   std::map<std::string_view, const Tensor*> given;
   for (const NamedTensor& tensor : tensors) given[tensor.name] = &tensor.tensor;
   const std::vector<NamedTensor> current = model_state(model);
   std::vector<Tensor> fresh;
   for (const NamedTensor& want : current) {
     const auto found = given.find(want.name);
-    LATHE_CHECK(FormatError, found != given.end(), "weights: ", want.name, " is missing");
-    fresh.push_back(fitted(*found->second, want.tensor, want.name));
+    LATHE_CHECK(FormatError, found != given.end(), source, ": ", want.name, " is missing");
+    fresh.push_back(fitted(*found->second, want.tensor, want.name, source));
     given.erase(found);
   }
-  LATHE_CHECK(FormatError, given.empty(), "weights: the model has no ", given.begin()->first);
+  LATHE_CHECK(FormatError, given.empty(), source, ": the model has no ", given.begin()->first);
   size_t next = 0;
   for (const Parameter* parameter : unique_parameters(model)) parameter->raw().set_data(fresh[next++]);
   for (Buffer* buffer : model.buffers()) buffer->data() = fresh[next++];

@@ -14,8 +14,9 @@ std::vector<NamedTensor> model_state(const Module& model);
 
 /// Replaces a model's state by copies of `tensors`, which are converted to the model's element type and
 /// device. FormatError, naming the tensor, when one is missing, unknown or misshapen; the model is unchanged
-/// then.
-void load_model_state(Module& model, std::span<const NamedTensor> tensors);
+/// then. `source` is what messages call them.
+void load_model_state(Module& model, std::span<const NamedTensor> tensors,
+                      const std::string& source = "weights");
 
 /// The parameters that own their tensors, in the order of the module tree.
 std::vector<Parameter*> unique_parameters(const Module& model);

@@ -14,10 +14,6 @@
 namespace lathe {
 namespace {
 
-Value read_json(const std::filesystem::path& path) {
-  return parse_json(read_text(path), path.string());
-}
-
 void write_json(const std::filesystem::path& path, const Value& value) {
   write_atomic(path, to_json(value, 2) + "\n");
 }
@@ -34,8 +30,8 @@ void begin_run(const RunPaths& paths, const RunRequest& request, const Value& re
 
 /// Refuses to go on with another experiment or other samples.
 void check_same_run(const RunPaths& paths, const Value& resolved, const Value& environment) {
-  check_same_experiment(read_json(paths.resolved()), resolved);
-  const Value before = read_json(paths.environment());
+  check_same_experiment(read_run_file(paths.resolved()), resolved);
+  const Value before = read_run_file(paths.environment());
   const Value* data = before.find("data");
   LATHE_CHECK(FormatError, data != nullptr, paths.environment().string(), ": 'data' is missing");
   LATHE_CHECK(DataError, *data == *environment.find("data"), paths.folder.string(),
@@ -77,7 +73,11 @@ void go_on(const RunFolder& folder, const RunRequest& request, const std::string
   if (checkpoint) {
     LATHE_CHECK(FormatError, checkpoint->state.experiment == experiment,
                 folder.paths().checkpoints().string(), ": the newest checkpoint is of another experiment");
-    trainer.restore(*checkpoint);
+    try {
+      trainer.restore(*checkpoint);
+    } catch (const ConfigError& error) {  // of a state that says something else than we write
+      throw FormatError(error.what());
+    }
   }
   tell(folder, request,
        concat("resumed after step ", trainer.progress().step, " of ", trainer.progress().total_steps));

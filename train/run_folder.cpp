@@ -21,6 +21,15 @@ bool RunPaths::has_run() const {
   return fs::exists(resolved());
 }
 
+Value read_run_file(const fs::path& path) try {
+  Value value = parse_json(read_text(path), path.string());
+  LATHE_CHECK(FormatError, value.is(Value::Type::Object), path.string(), ":", value.line(),
+              ": expected an object, found ", describe(value.type()));
+  return value;
+} catch (const ConfigError& error) {
+  throw FormatError(error.what());
+}
+
 RunFolder::RunFolder(const fs::path& folder, bool resume) try : paths_{folder} {
   const bool exists = fs::exists(folder);
   LATHE_CHECK(ConfigError, !resume || exists, folder.string(),
@@ -29,10 +38,12 @@ RunFolder::RunFolder(const fs::path& folder, bool resume) try : paths_{folder} {
   if (!resume) {
     LATHE_CHECK(ConfigError, fresh_, folder.string(),
                 ": a run is there already; continue it with --resume or choose another folder with --out");
-    LATHE_CHECK(ConfigError, !exists || (fs::is_directory(folder) && fs::is_empty(folder)), folder.string(),
+    LATHE_CHECK(ConfigError, !exists || fs::is_directory(folder), folder.string(),
+                ": a file is there, not a folder; choose another with --out");
+    LATHE_CHECK(ConfigError, !exists || fs::is_empty(folder), folder.string(),
                 ": the folder is not empty; choose another with --out");
   }
-  fs::create_directories(folder);
+  made_ = fs::create_directories(folder);
   lock_ = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   LATHE_CHECK(IoError, lock_ >= 0, folder.string(), ": ", std::strerror(errno));
   if (flock(lock_, LOCK_EX | LOCK_NB) == 0) return;
@@ -43,6 +54,7 @@ RunFolder::RunFolder(const fs::path& folder, bool resume) try : paths_{folder} {
 }
 
 RunFolder::~RunFolder() {
+  if (made_) rmdir(paths_.folder.c_str());  // fails where anything is in it
   close(lock_);
 }
 

@@ -26,6 +26,9 @@ struct RunPaths {
   bool has_run() const;
 };
 
+/// A JSON file of a run, which is an object. FormatError when it holds something else.
+Value read_run_file(const std::filesystem::path& path);
+
 /// A folder opened for training, by one process at a time.
 class RunFolder {
  public:
@@ -35,6 +38,7 @@ class RunFolder {
   RunFolder(const std::filesystem::path& folder, bool resume);
   RunFolder(const RunFolder&) = delete;
   RunFolder& operator=(const RunFolder&) = delete;
+  /// A folder that it made and in which nothing was written goes again.
   ~RunFolder();
 
   const RunPaths& paths() const { return paths_; }
@@ -49,6 +53,7 @@ class RunFolder {
  private:
   RunPaths paths_;
   bool fresh_ = true;
+  bool made_ = false;
   int lock_ = -1;
 };
 

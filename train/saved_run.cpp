@@ -11,10 +11,31 @@
 namespace lathe {
 namespace {
 
-const Value& section(const Value& resolved, std::string_view key, const std::filesystem::path& file) {
-  const Value* value = resolved.find(key);
-  LATHE_CHECK(FormatError, value != nullptr, file.string(), ": required key '", key, "' is missing");
-  return *value;
+/// The part of resolved.json that says what the weights are and what they were trained on.
+struct Sections {
+  std::string name;
+  int64_t seed = 0;
+  Value data, model, loss;
+  void fields(FieldVisitor& v) {
+    v.visit("name", name, {.doc = "of the run", .required = true});
+    v.visit("seed", seed, {.doc = "of every random stream", .min = 0, .required = true});
+    v.visit("data", data, {.doc = "the data set; null: none", .required = true});
+    v.visit("model", model, {.doc = "the network", .required = true});
+    v.visit("loss", loss, {.doc = "what training minimised", .required = true});
+  }
+};
+
+Sections read_sections(const std::filesystem::path& file) try {
+  const FieldPath where{file.string(), ""};
+  Sections sections;
+  read_fields(sections, read_run_file(file), where,
+              {"schema", "device", "threads", "optimizer", "schedule", "train", "output"});
+  model_registry().resolve(sections.model, where / "model");
+  loss_registry().resolve(sections.loss, where / "loss");
+  if (!sections.data.is(Value::Type::Null)) data_registry().resolve(sections.data, where / "data");
+  return sections;
+} catch (const ConfigError& error) {
+  throw FormatError(error.what());
 }
 
 }  // namespace
@@ -25,16 +46,15 @@ SavedRun open_run(const std::filesystem::path& folder) {
   const RunPaths paths{folder};
   LATHE_CHECK(FormatError, paths.has_run(), folder.string(),
               ": found a folder without resolved.json, expected a run");
-  const std::string file = paths.resolved().string();
-  const Value resolved = parse_json(read_text(paths.resolved()), file);
+  const Sections sections = read_sections(paths.resolved());
   SavedRun run;
   run.folder = folder;
-  run.where = {file, ""};
-  run.name = section(resolved, "name", file).as_string();
-  run.seed = section(resolved, "seed", file).as_int();
-  run.model = section(resolved, "model", file);
-  run.data = section(resolved, "data", file);
-  run.loss = section(resolved, "loss", file);
+  run.where = {paths.resolved().string(), ""};
+  run.name = sections.name;
+  run.seed = sections.seed;
+  run.model = sections.model;
+  run.data = sections.data;
+  run.loss = sections.loss;
   const std::vector<std::filesystem::path> checkpoints = list_checkpoints(paths.checkpoints());
   LATHE_CHECK(FormatError, !checkpoints.empty(), folder.string(), ": the run has no complete checkpoint yet");
   run.checkpoint = checkpoints.back();
@@ -42,9 +62,21 @@ SavedRun open_run(const std::filesystem::path& folder) {
 }
 
 std::unique_ptr<Model> load_run_model(const SavedRun& run, const RootOptions& options) {
-  std::unique_ptr<Model> model = model_registry().build(run.model, run.where / "model", options);
+  const FieldPath where = run.where / "model";
+  std::unique_ptr<Model> model;
+  const auto refuse = [&](const Error& error) {
+    LATHE_THROW(FormatError, where.file, ":", run.model.line(), ": ", where.path, ": ", error.brief());
+  };
+  try {
+    model = model_registry().build(run.model, where, options);
+  } catch (const ConfigError& error) {  // options that open_run() read, but that fit no model
+    refuse(error);
+  } catch (const ShapeError& error) {
+    refuse(error);
+  }
   const Checkpoint checkpoint = read_checkpoint(run.checkpoint);
-  load_model_state(*model, checkpoint.ema.empty() ? checkpoint.model : checkpoint.ema);
+  load_model_state(*model, checkpoint.ema.empty() ? checkpoint.model : checkpoint.ema,
+                   run.checkpoint.string());
   return model;
 }
 
@@ -73,10 +105,17 @@ void write_imported_run(const std::filesystem::path& folder, const Value& model_
                                   Value::object({{"type", Value::string("cross_entropy")}}), {"", "loss"})}});
   Checkpoint checkpoint;
   checkpoint.model = model_state(model);
-  write_checkpoint(paths.checkpoints(), checkpoint, 1);
-  write_atomic(paths.experiment(), to_json(resolved, 2) + "\n");
-  write_atomic(paths.resolved(), to_json(resolved, 2) + "\n");
-  opened.set_status("done", 0);
+  try {
+    write_checkpoint(paths.checkpoints(), checkpoint, 1);
+    write_atomic(paths.experiment(), to_json(resolved, 2) + "\n");
+    write_atomic(paths.resolved(), to_json(resolved, 2) + "\n");
+    opened.set_status("done", 0);
+  } catch (...) {  // the folder was empty before
+    std::error_code ignored;
+    for (const auto& path : {paths.checkpoints(), paths.experiment(), paths.resolved()})
+      std::filesystem::remove_all(path, ignored);
+    throw;
+  }
 }
 
 }  // namespace lathe

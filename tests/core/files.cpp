@@ -95,7 +95,7 @@ TEST_CASE("files: errors name the path and the reason") {
         deep.string() + ": cannot create: No such file or directory");
   fs::create_directory(scratch / "folder");
   CHECK(error_of([&] { lathe::write_atomic(scratch / "folder", std::string_view("x")); }) ==
-        (scratch / "folder").string() + ": cannot replace: Is a directory");
+        (scratch / "folder").string() + ": cannot replace: it is not a regular file");
   CHECK(entries(scratch.path()) == 1);
 }
 

@@ -140,6 +140,18 @@ std::vector<BadInput> bad_data() {
                   {"train", "exp.json", "--dry-run"},
                   3,
                   {"d/test_batch.bin: ", "record 0", "label is 200"}});
+  const std::vector<std::string> eval = {"eval", "run", "--data", "d.json"};
+  rows.push_back({"eval on images of another size",
+                  all({trained(), kIdx, file("d.json", R"({"data": {"type": "mnist", "root": "d"}})")}),
+                  eval,
+                  2,
+                  {"run/resolved.json:", "model: ", "(28, 28, 1)", "mnist"}});
+  rows.push_back({"eval on data of other classes",
+                  all({trained(), file("d/test.bin", '\0' + record(42)),
+                       file("d.json", R"({"data": {"type": "cifar100", "root": "d"}})")}),
+                  eval,
+                  2,
+                  {"model.classes: ", "the model has 10 classes", "cifar100 has 100"}});
   rows.push_back({"unknown data set's name",
                   nothing(),
                   {"data", "check", "cifra10"},

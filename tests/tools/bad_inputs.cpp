@@ -70,6 +70,7 @@ void expect_one_line(const std::string& err, const std::vector<std::string>& say
   for (std::string line; std::getline(lines, line);) {
     if (line.starts_with("lathe: warning: ")) continue;
     CHECK(line.starts_with("lathe: error: "));
+    CHECK_MESSAGE(line.find(".cpp:") == std::string::npos, "a position in our source helps no user");
     ++errors;
     for (const std::string& part : says) {
       CHECK_MESSAGE(line.find(part) != std::string::npos, "the line lacks: ", part);

@@ -67,7 +67,7 @@ std::vector<BadInput> damaged() {
            {"run/resolved.json:", "no model 'mpl'"}),
       eval("resolved.json with another model's size",
            edited("resolved.json", "\"hidden\": [4]", "\"hidden\": [5]"),
-           {newest("model.safetensors"), "layers.0.", "(5, 3072)"}),
+           {std::string(kNewest) + ": layers.0.", "the model expects"}),
   };
 }
 
@@ -134,11 +134,6 @@ std::vector<BadInput> bad_runs() {
       {"eval of a missing folder", nothing(), kEval, 5, {"run: ", "there is no such run"}},
       {"eval of a file", file("run", ""), kEval, 5, {"run: ", "there is no such run"}},
       {"eval of a folder that is no run", file("run/notes.txt", ""), kEval, 4, {"run: ", "expected a run"}},
-      {"eval on data of other classes",
-       all({trained(), file("d.json", R"({"data": {"type": "cifar100", "root": "d"}})")}),
-       {"eval", "run", "--data", "d.json"},
-       3,
-       {"d/test.bin: ", "no such file"}},
       {"info of a folder that is no run", file("run/x", ""), {"info", "run"}, 4, {"run: ", "expected a run"}},
       {"export of a missing run",
        nothing(),

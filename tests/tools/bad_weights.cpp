@@ -162,6 +162,13 @@ std::vector<BadInput> bad_weights() {
                   {"import", "w.safetensors", "--model", "mlp", "--data", "exp.json", "-o", "new"},
                   5,
                   {"exp.json: ", "No such file"}});
+  rows.push_back({"disk full in an import",
+                  weights([](auto&) {}),
+                  kImport,
+                  5,
+                  {"new/checkpoints/", "model.safetensors: cannot write: File too large"},
+                  {},
+                  20000});
   rows.push_back({"fine-tuning from weights of another model",
                   all({experiment(), weights([](auto&) {})}),
                   {"train", "exp.json", "--init", "w.safetensors", "--out", "new", "--quiet"},

@@ -6,8 +6,6 @@
 #include <string>
 #include <vector>
 
-#include <sys/types.h>
-
 namespace lathe::tests {
 
 struct Invocation {
@@ -35,7 +33,7 @@ class Child {
   Finished wait();
 
  private:
-  pid_t pid_ = -1;
+  int pid_ = -1;
   int status_ = 0;
   bool ended_ = false;
   std::filesystem::path output_;  // a folder of its own

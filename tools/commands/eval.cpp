@@ -9,6 +9,7 @@
 #include "tools/commands.h"
 #include "tools/exit_code.h"
 #include "tools/output.h"
+#include "train/build.h"
 #include "train/config/experiment.h"
 #include "train/evaluate.h"
 #include "train/saved_run.h"
@@ -68,6 +69,7 @@ int eval(const Session& session, const EvalArguments& arguments) {
   const DataSection data = data_of(run, arguments);
   const std::unique_ptr<Dataset> split =
       evaluation_split(data.data, data.where, arguments.split, static_cast<uint64_t>(run.seed));
+  check_model(run.model, run.where / "model", split->info());
   const DataCommon common = read_data_common(data.data, data.where);
   std::vector<Tensor> outputs;
   EvaluateOptions options{.hash = true, .on_output = {}};

@@ -33,7 +33,7 @@ struct TopLevel {
     v.visit("seed", seed, {.doc = "of every random stream", .min = 0, .required = true});
     v.visit("device", device, {.doc = "auto, cpu, cuda or cuda:N; auto takes the first GPU there is"});
     v.visit("threads", threads,
-            {.doc = "CPU threads; null: every core. Results do not depend on it", .min = 1});
+            {.doc = "CPU threads; null: every core. Results do not depend on it", .min = 1, .max = 1024});
     v.visit("data", data, {.doc = "the data set and its batches", .required = true});
     v.visit("model", model, {.doc = "the network", .required = true});
     v.visit("loss", loss, {.doc = "what training minimises"});
@@ -95,7 +95,7 @@ void replace(Value& properties, std::string_view key, Value schema) {
 }  // namespace
 
 void TrainOptions::fields(FieldVisitor& v) {
-  v.visit("epochs", epochs, {.doc = "passes over the training data", .min = 1, .required = true});
+  v.visit("epochs", epochs, {.doc = "passes over the training data", .min = 1, .max = 1e9, .required = true});
   v.visit("clip_norm", clip_norm,
           {.doc = "limit of the gradients' norm; null: none", .min = 0, .above_min = true});
   v.visit("ema", ema,

@@ -137,7 +137,8 @@ std::unique_ptr<Optimizer> build(const RuleEntry& rule, const Value& section, co
     const GroupPlan& plan = plans[g];
     if (groups[g].parameters.empty()) {
       config_error(plan.where, section.find("groups")->items()[g].line(),
-                   "matches no parameter that an earlier group left");
+                   concat("matches no parameter that an earlier group left: match '", plan.options.match,
+                          "', kind '", plan.options.kind, "', role '", plan.options.role, "'"));
     }
     ConfiguredRule configured = plan.rule->build(plan.rule_fields, plan.where, {});
     groups[g].label = plan.where.path;

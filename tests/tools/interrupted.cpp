@@ -1,0 +1,52 @@
+// SIGTERM, which ends a run as a wrong input does not: with its state saved.
+
+#include <chrono>
+#include <csignal>
+#include <thread>
+
+#include <doctest/doctest.h>
+
+#include "core/files.h"
+#include "tests/support/scratch.h"
+#include "tests/tools/bad_inputs.h"
+#include "tests/tools/cli.h"
+
+namespace lathe::tests {
+
+namespace fs = std::filesystem;
+
+TEST_SUITE_BEGIN("bad inputs");
+
+TEST_CASE("SIGTERM ends with exit code 75, and the run goes on") {
+  const ScratchFolder scratch;
+  experiment("\"epochs\": 3", "\"epochs\": 400")(scratch.path());
+  replace_in(scratch / "exp.json", "\"checkpoint_epochs\": 1", "\"checkpoint_epochs\": 400");
+  const std::vector<std::string> train = {"train", "exp.json", "--out", "run", "--quiet"};
+  {
+    Child child({.arguments = train, .folder = scratch.path()});
+    while (child.running() && !fs::exists(scratch / "run/metrics.jsonl"))
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    child.signal(SIGTERM);
+    const Finished finished = child.wait();
+    CAPTURE(finished.err);
+    CHECK(finished.code == 75);
+    CHECK(finished.err.starts_with("lathe: error: stopped after step "));
+    CHECK(finished.err.find("of 800") != std::string::npos);
+    CHECK(finished.err.find("--resume") != std::string::npos);
+    CHECK(finished.err.find('\n') == finished.err.size() - 1);
+  }
+  CHECK(read_text(scratch / "run/status.json").find("\"interrupted\"") != std::string::npos);
+  CHECK(run_lathe({.arguments = {"eval", "run"}, .folder = scratch.path()}).code == 0);
+
+  std::vector<std::string> resume = train;
+  resume.push_back("--resume");
+  const Finished resumed = run_lathe({.arguments = resume, .folder = scratch.path()});
+  CAPTURE(resumed.err);
+  CHECK(resumed.code == 0);
+  CHECK(resumed.err.empty());
+  CHECK(fs::exists(scratch / "run/checkpoints/step-00000800/manifest.json"));
+}
+
+TEST_SUITE_END();
+
+}  // namespace lathe::tests
