@@ -14,12 +14,18 @@ bool holds(const FieldSpec& spec, double number) {
   return above && below;
 }
 
+std::string limit_text(double limit) {
+  constexpr double kExact = 1e15;
+  return limit == std::trunc(limit) && std::abs(limit) < kExact ? concat(static_cast<int64_t>(limit))
+                                                                : concat(limit);
+}
+
 /// "at least 0 and below 1"
 std::string range_text(const FieldSpec& spec) {
   std::string text;
-  if (std::isfinite(spec.min)) text = concat(spec.above_min ? "above " : "at least ", spec.min);
+  if (std::isfinite(spec.min)) text = concat(spec.above_min ? "above " : "at least ", limit_text(spec.min));
   if (std::isfinite(spec.max)) {
-    text += concat(text.empty() ? "" : " and ", spec.below_max ? "below " : "at most ", spec.max);
+    text += concat(text.empty() ? "" : " and ", spec.below_max ? "below " : "at most ", limit_text(spec.max));
   }
   return text;
 }

@@ -65,6 +65,17 @@ Chosen choose(const CLI::App& app, int argc, char** argv) {
 
 // A mistyped command or option gets the nearest name; everything else about the command line is CLI11's to
 // check.
+std::string unknown_option(const Chosen& chosen, const std::string& argument) {
+  if (!argument.starts_with('-')) return fmt::format("one argument too many: '{}'", argument);
+  const std::string given = argument.substr(0, argument.find('='));
+  std::vector<std::string> names;
+  for (const CLI::Option* option : chosen.command->get_options()) {
+    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+    if (option->check_name(given)) return {};
+  }
+  return fmt::format("there is no option '{}'{}", given, did_you_mean(given, names));
+}
+
 std::string unknown_command(const Chosen& chosen) {
   std::vector<std::string> names;
   for (const CLI::App* command : chosen.command->get_subcommands({})) names.push_back(command->get_name());
@@ -72,18 +83,8 @@ std::string unknown_command(const Chosen& chosen) {
   if (chosen.rest.empty())
     return fmt::format("{}: expected a command: {}", chosen.path, fmt::join(names, ", "));
   const std::string& given = chosen.rest.front();
-  if (given.starts_with('-')) return {};
+  if (given.starts_with('-')) return unknown_option(chosen, given);
   return fmt::format("there is no command '{} {}'{}", chosen.path, given, did_you_mean(given, names));
-}
-
-std::string unknown_option(const Chosen& chosen, const std::string& argument) {
-  if (!argument.starts_with('-')) return fmt::format("one argument too many: '{}'", argument);
-  std::vector<std::string> names;
-  for (const CLI::Option* option : chosen.command->get_options()) {
-    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
-  }
-  const std::string given = argument.substr(0, argument.find('='));
-  return fmt::format("there is no option '{}'{}", given, did_you_mean(given, names));
 }
 
 // Runs the command; a result that could not be written is no success.
@@ -149,7 +150,7 @@ void add_common_options(CLI::App& command, Session& session) {
       ->check(CLI::Range(1, 1024));
   command.add_option("--device", session.device, "auto, cpu or cuda:N");
   command.add_option("--seed", session.seed, "Overrides the experiment's seed")
-      ->check(CLI::Range(int64_t{0}, std::numeric_limits<int64_t>::max()));
+      ->check(CLI::Range(uint64_t{0}, static_cast<uint64_t>(std::numeric_limits<int64_t>::max())));
   command.add_flag("--json", session.json, "Machine-readable result on stdout");
   command.add_flag("--quiet", session.quiet, "No progress");
 }

@@ -67,6 +67,7 @@ Problems check_functions(const SourceFile& file) {
       if (indent_of(line) == indent) head = i;
       if (!line.ends_with("{") || line.ends_with("= {") || head + 12 < i) continue;
       const std::string& first = file.lines[head];
+      if (first.ends_with(";")) continue;
       const bool continued = indent_of(line) >= indent + 4;
       if ((i != head && !continued) || indent_of(first) != indent || std::regex_search(first, no_function))
         continue;

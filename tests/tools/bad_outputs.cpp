@@ -28,9 +28,7 @@ Prepare without_last_checkpoint() {
   return trained([](const fs::path& run) { fs::remove_all(run / "checkpoints/step-00000006"); });
 }
 
-}  // namespace
-
-std::vector<BadInput> bad_outputs() {
+std::vector<BadInput> unwritable_places() {
   const Prepare blocked = all({trained(), file("file", "mine")});
   return {
       {"run below a file", blocked, train_into("file/run"), 5, {"file/run: ", "Not a directory"}},
@@ -58,6 +56,11 @@ std::vector<BadInput> bad_outputs() {
        {"data", "generate", "exp.json", "--out", "file/d"},
        5,
        {"file/d: ", "Not a directory"}},
+  };
+}
+
+std::vector<BadInput> full_disks() {
+  return {
       {"stdout that is full",
        nothing(),
        {"list"},
@@ -96,6 +99,15 @@ std::vector<BadInput> bad_outputs() {
        {},
        20000},
   };
+}
+
+}  // namespace
+
+std::vector<BadInput> bad_outputs() {
+  std::vector<BadInput> rows = unwritable_places();
+  const std::vector<BadInput> full = full_disks();
+  rows.insert(rows.end(), full.begin(), full.end());
+  return rows;
 }
 
 TEST_SUITE_BEGIN("bad inputs");

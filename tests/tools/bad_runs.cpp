@@ -60,7 +60,7 @@ std::vector<BadInput> damaged() {
       eval("truncated resolved.json", cut("resolved.json", 100),
            {"run/resolved.json:", "found the end of the text"}),
       eval("resolved.json of another shape", file("resolved.json", "[]"),
-           {"run/resolved.json", "found a list"}),
+           {"run/resolved.json", "found an array"}),
       eval("resolved.json with a number for a name", edited("resolved.json", "\"tiny\"", "7"),
            {"run/resolved.json:3: name: ", "expected a string", "found an integer"}),
       eval("resolved.json with a model of nobody", edited("resolved.json", "\"mlp\"", "\"mpl\""),

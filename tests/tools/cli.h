@@ -30,7 +30,7 @@ class Child {
   ~Child();
   bool running();
   void signal(int number) const;
-  Finished wait();
+  Finished wait();  ///< std::runtime_error when it has not ended after two minutes
 
  private:
   int pid_ = -1;
