@@ -1,14 +1,12 @@
 #include "data/inspect.h"
 
-#define XXH_INLINE_ALL
 #include <algorithm>
 #include <array>
 #include <memory>
 #include <utility>
 
-#include <xxhash.h>
-
 #include "core/error.h"
+#include "core/hash.h"
 #include "data/cifar.h"
 #include "data/dataset.h"
 #include "data/image_set.h"
@@ -35,8 +33,7 @@ Value without_limits(Value section) {
 std::vector<uint64_t> image_hashes(const ImageSet& set) {
   std::vector<uint64_t> hashes;
   for (int64_t i = 0; i < set.size(); ++i) {
-    const auto image = set.image(i);
-    hashes.push_back(XXH64(image.data(), image.size(), 0));
+    hashes.push_back(hash_of(std::as_bytes(set.image(i))));
   }
   std::sort(hashes.begin(), hashes.end());
   return hashes;

@@ -7,7 +7,7 @@
 #include "core/error.h"
 #include "core/files.h"
 #include "core/json.h"
-#include "train/hash.h"
+#include "core/hash.h"
 #include "train/run_folder.h"
 
 namespace lathe {

@@ -2,8 +2,7 @@
 
 #include <chrono>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
+#include "core/hash.h"
 
 namespace lathe {
 namespace {
@@ -26,25 +25,6 @@ class EvaluationMode {
   NoGrad no_grad_;
 };
 
-class OutputHash {
- public:
-  OutputHash() { XXH64_reset(&state_, 0); }
-  void add(const Tensor& output) {
-    const Tensor host = output.to(Device::cpu());
-    XXH64_update(&state_, host.raw(), host.bytes());
-  }
-  std::string text() const {
-    constexpr char kDigits[] = "0123456789abcdef";
-    std::string digits(16, '0');
-    uint64_t hash = XXH64_digest(&state_);
-    for (size_t i = digits.size(); i-- > 0; hash >>= 4) digits[i] = kDigits[hash & 15];
-    return digits;
-  }
-
- private:
-  XXH64_state_t state_;
-};
-
 }  // namespace
 
 EvaluationResult evaluate(Model& model, const Task& task, Loader& loader, const EvaluateOptions& options) {
@@ -52,18 +32,21 @@ EvaluationResult evaluate(Model& model, const Task& task, Loader& loader, const 
   const EvaluationMode mode(model);
   const std::unique_ptr<Evaluation> evaluation = task.evaluation();
   EvaluationResult result;
-  OutputHash hash;
+  Hash hash;
   Batch batch;
   loader.start(0);
   while (loader.next(batch)) {
     const Var output = model.forward(batch);
     evaluation->add(output, batch);
-    if (options.hash) hash.add(output.data());
+    if (options.hash) {
+      const Tensor host = output.data().to(Device::cpu());
+      hash.add({host.raw(), host.bytes()});
+    }
     if (options.on_output) options.on_output(output.data());
     result.samples += batch.size;
   }
   result.metrics = evaluation->result();
-  if (options.hash) result.logits_hash = hash.text();
+  if (options.hash) result.logits_hash = hash.hex();
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   return result;
 }

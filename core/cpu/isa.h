@@ -1,7 +1,7 @@
 #pragma once
 // Run-time choice of instruction set. The files in core/cpu/isa/ are compiled once per instruction set, each
-// time into a namespace of its own (LATHE_ISA_NAMESPACE), and include neither Eigen nor anything that makes
-// weak symbols, so that the linker can never keep the wrong copy.
+// time into a namespace of its own (LATHE_ISA_NAMESPACE), and include nothing that makes weak symbols, so
+// that the linker can never keep the wrong copy.
 
 #include <string_view>
 

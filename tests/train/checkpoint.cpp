@@ -11,7 +11,7 @@
 #include "core/json.h"
 #include "tests/support/file_size_limit.h"
 #include "tests/support/scratch.h"
-#include "train/hash.h"
+#include "core/hash.h"
 
 namespace fs = std::filesystem;
 using lathe::Checkpoint;

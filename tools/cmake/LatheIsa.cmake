@@ -17,8 +17,6 @@ function(lathe_add_isa_objects target)
     lathe_target_options(lathe_isa_${isa})
     target_compile_definitions(lathe_isa_${isa} PRIVATE
       LATHE_X86_ISAS=${x86} LATHE_ISA_NAMESPACE=isa_${isa} LATHE_ISA_${isa}=1)
-    target_include_directories(lathe_isa_${isa} SYSTEM PRIVATE
-      $<TARGET_PROPERTY:Eigen3::Eigen,INTERFACE_INCLUDE_DIRECTORIES>)
     # No errno and no floating-point traps: neither changes a value, and without them selects and sqrt vectorise.
     target_compile_options(lathe_isa_${isa} PRIVATE -fno-math-errno -fno-trapping-math)
     # -O3 for the vectoriser; v3 and v4 without -mtune=native: g++ 12's znver tuning slows products by a quarter.

@@ -4,7 +4,7 @@
 
 #include "core/error.h"
 #include "core/json.h"
-#include "train/hash.h"
+#include "core/hash.h"
 
 namespace lathe {
 namespace {
