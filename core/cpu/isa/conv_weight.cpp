@@ -219,7 +219,9 @@ void run_tile(const ConvWeightJob<T>& job, Block<T> block, int64_t first_k, Ahea
   alignas(kVectorBytes) T packed[kPixels * 2 * kLanes<T>];
   block.dw = job.dw + first_k * r.length;
   block.dy += first_k;
-  if (block.lines.y_pixel != V * kLanes<T>) gather<T, V>(block, packed, r.k - first_k);
+  const int64_t left = r.k - first_k;
+  // A group's outputs may be fewer than a pixel of dy has, and whole vectors would then reach past dy's end.
+  if (block.lines.y_pixel != V * kLanes<T> || left < V * kLanes<T>) gather<T, V>(block, packed, left);
   for (int64_t n = job.run_lo; n < job.run_hi; ++n) {
     if (V == 1 && is_rows(r, r.runs[n], block.lines)) {
       run_rows(block, r, r.runs[n], ahead);
