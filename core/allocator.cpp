@@ -15,6 +15,7 @@ namespace {
 
 constexpr size_t kAlignment = 64;  // a cache line, and the widest vector
 constexpr size_t kPage = 4096;
+constexpr size_t kMostOversize = 2;  // a cached block against the request it serves
 constexpr size_t kBand = 4096;  // also catches a whole row written beside the block
 constexpr unsigned char kBandByte = 0xA5;
 constexpr unsigned char kFreshByte = 0xFF;  // a quiet NaN in f32 and f64
@@ -114,7 +115,7 @@ class Cache {
 
   void* take(size_t size) {
     const auto it = free_.lower_bound(size);
-    if (it == free_.end() || it->first > size + size / 8 + kAlignment) return nullptr;
+    if (it == free_.end() || it->first > kMostOversize * size) return nullptr;
     void* block = it->second.back();
     it->second.pop_back();
     stats_.cached_bytes -= it->first;

@@ -15,8 +15,9 @@ struct AllocatorStats {
   size_t peak_live_bytes = 0;       ///< largest live_bytes so far, see reset_peak
 };
 
-/// Thread safe. Blocks are aligned to 64 bytes. A request is served from the cache by the smallest block that
-/// wastes at most an eighth of itself; which block that is depends on sizes only, never on addresses.
+/// Thread safe. Blocks are aligned to 64 bytes. A request is served from the cache by the smallest block of
+/// at most twice its size, so that an epoch's shorter last batch finds its place in the blocks of the others.
+/// Which block that is depends on sizes only, never on addresses.
 namespace host_allocator {
 /// Memory for `bytes` (> 0); OutOfMemoryError with the size asked for when there is none.
 void* allocate(size_t bytes);

@@ -95,8 +95,16 @@ ImageSet read_files(const Format& format, const fs::path& root, std::string_view
   set.channels = kChannels;
   set.classes = format.labels[format.wanted].classes;
   set.class_names = read_class_names(root / format.names_file, set.classes);
-  for (const std::string& file : split == "train" ? format.train_files : format.test_files) {
-    if (set.size() < limit) append_file(set, format, root / file, limit - set.size());
+  const std::vector<std::string>& files = split == "train" ? format.train_files : format.test_files;
+  for (const std::string& file : files) {
+    if (set.size() >= limit) break;
+    append_file(set, format, root / file, limit - set.size());
+    // The others are as long as the first: no second copy while the vectors grow.
+    const auto all = static_cast<size_t>(std::min(limit, set.size() * static_cast<int64_t>(files.size())));
+    if (file == files.front()) {
+      set.labels.reserve(all);
+      set.pixels.reserve(all * static_cast<size_t>(set.image_bytes()));
+    }
   }
   return set;
 }
