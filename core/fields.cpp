@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "core/json.h"
 
 namespace lathe {
 namespace {
@@ -14,10 +15,15 @@ bool holds(const FieldSpec& spec, double number) {
   return above && below;
 }
 
-std::string limit_text(double limit) {
+/// A limit as people write it: 1, not 1.0 or 1e+07.
+Value limit_value(double limit) {
   constexpr double kExact = 1e15;
-  return limit == std::trunc(limit) && std::abs(limit) < kExact ? concat(static_cast<int64_t>(limit))
-                                                                : concat(limit);
+  const bool whole = limit == std::trunc(limit) && std::abs(limit) < kExact;
+  return whole ? Value::integer(static_cast<int64_t>(limit)) : Value::real(limit);
+}
+
+std::string limit_text(double limit) {
+  return to_json(limit_value(limit));
 }
 
 /// "at least 0 and below 1"
@@ -227,10 +233,10 @@ class SchemaWriter final : public AnyField<SchemaWriter> {
 
   static void add_range(Value& property, const FieldSpec& spec) {
     if (std::isfinite(spec.min)) {
-      property.set(spec.above_min ? "exclusiveMinimum" : "minimum", Value::real(spec.min));
+      property.set(spec.above_min ? "exclusiveMinimum" : "minimum", limit_value(spec.min));
     }
     if (std::isfinite(spec.max)) {
-      property.set(spec.below_max ? "exclusiveMaximum" : "maximum", Value::real(spec.max));
+      property.set(spec.below_max ? "exclusiveMaximum" : "maximum", limit_value(spec.max));
     }
   }
 

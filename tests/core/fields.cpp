@@ -139,15 +139,15 @@ TEST_CASE("fields: schema") {
   const Value& p = *schema.find("properties");
   CHECK(to_json(*p.find("flag")) == R"({"type":"boolean","description":"a switch","default":true})");
   CHECK(to_json(*p.find("count")) ==
-        R"({"type":"integer","minimum":1.0,"maximum":10.0,"description":"how many","default":3})");
+        R"({"type":"integer","minimum":1,"maximum":10,"description":"how many","default":3})");
   CHECK(to_json(*p.find("rate")) ==
-        R"({"type":"number","exclusiveMinimum":0.0,"exclusiveMaximum":1.0,"description":"d","default":0.5})");
+        R"({"type":"number","exclusiveMinimum":0,"exclusiveMaximum":1,"description":"d","default":0.5})");
   CHECK(to_json(*p.find("mode")) ==
         R"({"type":"string","enum":["fast","slow"],"description":"d","default":"fast"})");
   CHECK(to_json(*p.find("clip")) ==
-        R"({"type":["number","null"],"exclusiveMinimum":0.0,"description":"d","default":null})");
+        R"({"type":["number","null"],"exclusiveMinimum":0,"description":"d","default":null})");
   CHECK(to_json(*p.find("steps")) ==
-        R"({"type":"array","items":{"type":"integer","minimum":0.0},"description":"d","default":[1,2]})");
+        R"({"type":"array","items":{"type":"integer","minimum":0},"description":"d","default":[1,2]})");
   CHECK(schema.find("required") == nullptr);
   CHECK_FALSE(schema.find("additionalProperties")->as_bool());
   CHECK(to_json(lathe::fields_schema<Root>()) ==
