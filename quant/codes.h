@@ -8,7 +8,8 @@
 
 namespace lathe {
 
-/// The formulas that turn a code q into a weight; quant/math/decode.h has them. In files: values never change.
+/// The formulas that turn a code q into a weight; quant/math/decode.h has them. In files: values never
+/// change.
 enum class Decoder : uint8_t {
   Affine = 1,     ///< scale * q, -2^(bits-1) <= q < 2^(bits-1)
   Range = 2,      ///< q / (2^bits - 1) * scale + offset, 0 <= q < 2^bits: scale is max - min, offset is min
@@ -24,8 +25,9 @@ constexpr int kMostBits = 16;
 /// Invariant (checked by check_codes): every code is in the range of its decoder and its group's width.
 struct Codes {
   Decoder decoder = Decoder::Affine;
-  Tensor integers;   ///< i32, of the weight's shape
-  int64_t group = 0;  ///< consecutive elements with one width and one scale, the last group may be shorter; 0: all
+  Tensor integers;  ///< i32, of the weight's shape
+  int64_t group =
+      0;  ///< consecutive elements with one width and one scale, the last group may be shorter; 0: all
   bool pytorch_order = false;  ///< groups run over (out, in, k...), while `integers` stays in storage order
   Tensor bits;                 ///< u8 (1) or (groups), 1 to kMostBits
   Tensor scale;                ///< f32 (1) or (groups); undefined for Half

@@ -1,28 +1,29 @@
 #pragma once
-// From codes to weights: the formulas of quant/codes.h, as every reader of a packed model computes them.
+// From codes to weights: the formulas of quant/codes.h, as every reader of a packed model computes them. Only
+// + - * /, so that every machine gives the same bits.
 
 #include "quant/math/scalar.h"
 
 namespace lathe::quant {
 
 template <class T>
-LATHE_HD T decode_affine(T q, T scale) {
+LATHE_HD_INLINE T decode_affine(T q, T scale) {
   return scale * q;
 }
 
 /// `levels` = 2^bits - 1.
 template <class T>
-LATHE_HD T decode_range(T q, T levels, T range, T min) {
+LATHE_HD_INLINE T decode_range(T q, T levels, T range, T min) {
   return q / levels * range + min;
 }
 
 template <class T>
-LATHE_HD T decode_dead_zone(T q, T step, T shift) {
+LATHE_HD_INLINE T decode_dead_zone(T q, T step, T shift) {
   return step * q + sign(q) * shift;
 }
 
 template <class T>
-LATHE_HD T decode_zero_point(T q, T scale, T zero) {
+LATHE_HD_INLINE T decode_zero_point(T q, T scale, T zero) {
   return scale * (q - zero);
 }
 

@@ -119,11 +119,15 @@ TEST_CASE("a folder with the usual names is run group by group") {
   std::filesystem::create_directory(folder / "ops");
   std::filesystem::create_directory(folder / "quant");
   write_atomic(folder / "ops/relu.json", relu_file("relu", 1.5, 2));
-  write_atomic(folder / "quant/02_lsq.json", std::string_view("{}"));
+  write_atomic(folder / "quant/99_later.json", std::string_view("{}"));
   std::ostringstream out;
   CHECK(run_goldens(folder.path(), out) == 0);
-  CHECK(out.str().find("UNSUPPORTED  quant/02_lsq") != std::string::npos);
+  CHECK(out.str().find("UNSUPPORTED  quant/99_later") != std::string::npos);
   CHECK(out.str().find("ops              1       0            0") != std::string::npos);
+  write_atomic(folder / "quant/02_lsq.json", std::string_view("{}"));
+  CHECK(run_goldens(folder.path(), out) == 1);
+  CHECK(out.str().find("FAILED       quant/02_lsq [cases]: the file lacks this section") !=
+        std::string::npos);
 }
 
 TEST_SUITE_END();

@@ -7,6 +7,7 @@
 
 #include "tests/golden/models.h"
 #include "tests/golden/ops.h"
+#include "tests/golden/quant.h"
 
 namespace lathe::golden {
 namespace {
@@ -41,6 +42,10 @@ std::vector<GoldenResult> run_mixed(const fs::path& folder) {
   for (const fs::path& file : json_files(folder)) {
     const std::string name = file.stem().string();
     try {
+      if (is_quant_golden(file)) {
+        append(results, run_quant_golden(file));
+        continue;
+      }
       const std::string schema = read_schema(file);
       if (schema == kOpSchema) {
         append(results, run_op_file(file));
@@ -132,7 +137,7 @@ int run_goldens(const fs::path& dir, std::ostream& out) {
   std::map<std::string, std::vector<GoldenResult>> groups;
   if (fs::is_directory(dir / "ops")) groups["ops"] = run_op_goldens(dir / "ops");
   if (fs::is_directory(dir / "models")) groups["models"] = run_model_goldens(dir / "models");
-  if (fs::is_directory(dir / "quant")) groups["quant"] = not_run(dir / "quant", "no quantizers");
+  if (fs::is_directory(dir / "quant")) groups["quant"] = run_quant_goldens(dir / "quant");
   if (fs::is_directory(dir / "metrics")) groups["metrics"] = not_run(dir / "metrics", "no such metrics");
   std::vector<GoldenResult> loose = run_mixed(dir);
   if (!loose.empty()) groups[fs::absolute(dir / "x").parent_path().filename().string()] = std::move(loose);

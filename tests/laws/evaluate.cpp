@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "core/philox.h"
+#include "quant/cases.h"
 
 namespace lathe::laws {
 
@@ -61,6 +62,7 @@ double nmse(const Tensor& a, const Tensor& b) {
 std::vector<OpCase> every_case() {
   std::vector<OpCase> cases = op_cases();
   for (OpCase& large : large_cases()) cases.push_back(std::move(large));
+  for (const QuantCase& one : quant_cases()) cases.push_back(one.op);
   return cases;
 }
 

@@ -5,6 +5,7 @@
 
 #include "autograd/gradcheck_ops.h"
 #include "core/error.h"
+#include "quant/cases.h"
 #include "tools/commands.h"
 #include "tools/exit_code.h"
 #include "tools/output.h"
@@ -31,7 +32,8 @@ Value to_value(const GradcheckRow& row) {
 }
 
 int gradcheck_command(const Session& session, const std::string& filter) {
-  const std::vector<GradcheckRow> rows = gradcheck_ops(filter);
+  std::vector<GradcheckRow> rows = gradcheck_ops(filter);
+  for (GradcheckRow& row : gradcheck_quant(filter)) rows.push_back(std::move(row));
   LATHE_CHECK(ConfigError, !rows.empty(), "gradcheck: no case's name contains '", filter, "'");
   const auto failed =
       std::count_if(rows.begin(), rows.end(), [](const GradcheckRow& row) { return !row.passed; });
@@ -54,7 +56,7 @@ void add_gradcheck(CLI::App& app, Session& session) {
   command->footer(
       "Prints the worst relative error |a - n| / max(1, |a|, |n|) of each case; exit code 1 when one is over "
       "its limit.\n"
-      "Examples:\n  lathe gradcheck\n  lathe gradcheck conv2d --json");
+      "Examples:\n  lathe gradcheck\n  lathe gradcheck conv2d --json\n  lathe gradcheck quant");
   auto filter = std::make_shared<std::string>();
   command->add_option("FILTER", *filter, "Only cases whose name contains this");
   add_common_options(*command, session);

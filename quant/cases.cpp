@@ -1,0 +1,212 @@
+#include "quant/cases.h"
+
+#include <algorithm>
+
+#include "quant/math/absmax.h"
+#include "quant/math/codeq.h"
+#include "quant/math/dq.h"
+#include "quant/math/lsq.h"
+#include "quant/math/minmax.h"
+#include "quant/math/pact.h"
+#include "quant/ops/ops.h"
+
+namespace lathe {
+namespace {
+
+using quant::Frozen;
+using Values = std::vector<Frozen>;
+
+int64_t group_size(const Values& w, int64_t group) {
+  return group > 0 ? group : static_cast<int64_t>(w.size());
+}
+
+/// The element of a group for which `key` is largest.
+template <class Key>
+Frozen largest(const Values& w, int64_t group, size_t i, const Key& key) {
+  const auto size = static_cast<size_t>(group_size(w, group));
+  const auto first = w.begin() + static_cast<ptrdiff_t>(i / size * size);
+  const auto last = w.begin() + static_cast<ptrdiff_t>(std::min(w.size(), (i / size + 1) * size));
+  return *std::max_element(first, last, [&](Frozen a, Frozen b) { return key(a) < key(b); });
+}
+
+const Frozen& of_group(const Values& parameter, int64_t group, size_t i) {
+  return parameter[parameter.size() == 1 ? 0 : i / static_cast<size_t>(group)];
+}
+
+template <class Fn>
+Values each(const Values& w, const Fn& fn) {
+  Values y;
+  for (size_t i = 0; i < w.size(); ++i) y.push_back(fn(w[i], i));
+  return y;
+}
+
+QuantCase minmax_case(std::string name, const Shape& shape, int bits, int64_t group) {
+  return {.op = {.name = "quant minmax " + name,
+                 .inputs = {{shape}},
+                 .apply = [=](const std::vector<Var>& in) { return minmax_quantize(in[0], bits, group); }},
+          .surrogate = [=](const FrozenTensors& in) {
+            return each(in[0], [&](Frozen w, size_t i) {
+              const Frozen hi = quant::constant(largest(in[0], group, i, [](Frozen x) { return x.v; }));
+              const Frozen lo = quant::constant(largest(in[0], group, i, [](Frozen x) { return -x.v; }));
+              return quant::minmax_value(w, Frozen((1 << bits) - 1), hi - lo, lo);
+            });
+          }};
+}
+
+QuantCase absmax_case(std::string name, const Shape& shape, int bits, int64_t group, bool through_scale) {
+  return {.op = {.name = "quant absmax " + name,
+                 .inputs = {{shape}},
+                 .apply =
+                     [=](const std::vector<Var>& in) {
+                       return absmax_quantize(in[0], bits, group, through_scale);
+                     }},
+          .surrogate = [=](const FrozenTensors& in) {
+            const Frozen most((1 << (bits - 1)) - 1);
+            return each(in[0], [&](Frozen w, size_t i) {
+              const Frozen peak = largest(in[0], group, i, [](Frozen x) { return std::abs(x.v); });
+              const Frozen scale = quant::magnitude(peak) / most;
+              return quant::absmax_value(w, through_scale ? scale : quant::constant(scale), most);
+            });
+          }};
+}
+
+/// Inputs beyond both bounds; offset where `plus`.
+QuantCase lsq_case(std::string name, const Shape& shape, int bits, bool is_signed, int64_t group, bool plus) {
+  const int64_t count = group > 0 ? (shape.numel() + group - 1) / group : 1;
+  const kernels::LsqGrid grid = lsq_grid(bits, is_signed, shape.numel(), group);
+  OpCase op{.name = (plus ? "quant lsq_plus " : "quant lsq ") + name,
+            .inputs = {{shape}, {{count}, 0.6 / grid.hi, 0.9 / grid.hi}},
+            .apply = [=](const std::vector<Var>& in) {
+              return plus ? lsq_plus_quantize(in[0], in[1], in[2], grid) : lsq_quantize(in[0], in[1], grid);
+            }};
+  if (plus) op.inputs.push_back({{count}, -0.3, 0.3});
+  return {.op = std::move(op),
+          .surrogate =
+              [=](const FrozenTensors& in) {
+                return each(in[0], [&](Frozen x, size_t i) {
+                  const Frozen offset = plus ? of_group(in[2], group, i) : Frozen(0);
+                  return quant::lsq_value(x, of_group(in[1], group, i), offset, Frozen(grid.lo),
+                                          Frozen(grid.hi));
+                });
+              },
+          .factors = {1, grid.gradient_scale, grid.gradient_scale}};
+}
+
+/// Smooth for frozen noise: no surrogate.
+QuantCase diffq_case(std::string name, const Shape& shape, int64_t group, const kernels::DiffqWidths& widths,
+                     bool gaussian) {
+  const int64_t count = group > 0 ? (shape.numel() + group - 1) / group : 1;
+  return {.op = {.name = "quant diffq " + name,
+                 .inputs = {{shape}, {{count}, -2, 2}},
+                 .apply = [=](const std::vector<Var>& in) {
+                   kernels::NoiseSource noise{
+                       .philox = {.seed = 3, .stream = stream_id("diffq case"), .step = 1},
+                       .gaussian = gaussian};
+                   return diffq_noise(in[0], diffq_unit(in[1], widths), noise, group);
+                 }}};
+}
+
+QuantCase diffq_bits_case(std::string name, const kernels::DiffqWidths& widths) {
+  return {.op = {.name = "quant diffq bits " + name,
+                 .inputs = {{{7}, -3, 3}},
+                 .apply = [=](const std::vector<Var>& in) { return diffq_bits(in[0], widths); }}};
+}
+
+Frozen quantile(const Values& w) {
+  std::vector<double> sorted;
+  for (const Frozen& x : w) sorted.push_back(std::abs(x.v));
+  std::sort(sorted.begin(), sorted.end());
+  const double place = 0.99 * static_cast<double>(sorted.size() - 1);
+  const auto below = static_cast<size_t>(place);
+  const double second = sorted[std::min(below + 1, sorted.size() - 1)];
+  return sorted[below] + (place - static_cast<double>(below)) * (second - sorted[below]);
+}
+
+QuantCase codeq_case(std::string name, const Shape& shape, const kernels::CodeqShape& options,
+                     double dead_zone) {
+  const bool mixed = options.fixed_bits == 0;
+  OpCase op{.name = "quant codeq " + name,
+            .inputs = {{shape}, {{1}, dead_zone, dead_zone + 0.01}},
+            .apply = [=](const std::vector<Var>& in) {
+              return codeq_quantize(in[0], in[1], mixed ? in[2] : Var(), options);
+            }};
+  if (mixed) op.inputs.push_back({{1}, 0.3, 0.5});
+  return {.op = std::move(op), .surrogate = [=](const FrozenTensors& in) {
+            const Frozen amplitude = quant::constant(quantile(in[0]));
+            const Frozen bits =
+                mixed ? quant::codeq_bits(in[2][0], Frozen(options.min_bits), Frozen(options.max_bits))
+                      : Frozen(options.fixed_bits);
+            const auto grid = quant::codeq_grid(amplitude, quant::codeq_width(amplitude, in[1][0]), bits,
+                                                Frozen(options.eps), Frozen(options.step_floor) * amplitude);
+            return each(in[0], [&](Frozen w, size_t) { return quant::codeq_value(w, grid); });
+          }};
+}
+
+QuantCase dq_case(std::string name, const kernels::DqShape& shape) {
+  return {
+      .op = {.name = "quant dq " + name,
+             .inputs = {{{3, 17}}, {{1}, 0.1, 0.12}, {{1}, 0.7, 0.8}},
+             .apply = [=](const std::vector<Var>& in) { return dq_quantize(in[0], in[1], in[2], shape); }},
+      .surrogate = [=](const FrozenTensors& in) {
+        const Frozen range = in[2][0];
+        if (!shape.power_of_two)
+          return each(in[0], [&](Frozen x, size_t) { return quant::dq_u3_value(x, in[1][0], range); });
+        const Frozen step = quant::dq_power_step(in[1][0]), lo = shape.is_signed ? -range : Frozen(0);
+        return each(in[0], [&](Frozen x, size_t) {
+          return quant::decode_affine(quant::dq_code(x, step, lo, range), step);
+        });
+      }};
+}
+
+QuantCase pact_case(std::string name, int bits) {
+  return {
+      .op = {.name = "quant pact " + name,
+             .inputs = {{{3, 17}}, {{1}, 0.5, 0.6}},
+             .apply = [=](const std::vector<Var>& in) { return pact_quantize(in[0], in[1], bits, true); }},
+      .surrogate = [=](const FrozenTensors& in) {
+        return each(
+            in[0], [&](Frozen x, size_t) { return quant::pact_value(x, in[1][0], Frozen((1 << bits) - 1)); });
+      }};
+}
+
+}  // namespace
+
+const std::vector<QuantCase>& quant_cases() {
+  static const Shape conv{5, 3, 3, 2};
+  static const std::vector<QuantCase> all = {
+      minmax_case("1 bit", {3, 5}, 1, 0),
+      minmax_case("4 bits per channel", conv, 4, 18),
+      minmax_case("8 bits, groups of 7", conv, 8, 7),
+      absmax_case("2 bits", {3, 5}, 2, 0, false),
+      absmax_case("4 bits per channel", conv, 4, 18, false),
+      absmax_case("3 bits through the scale", conv, 3, 0, true),
+      absmax_case("4 bits, groups of 7 through their scales", conv, 4, 7, true),
+      lsq_case("2 bits", conv, 2, true, 0, false),
+      lsq_case("3 bits unsigned", {4, 9}, 3, false, 0, false),
+      lsq_case("4 bits per channel", conv, 4, true, 18, false),
+      lsq_case("8 bits, groups of 7", conv, 8, true, 7, false),
+      lsq_case("unsigned 2 bits", {4, 9}, 2, false, 0, true),
+      lsq_case("4 bits per channel", conv, 4, true, 18, true),
+      diffq_case("one group", {3, 5}, 0, {}, true),
+      diffq_case("groups of 8, the last of 2", conv, 8, {}, true),
+      diffq_case("uniform noise", conv, 6, {}, false),
+      diffq_case("1 to 10 bits", conv, 6, {.min_bits = 1, .max_bits = 10}, true),
+      diffq_case("noise parameter", conv, 6, {.noise_parameter = true}, true),
+      diffq_bits_case("2 to 15", {}),
+      diffq_bits_case("noise parameter", {.noise_parameter = true}),
+      codeq_case("4 bits", conv, {.fixed_bits = 4}, 0.7),
+      codeq_case("2 bits", {4, 9}, {.fixed_bits = 2}, 0.4),
+      codeq_case("narrow zero bin", conv, {.fixed_bits = 3}, 3),
+      codeq_case("mixed", conv, {}, 0.7),
+      codeq_case("negative logit", conv, {}, -0.7),
+      codeq_case("step at its floor", conv, {.fixed_bits = 4, .step_floor = 0.2}, 0.3),
+      dq_case("signed", {}),
+      dq_case("unsigned", {.is_signed = false}),
+      dq_case("U3", {.power_of_two = false}),
+      pact_case("2 bits", 2),
+      pact_case("4 bits", 4),
+  };
+  return all;
+}
+
+}  // namespace lathe

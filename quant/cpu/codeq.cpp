@@ -1,0 +1,108 @@
+#include "quant/math/codeq.h"
+
+#include <cmath>
+#include <vector>
+
+#include "quant/cpu/groups.h"
+#include "quant/kernels.h"
+
+namespace lathe::kernels::cpu {
+namespace {
+
+using quant::CodeqGrid;
+using quant::Groups;
+
+template <class T>
+CodeqGrid<T> read_grid(const Tensor& grid) {
+  const T* g = grid.ptr<T>();
+  return {g[0], g[1], g[2], g[3], g[4]};
+}
+
+}  // namespace
+
+void magnitude_quantile(Tensor& y, const Tensor& w, double q) {
+  dispatch_floating(w.dtype(), "magnitude_quantile", [&]<class T>() {
+    const T* in = w.ptr<T>();
+    std::vector<T> values(static_cast<size_t>(w.numel()));
+    for (size_t i = 0; i < values.size(); ++i) values[i] = std::abs(in[i]);
+    const double place = q * static_cast<double>(values.size() - 1);
+    const auto below = static_cast<size_t>(place);
+    const auto nth = values.begin() + static_cast<ptrdiff_t>(below);
+    std::nth_element(values.begin(), nth, values.end());
+    const T first = *nth;
+    const T second = below + 1 < values.size() ? *std::min_element(nth + 1, values.end()) : first;
+    y.mut<T>()[0] = first + static_cast<T>(place - static_cast<double>(below)) * (second - first);
+  });
+}
+
+void codeq_grid(Tensor& grid, const Tensor& amplitude, const Tensor& dead_zone, const Tensor& bits,
+                const CodeqShape& shape) {
+  dispatch_floating(grid.dtype(), "codeq_grid", [&]<class T>() {
+    const T a = amplitude.ptr<T>()[0];
+    const T b = bits.defined() ? quant::codeq_bits(bits.ptr<T>()[0], static_cast<T>(shape.min_bits),
+                                                   static_cast<T>(shape.max_bits))
+                               : static_cast<T>(shape.fixed_bits);
+    const CodeqGrid<T> made =
+        quant::codeq_grid(a, quant::codeq_width(a, dead_zone.ptr<T>()[0]), b, static_cast<T>(shape.eps),
+                          static_cast<T>(shape.step_floor) * a);
+    T* out = grid.mut<T>();
+    const T values[] = {made.amplitude, made.width, made.most, made.step, made.shift, b};
+    std::copy(std::begin(values), std::end(values), out);
+  });
+}
+
+void codeq_quantize(Tensor& y, const Tensor& w, const Tensor& grid) {
+  dispatch_floating(w.dtype(), "codeq_quantize", [&]<class T>() {
+    const T* in = w.ptr<T>();
+    T* out = y.mut<T>();
+    const CodeqGrid<T> g = read_grid<T>(grid);
+    quant::for_each_piece(Groups(w.numel(), 0), [&](int64_t, int64_t first, int64_t last) {
+      for (int64_t i = first; i < last; ++i) out[i] = quant::codeq_value(in[i], g);
+    });
+  });
+}
+
+void codeq_backward(Tensor& dw, Tensor& ddead_zone, Tensor& dbits, const Tensor& dy, const Tensor& w,
+                    const Tensor& grid, const Tensor& dead_zone, const Tensor& bits,
+                    const CodeqShape& shape) {
+  dispatch_floating(w.dtype(), "codeq_backward", [&]<class T>() {
+    const T* in = w.ptr<T>();
+    const T* grad = dy.ptr<T>();
+    T* out = dw.defined() ? dw.mut<T>() : nullptr;
+    const CodeqGrid<T> g = read_grid<T>(grid);
+    double dstep = 0, dhalf_shift = 0;
+    quant::sum_groups<2>(
+        Groups(w.numel(), 0),
+        [&](int64_t, int64_t first, int64_t last) {
+          std::array<double, 2> sums{};
+          for (int64_t i = first; i < last; ++i) {
+            if (out != nullptr) out[i] = in[i] == T(0) && !shape.zero_weight_grad ? T(0) : grad[i];
+            const auto d = quant::codeq_gradients(in[i], g);
+            sums[0] += static_cast<double>(grad[i]) * static_cast<double>(d.step);
+            sums[1] += static_cast<double>(grad[i]) * static_cast<double>(d.half_shift);
+          }
+          return sums;
+        },
+        [&](int64_t, const std::array<double, 2>& sums) {
+          dstep = sums[0];
+          dhalf_shift = sums[1];
+        });
+    const double a = static_cast<double>(g.amplitude), width = static_cast<double>(g.width),
+                 most = static_cast<double>(g.most), half = most - 0.5;
+    if (static_cast<double>(g.step) <= shape.step_floor * a)
+      dstep = 0;  // held by the floor, not by width or bits
+    if (ddead_zone.defined()) {
+      const double logit = static_cast<double>(dead_zone.ptr<T>()[0]), t = std::tanh(logit);
+      const double dwidth = dhalf_shift - dstep / (2 * half);
+      ddead_zone.mut<T>()[0] = static_cast<T>(dwidth * -2 * a * quant::sign(logit) * (1 - t * t));
+    }
+    if (dbits.defined()) {
+      const double logit = static_cast<double>(bits.ptr<T>()[0]), t = std::tanh(logit);
+      const double dmost = -dstep * (a - width / 2) / (half * half);
+      const double slope = (shape.max_bits - shape.min_bits) * quant::sign(logit) * (1 - t * t);
+      dbits.mut<T>()[0] = static_cast<T>(dmost * quant::kLn2 * (most + 1) * slope);
+    }
+  });
+}
+
+}  // namespace lathe::kernels::cpu

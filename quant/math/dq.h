@@ -1,0 +1,48 @@
+#pragma once
+// DQ (Uhlich et al. 2020): learned step and range; methods.md section 7.
+
+#include "quant/math/decode.h"
+
+namespace lathe::quant {
+
+/// The released code rounds the step to a power of two.
+template <class T>
+LATHE_HD_INLINE T dq_power_step(T step) {
+  return power_of_two(round_ste(logarithm(step) / T(kLn2)));
+}
+
+/// Released form: saturated values snap to the grid too. lo is -range, or 0 for unsigned values.
+template <class T>
+LATHE_HD_INLINE T dq_code(T x, T step, T lo, T range) {
+  return round_ste(clip(x, lo, range) / step);
+}
+/// The paper's U3 within its range; ties go away from 0.
+template <class T>
+LATHE_HD_INLINE T dq_u3_code(T x, T step) {
+  return sign(x) * floor_ste(magnitude(x) / step + T(0.5));
+}
+/// U3: saturated values take the range itself.
+template <class T>
+LATHE_HD_INLINE T dq_u3_value(T x, T step, T range) {
+  return magnitude(x) <= range ? decode_affine(dq_u3_code(x, step), step) : sign(x) * range;
+}
+
+template <class T>
+struct DqGradients {
+  T x, step, range;
+};
+template <class T>
+LATHE_HD_INLINE DqGradients<T> dq_gradients(T x, T step, T lo, T range) {
+  const T clipped = clip(x, lo, range);
+  const T residual = round_ste(clipped / step) - clipped / step;
+  if (x > range) return {T(0), residual, T(1)};
+  if (x < lo) return {T(0), residual, lo < T(0) ? T(-1) : T(0)};
+  return {T(1), residual, T(0)};
+}
+template <class T>
+LATHE_HD_INLINE DqGradients<T> dq_u3_gradients(T x, T step, T range) {
+  if (magnitude(x) > range) return {T(0), T(0), sign(x)};
+  return {T(1), dq_u3_code(x, step) - x / step, T(0)};
+}
+
+}  // namespace lathe::quant

@@ -1,0 +1,19 @@
+#pragma once
+// Asymmetric uniform quantization over [min, max] (DiffQ's QAT, eq. 1; methods.md section 1.1).
+
+#include "quant/math/decode.h"
+
+namespace lathe::quant {
+
+/// 0 to levels = 2^bits - 1; 0 where the range is empty. One division: a rounded reciprocal moves ties.
+template <class T>
+LATHE_HD_INLINE T minmax_code(T w, T levels, T range, T min) {
+  return range > T(0) ? round_ste((w - min) / range * levels) : T(0);
+}
+
+template <class T>
+LATHE_HD_INLINE T minmax_value(T w, T levels, T range, T min) {
+  return decode_range(minmax_code(w, levels, range, min), levels, range, min);
+}
+
+}  // namespace lathe::quant

@@ -1,0 +1,54 @@
+#include <cmath>
+#include <limits>
+
+#include "autograd/ops/activations.h"
+#include "autograd/ops/elementwise.h"
+#include "quant/ops/check.h"
+
+namespace lathe {
+
+kernels::LsqGrid lsq_grid(int bits, bool is_signed, int64_t numel, int64_t group, bool scale_gradient) {
+  check_bits("lsq_quantize", bits, is_signed ? 2 : 1, 15);
+  kernels::LsqGrid grid;
+  grid.lo = is_signed ? -(1 << (bits - 1)) : 0;
+  grid.hi = (1 << (is_signed ? bits - 1 : bits)) - 1;
+  grid.group = group;
+  const double size = static_cast<double>(group > 0 ? std::min(group, numel) : numel);
+  if (scale_gradient) grid.gradient_scale = 1 / std::sqrt(size * grid.hi);
+  return grid;
+}
+
+Var lsq_quantize(const Var& x, const Var& step, const kernels::LsqGrid& grid) {
+  return lsq_plus_quantize(x, step, Var(), grid);
+}
+
+Var lsq_plus_quantize(const Var& x, const Var& step, const Var& offset, const kernels::LsqGrid& grid) {
+  const char* op = offset.defined() ? "lsq_plus_quantize" : "lsq_quantize";
+  check_parameter(op, "step", step.data(), x.data(), grid.group);
+  const Tensor shift = offset.defined() ? offset.data() : Tensor();
+  if (shift.defined()) check_parameter(op, "offset", shift, x.data(), grid.group);
+  Tensor y = x.data().empty_like();
+  kernels::lsq_quantize(y, x.data(), step.data(), shift, grid);
+  Saved saved{x.data(), step.data()};
+  if (shift.defined()) saved.push_back(shift);
+  return record(op, y, {x, step, offset}, std::move(saved), [grid, plus = shift.defined()](Backward& b) {
+    Tensor none;
+    kernels::lsq_backward(b.wants(0) ? b.dx(0) : none, b.wants(1) ? b.dx(1) : none,
+                          plus && b.wants(2) ? b.dx(2) : none, b.dy(), b.saved(0), b.saved(1),
+                          plus ? b.saved(2) : none, grid);
+  });
+}
+
+Tensor lsq_initial_step(const Tensor& w, int64_t group, int bits, LsqInit init) {
+  constexpr double kLeast = 1e-8;
+  check_values("lsq_initial_step", w);
+  check_bits("lsq_initial_step", bits, 2, 15);
+  const double levels = std::exp2(bits - 1) - (init == LsqInit::Paper ? 1 : 0);
+  Tensor mean = w.empty_like({group_count(w, group)});
+  kernels::group_mean_magnitude(mean, w, group);
+  const NoGrad no_grad;
+  return clamp(scale(Var(mean), 2 / std::sqrt(levels)), kLeast, std::numeric_limits<double>::infinity())
+      .data();
+}
+
+}  // namespace lathe

@@ -1,0 +1,42 @@
+#include <cmath>
+
+#include "quant/math/dq.h"
+#include "quant/ops/check.h"
+
+namespace lathe {
+
+Var dq_quantize(const Var& x, const Var& step, const Var& range, const kernels::DqShape& shape) {
+  constexpr const char* kOp = "dq_quantize";
+  LATHE_CHECK(ShapeError, step.data().numel() == 1 && range.data().numel() == 1, kOp,
+              ": step and range have one element each");
+  Tensor y = x.data().empty_like();
+  kernels::dq_quantize(y, x.data(), step.data(), range.data(), shape);
+  return record(kOp, y, {x, step, range}, Saved{x.data(), step.data(), range.data()}, [shape](Backward& b) {
+    Tensor none;
+    kernels::dq_backward(b.wants(0) ? b.dx(0) : none, b.wants(1) ? b.dx(1) : none,
+                         b.wants(2) ? b.dx(2) : none, b.dy(), b.saved(0), b.saved(1), b.saved(2), shape);
+  });
+}
+
+double dq_bits(const Tensor& step, const Tensor& range, const kernels::DqShape& shape) {
+  const double raw = step.to(DType::F64).item(), most = range.to(DType::F64).item();
+  const double levels = shape.power_of_two ? std::rint(most / quant::dq_power_step(raw)) : most / raw;
+  const double bits = std::ceil(std::log2(levels + 1) + (shape.is_signed ? 1 : 0));
+  return std::max(bits, shape.is_signed ? 2.0 : 1.0);
+}
+
+Var pact_quantize(const Var& x, const Var& alpha, int bits, bool residual) {
+  constexpr const char* kOp = "pact_quantize";
+  check_bits(kOp, bits, 1, 15);
+  LATHE_CHECK(ShapeError, alpha.data().numel() == 1, kOp, ": alpha has one element");
+  const double levels = (1 << bits) - 1;
+  Tensor y = x.data().empty_like();
+  kernels::pact_quantize(y, x.data(), alpha.data(), levels);
+  return record(kOp, y, {x, alpha}, Saved{x.data(), alpha.data()}, [levels, residual](Backward& b) {
+    Tensor none;
+    kernels::pact_backward(b.wants(0) ? b.dx(0) : none, b.wants(1) ? b.dx(1) : none, b.dy(), b.saved(0),
+                           b.saved(1), levels, residual);
+  });
+}
+
+}  // namespace lathe
