@@ -52,6 +52,7 @@ TrainingObjects build_training(const Experiment& experiment) {
                                        static_cast<uint64_t>(experiment.seed));
   check_model(experiment.model, experiment.where / "model", objects.data.train->info());
   objects.model = build_model(experiment, device);
+  objects.quantizers = attach_quantizers(*objects.model, experiment.quant, experiment.where / "quant");
   objects.task = build_task(experiment, objects.data.train->info());
   objects.optimizer = optimizer_registry().build(experiment.optimizer, experiment.where / "optimizer",
                                                  objects.model->parameters());

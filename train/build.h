@@ -5,6 +5,7 @@
 
 #include "data/dataset.h"
 #include "layers/model.h"
+#include "quant/attach.h"
 #include "train/config/experiment.h"
 #include "train/optim/optimizer.h"
 #include "train/tasks.h"
@@ -27,6 +28,7 @@ std::unique_ptr<Task> build_task(const Experiment& experiment, const DatasetInfo
 struct TrainingObjects {
   DataSplits data;
   std::unique_ptr<Model> model;
+  std::vector<AttachRow> quantizers;  ///< what became of each parameter; empty without a "quant" section
   std::unique_ptr<Task> task;
   std::unique_ptr<Optimizer> optimizer;
   std::unique_ptr<Schedule> schedule;

@@ -6,8 +6,8 @@
 
 #include "core/error.h"
 #include "core/files.h"
-#include "core/json.h"
 #include "core/hash.h"
+#include "core/json.h"
 #include "train/run_folder.h"
 
 namespace lathe {

@@ -35,6 +35,7 @@ void add_layers(ModelInfo& info, const std::vector<OpCall>& calls) {
 
 void add_parameters(ModelInfo& info, const Model& model) {
   for (const Parameter* parameter : model.parameters()) {
+    if (parameter->role() != Role::Weight) continue;
     ParameterInfo row{parameter->path(), parameter->kind(), parameter->shape(), parameter->numel(), 0, {}};
     if (parameter->tied()) {
       row.tied_to = parameter->owner().path();

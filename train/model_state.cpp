@@ -12,6 +12,37 @@ Tensor fitted(const Tensor& tensor, const Tensor& like, const std::string& name,
   return converted.shares_storage(tensor) ? tensor.clone() : converted;
 }
 
+std::vector<Parameter*> state_parameters(const Module& model, bool only_weights) {
+  std::vector<Parameter*> parameters = unique_parameters(model);
+  if (only_weights) std::erase_if(parameters, [](const Parameter* p) { return p->role() != Role::Weight; });
+  return parameters;
+}
+
+std::vector<NamedTensor> tensors_of(const std::vector<Parameter*>& parameters,
+                                    const std::vector<Buffer*>& buffers) {
+  std::vector<NamedTensor> state;
+  for (const Parameter* parameter : parameters) state.push_back({parameter->path(), parameter->raw().data()});
+  for (const Buffer* buffer : buffers) state.push_back({buffer->path(), buffer->data()});
+  return state;
+}
+
+void load(const std::vector<Parameter*>& parameters, const std::vector<Buffer*>& buffers,
+          std::span<const NamedTensor> tensors, const std::string& source) {
+  std::map<std::string_view, const Tensor*> given;
+  for (const NamedTensor& tensor : tensors) given[tensor.name] = &tensor.tensor;
+  std::vector<Tensor> fresh;
+  for (const NamedTensor& want : tensors_of(parameters, buffers)) {
+    const auto found = given.find(want.name);
+    LATHE_CHECK(FormatError, found != given.end(), source, ": ", want.name, " is missing");
+    fresh.push_back(fitted(*found->second, want.tensor, want.name, source));
+    given.erase(found);
+  }
+  LATHE_CHECK(FormatError, given.empty(), source, ": the model has no ", given.begin()->first);
+  size_t next = 0;
+  for (const Parameter* parameter : parameters) parameter->raw().set_data(fresh[next++]);
+  for (Buffer* buffer : buffers) buffer->data() = fresh[next++];
+}
+
 }  // namespace
 
 std::vector<Parameter*> unique_parameters(const Module& model) {
@@ -24,34 +55,26 @@ std::vector<Parameter*> unique_parameters(const Module& model) {
 
 int64_t parameter_count(const Module& model) {
   int64_t count = 0;
-  for (const Parameter* parameter : unique_parameters(model)) count += parameter->numel();
+  for (const Parameter* parameter : unique_parameters(model)) {
+    if (parameter->role() == Role::Weight) count += parameter->numel();
+  }
   return count;
 }
 
 std::vector<NamedTensor> model_state(const Module& model) {
-  std::vector<NamedTensor> state;
-  for (const Parameter* parameter : unique_parameters(model)) {
-    state.push_back({parameter->path(), parameter->raw().data()});
-  }
-  for (const Buffer* buffer : model.buffers()) state.push_back({buffer->path(), buffer->data()});
-  return state;
+  return tensors_of(state_parameters(model, false), model.buffers());
+}
+
+std::vector<NamedTensor> weights_of(const Module& model) {
+  return tensors_of(state_parameters(model, true), model.buffers());
 }
 
 void load_model_state(Module& model, std::span<const NamedTensor> tensors, const std::string& source) {
-  std::map<std::string_view, const Tensor*> given;
-  for (const NamedTensor& tensor : tensors) given[tensor.name] = &tensor.tensor;
-  const std::vector<NamedTensor> current = model_state(model);
-  std::vector<Tensor> fresh;
-  for (const NamedTensor& want : current) {
-    const auto found = given.find(want.name);
-    LATHE_CHECK(FormatError, found != given.end(), source, ": ", want.name, " is missing");
-    fresh.push_back(fitted(*found->second, want.tensor, want.name, source));
-    given.erase(found);
-  }
-  LATHE_CHECK(FormatError, given.empty(), source, ": the model has no ", given.begin()->first);
-  size_t next = 0;
-  for (const Parameter* parameter : unique_parameters(model)) parameter->raw().set_data(fresh[next++]);
-  for (Buffer* buffer : model.buffers()) buffer->data() = fresh[next++];
+  load(state_parameters(model, false), model.buffers(), tensors, source);
+}
+
+void load_weights(Module& model, std::span<const NamedTensor> tensors, const std::string& source) {
+  load(state_parameters(model, true), model.buffers(), tensors, source);
 }
 
 }  // namespace lathe

@@ -18,10 +18,14 @@ std::vector<NamedTensor> model_state(const Module& model);
 void load_model_state(Module& model, std::span<const NamedTensor> tensors,
                       const std::string& source = "weights");
 
+/// The same without the parameters of quantizers: what another run may start from, whatever it quantizes.
+std::vector<NamedTensor> weights_of(const Module& model);
+void load_weights(Module& model, std::span<const NamedTensor> tensors, const std::string& source = "weights");
+
 /// The parameters that own their tensors, in the order of the module tree.
 std::vector<Parameter*> unique_parameters(const Module& model);
 
-/// Elements of the unique parameters.
+/// Elements of the unique parameters, those of quantizers left out.
 int64_t parameter_count(const Module& model);
 
 }  // namespace lathe

@@ -4,6 +4,7 @@
 #include "core/files.h"
 #include "core/json.h"
 #include "models/registry.h"
+#include "quant/attach.h"
 #include "train/checkpoint.h"
 #include "train/model_state.h"
 #include "train/run_folder.h"
@@ -15,12 +16,13 @@ namespace {
 struct Sections {
   std::string name;
   int64_t seed = 0;
-  Value data, model, loss;
+  Value data, model, quant, loss;
   void fields(FieldVisitor& v) {
     v.visit("name", name, {.doc = "of the run", .required = true});
     v.visit("seed", seed, {.doc = "of every random stream", .min = 0, .required = true});
     v.visit("data", data, {.doc = "the data set; null: none", .required = true});
     v.visit("model", model, {.doc = "the network", .required = true});
+    v.visit("quant", quant, {.doc = "quantizers; null: none"});
     v.visit("loss", loss, {.doc = "what training minimised", .required = true});
   }
 };
@@ -31,6 +33,7 @@ Sections read_sections(const std::filesystem::path& file) try {
   read_fields(sections, read_run_file(file), where,
               {"schema", "device", "threads", "optimizer", "schedule", "train", "output"});
   model_registry().resolve(sections.model, where / "model");
+  resolve_quant(sections.quant, where / "quant");
   loss_registry().resolve(sections.loss, where / "loss");
   if (!sections.data.is(Value::Type::Null)) data_registry().resolve(sections.data, where / "data");
   return sections;
@@ -53,6 +56,7 @@ SavedRun open_run(const std::filesystem::path& folder) {
   run.name = sections.name;
   run.seed = sections.seed;
   run.model = sections.model;
+  run.quant = sections.quant;
   run.data = sections.data;
   run.loss = sections.loss;
   const std::vector<std::filesystem::path> checkpoints = list_checkpoints(paths.checkpoints());
@@ -69,6 +73,7 @@ std::unique_ptr<Model> load_run_model(const SavedRun& run, const RootOptions& op
   };
   try {
     model = model_registry().build(run.model, where, options);
+    attach_quantizers(*model, run.quant, run.where / "quant");
   } catch (const ConfigError& error) {  // options that open_run() read, but that fit no model
     refuse(error);
   } catch (const ShapeError& error) {

@@ -21,7 +21,8 @@ struct SavedRun {
   std::string name;
   int64_t seed = 0;
   Value model;
-  Value data;  ///< null when the run was imported without one
+  Value quant;  ///< null where nothing is quantized
+  Value data;   ///< null when the run was imported without one
   Value loss;
   std::filesystem::path checkpoint;
   int64_t step = 0;

@@ -47,6 +47,7 @@ Trainer::Trainer(const TrainerParts& parts, const TrainerOptions& options)
   if (parts.test != nullptr) {
     test_loader_ = std::make_unique<Loader>(*parts.test, evaluation_order(options));
   }
+  quantizers_ = quantizers_of(parts.model);
   if (options.train.ema) ema_ = std::make_unique<Ema>(parts.model, *options.train.ema);
 }
 
@@ -91,7 +92,9 @@ void Trainer::step() {
     for (size_t g = 0; g < rates.size(); ++g) {
       if (!parts_.optimizer.groups()[g].parameters.empty()) progress_.learning_rate = rates[g];
     }
+    for (Quantizer* quantizer : quantizers_) quantizer->before_update();
     parts_.optimizer.step({rates, options_.train.clip_norm});
+    for (Quantizer* quantizer : quantizers_) quantizer->after_update();
   } catch (const DivergedError& error) {
     parts_.optimizer.drop_gradients();
     LATHE_THROW(DivergedError, "diverged at step ", progress_.step, " of ", progress_.total_steps, " (epoch ",

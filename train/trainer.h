@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "data/loader.h"
+#include "quant/quantizer.h"
 #include "train/checkpoint.h"
 #include "train/config/experiment.h"
 #include "train/ema.h"
@@ -85,6 +86,7 @@ class Trainer {
   Loader loader_;
   std::unique_ptr<Loader> test_loader_;
   std::unique_ptr<Ema> ema_;
+  std::vector<Quantizer*> quantizers_;
   Batch batch_;
   Progress progress_;
   Metrics metrics_;

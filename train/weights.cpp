@@ -58,6 +58,7 @@ struct Place {
 std::vector<Place> places_of(const Module& model) {
   std::vector<Place> places;
   for (const Parameter* parameter : model.parameters()) {
+    if (parameter->role() != Role::Weight) continue;  // a quantizer's
     places.push_back({parameter->path(), parameter, nullptr, parameter->axes()});
   }
   for (Buffer* buffer : model.buffers()) places.push_back({buffer->path(), nullptr, buffer, Axes::Plain});

@@ -47,10 +47,12 @@ struct QuantRow {
   const char* section;
   void (*run)(QuantCheck& check, const Value& section);
   const char* missing = "";
+  bool whole_file = false;  ///< run is given the file, for what stands beside the section
 };
 // The table, by subject.
 std::vector<QuantRow> uniform_rows();
 std::vector<QuantRow> learned_rows();
 std::vector<QuantRow> oscillation_rows();
+std::vector<QuantRow> accounting_rows();
 
 }  // namespace lathe::golden

@@ -41,7 +41,9 @@ Experiment experiment_of(const Session& session, const TrainArguments& arguments
 std::function<void(Model&)> initialiser(const std::string& from) {
   if (from.empty()) return {};
   if (from.ends_with(".safetensors")) return [from](Model& model) { import_weights(model, from); };
-  return [run = open_run(from)](Model& model) { load_model_state(model, model_state(*load_run_model(run))); };
+  return [run = open_run(from)](Model& model) {
+    load_weights(model, weights_of(*load_run_model(run)), run.folder.string());
+  };
 }
 
 void print_summary(const std::filesystem::path& folder, const Value& summary) {

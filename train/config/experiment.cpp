@@ -17,6 +17,7 @@ struct TopLevel {
   std::string device = "auto";
   std::optional<int64_t> threads;
   Value data, model;
+  Value quant;
   Value loss = Value::object({{"type", Value::string("cross_entropy")}});
   Value optimizer;
   Value schedule = Value::object({{"type", Value::string("constant")}});
@@ -36,6 +37,7 @@ struct TopLevel {
             {.doc = "CPU threads; null: every core. Results do not depend on it", .min = 1, .max = 1024});
     v.visit("data", data, {.doc = "the data set and its batches", .required = true});
     v.visit("model", model, {.doc = "the network", .required = true});
+    v.visit("quant", quant, {.doc = "which parameters are quantized, and how; null: none"});
     v.visit("loss", loss, {.doc = "what training minimises"});
     v.visit("optimizer", optimizer, {.doc = "how parameters are updated", .required = true});
     v.visit("schedule", schedule, {.doc = "learning rates over time"});
@@ -47,7 +49,6 @@ struct TopLevel {
 /// Keys of the format that this version does not act on yet: refused by what they mean, not as misspelt.
 void refuse_later_keys(const Value& root, const FieldPath& where) {
   constexpr std::pair<std::string_view, std::string_view> kLater[] = {
-      {"quant", "quantizers are not part of this version of Lathe"},
       {"regularizers", "regularizers are not part of this version of Lathe"},
   };
   for (const auto& [key, message] : kLater) {
@@ -130,6 +131,7 @@ Experiment parse_experiment(std::string_view text, const std::string& source,
   experiment.threads = top.threads;
   experiment.data = top.data;
   experiment.model = top.model;
+  experiment.quant = top.quant;
   experiment.loss = top.loss;
   experiment.optimizer = top.optimizer;
   experiment.schedule = top.schedule;

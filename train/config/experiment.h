@@ -38,8 +38,9 @@ struct Experiment {
   std::string device = "auto";
   std::optional<int64_t> threads;
   // Sections as they were given, so that whoever builds from them can name their lines. A registry reads
-  // each: data_registry(), model_registry(), loss_registry(), optimizer_registry(), schedule_registry().
-  Value data, model, loss, optimizer, schedule;
+  // each: data_registry(), model_registry(), quantizer_registry(), loss_registry(), optimizer_registry(),
+  // schedule_registry(). `quant` is null where nothing is quantized.
+  Value data, model, quant, loss, optimizer, schedule;
   DataCommon data_common;  ///< the keys of "data" that every data set has
   TrainOptions train;
   OutputOptions output;

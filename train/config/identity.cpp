@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "core/error.h"
-#include "core/json.h"
 #include "core/hash.h"
+#include "core/json.h"
 
 namespace lathe {
 namespace {

@@ -2,6 +2,7 @@
 
 #include "data/dataset.h"
 #include "models/registry.h"
+#include "quant/attach.h"
 #include "train/loss/loss.h"
 #include "train/optim/optimizer.h"
 #include "train/schedule/schedule.h"
@@ -44,6 +45,7 @@ std::span<const Section> experiment_sections() {
   static const Section sections[] = {
       section("data", &Experiment::data, data_registry()),
       section("model", &Experiment::model, model_registry()),
+      {"quant", &Experiment::quant, resolve_quant, quant_schema},
       section("loss", &Experiment::loss, loss_registry()),
       section("optimizer", &Experiment::optimizer, optimizer_registry()),
       section("schedule", &Experiment::schedule, schedule_registry()),

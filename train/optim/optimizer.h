@@ -73,7 +73,8 @@ double clip_grad_norm(std::span<Tensor> gradients, double max_norm);
 /// holds the rule's fields and `groups`, a list of {match, kind, role, fields..., clip_norm, schedule}: a
 /// parameter belongs to the first group that matches its full name, kind and role, else to the section
 /// itself. A group of the section's own type starts from the section's values, another from its type's
-/// defaults. ConfigError for a group that matches nothing.
+/// defaults. A group without a role is of weights; quantizers' parameters that no group names by role follow
+/// the section without weight decay. ConfigError for a group that matches nothing.
 using OptimizerRegistry = Registry<std::unique_ptr<Optimizer>, const std::vector<Parameter*>&>;
 const OptimizerRegistry& optimizer_registry();
 

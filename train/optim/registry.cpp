@@ -10,7 +10,7 @@ namespace {
 struct GroupOptions {
   std::string match = "*";
   std::string kind = "any";
-  std::string role = "any";
+  std::string role = "weight";
   std::optional<double> clip_norm;
   Value schedule;
 
@@ -19,7 +19,8 @@ struct GroupOptions {
     v.visit("kind", kind,
             {.doc = "what the parameter is", .choices = {"any", "weight", "bias", "norm", "embedding"}});
     v.visit("role", role,
-            {.doc = "what the parameter does", .choices = {"any", "weight", "scale", "bits", "dead_zone"}});
+            {.doc = "what the parameter does: weight, or a quantizer's scale, bits or dead_zone",
+             .choices = {"any", "weight", "scale", "bits", "dead_zone"}});
     v.visit("clip_norm", clip_norm,
             {.doc = "the group's own limit of its gradients' norm, 0 for none; null: train.clip_norm covers "
                     "the group",
@@ -126,11 +127,13 @@ Value resolve(const RuleEntry& rule, const Value& section, const FieldPath& wher
 std::unique_ptr<Optimizer> build(const RuleEntry& rule, const Value& section, const FieldPath& where,
                                  const std::vector<Parameter*>& parameters) {
   const std::vector<GroupPlan> plans = read_groups(section, rule, where);
-  std::vector<ParameterGroup> groups(plans.size() + 1);
+  // After the plans': the section's own, and quantizers' parameters that no group asks for by role.
+  std::vector<ParameterGroup> groups(plans.size() + 2);
   for (Parameter* parameter : parameters) {
     if (parameter->tied()) continue;
     size_t g = 0;
     while (g < plans.size() && !plans[g].options.selects(*parameter)) ++g;
+    if (g == plans.size() && parameter->role() != Role::Weight) ++g;
     groups[g].parameters.push_back(parameter);
   }
   for (size_t g = 0; g < plans.size(); ++g) {
@@ -149,10 +152,17 @@ std::unique_ptr<Optimizer> build(const RuleEntry& rule, const Value& section, co
       groups[g].schedule = schedule_registry().build(plan.options.schedule, plan.where / "schedule");
     }
   }
-  ConfiguredRule configured = rule.build(section, where, {"type", "groups"});
-  groups.back().label = where.path;
-  groups.back().rule = std::move(configured.rule);
-  groups.back().lr = configured.lr;
+  const auto configure = [&](ParameterGroup& group, const Value& fields, std::string label) {
+    ConfiguredRule configured = rule.build(fields, where, {"type", "groups"});
+    group.label = std::move(label);
+    group.rule = std::move(configured.rule);
+    group.lr = configured.lr;
+  };
+  Value undecayed = section;
+  undecayed.set("weight_decay", Value::real(0));
+  configure(groups[plans.size()], section, where.path);
+  configure(groups.back(), undecayed, where.path + " of quantizers");
+  if (groups.back().parameters.empty()) groups.pop_back();
   return std::make_unique<Optimizer>(std::move(groups));
 }
 

@@ -1,0 +1,203 @@
+#include "quant/attach.h"
+
+#include <optional>
+
+#include "core/error.h"
+#include "core/glob.h"
+
+namespace lathe {
+namespace {
+
+struct QuantOptions {
+  bool forward = true;
+  Value rules = Value::array();
+  Value activations = Value::array();
+  void fields(FieldVisitor& v) {
+    v.visit(
+        "forward", forward,
+        {.doc =
+             "training multiplies with quantized weights; false: only regularisers and evaluation see them"});
+    v.visit("rules", rules, {.doc = "the first rule that matches a parameter decides about it"});
+    v.visit("activations", activations, {.doc = "rules for activations; none in this version"});
+  }
+};
+
+/// The part of a rule that is not its method's.
+struct RuleOptions {
+  std::string match = "*";
+  std::string kind = "weight";
+  int64_t min_numel = 0;
+  void fields(FieldVisitor& v) {
+    v.visit("match", match, {.doc = "pattern for the parameter's full name; * and ? are wild"});
+    v.visit("kind", kind,
+            {.doc = "what the parameter is", .choices = {"any", "weight", "bias", "norm", "embedding"}});
+    v.visit("min_numel", min_numel,
+            {.doc = "parameters with fewer elements are left to later rules", .min = 0});
+  }
+  bool selects(const Parameter& parameter) const {
+    return (kind == "any" || kind == to_string(parameter.kind())) && parameter.numel() >= min_numel &&
+           glob_match(match, parameter.path());
+  }
+};
+
+bool is_common(std::string_view key) {
+  static const Value keys = write_fields(RuleOptions{});
+  return keys.find(key) != nullptr;
+}
+
+struct AttachRule {
+  RuleOptions options;
+  Value method;  // the rule's other keys
+  FieldPath where;
+  int line = 0;
+  bool none = false;
+};
+
+AttachRule read_rule(const Value& given, const FieldPath& where) {
+  if (!given.is(Value::Type::Object))
+    config_error(where, given.line(), concat("expected an object, found ", describe(given.type())));
+  AttachRule rule{.options = {}, .method = Value::object(), .where = where, .line = given.line()};
+  Value common = Value::object();
+  common.set_line(given.line());
+  rule.method.set_line(given.line());
+  for (const auto& [key, value] : given.members()) (is_common(key) ? common : rule.method).append(key, value);
+  read_fields(rule.options, common, where);
+  const Value* type = rule.method.find("type");
+  rule.none = type != nullptr && type->is(Value::Type::String) && type->as_string() == "none";
+  if (!rule.none) {
+    quantizer_registry().resolve(rule.method, where);
+  } else if (rule.method.members().size() > 1) {
+    for (const auto& [key, value] : rule.method.members()) {
+      if (key != "type")
+        config_error(where, value.line(), concat("unknown key '", key, "'; 'none' has no options"));
+    }
+  }
+  return rule;
+}
+
+struct Section {
+  bool forward = true;
+  std::vector<AttachRule> rules;
+};
+
+Section read_section(const Value& section, const FieldPath& where) {
+  QuantOptions options;
+  read_fields(options, section, where);
+  Section out{.forward = options.forward, .rules = {}};
+  if (!options.rules.is(Value::Type::Array)) {
+    config_error(where / "rules", options.rules.line(),
+                 concat("expected a list, found ", describe(options.rules.type())));
+  }
+  if (!options.activations.is(Value::Type::Array) || !options.activations.items().empty()) {
+    config_error(where / "activations", options.activations.line(),
+                 "activation quantizers are not part of this version of Lathe; expected []");
+  }
+  if (options.rules.items().empty())
+    config_error(where / "rules", section.line(), "expected at least one rule");
+  for (size_t i = 0; i < options.rules.items().size(); ++i)
+    out.rules.push_back(read_rule(options.rules.items()[i], (where / "rules")[i]));
+  return out;
+}
+
+const AttachRule* rule_for(const Section& section, const Parameter& parameter, std::vector<int>& uses) {
+  for (size_t i = 0; i < section.rules.size(); ++i) {
+    if (!section.rules[i].options.selects(parameter)) continue;
+    ++uses[i];
+    return &section.rules[i];
+  }
+  return nullptr;
+}
+
+void attach(const Quantizer::Site& site, const AttachRule& rule) {
+  try {
+    site.parameter.parametrize(quantizer_registry().build(rule.method, rule.where, site));
+  } catch (const ConfigError& error) {
+    const std::string text = error.brief();
+    if (text.starts_with(rule.where.file + ":")) throw;  // it says where already
+    config_error(rule.where, rule.line, concat("for ", site.parameter.path(), ": ", text));
+  }
+}
+
+}  // namespace
+
+std::vector<AttachRow> attach_quantizers(Module& model, const Value& given, const FieldPath& where) {
+  std::vector<AttachRow> table;
+  if (given.is(Value::Type::Null)) return table;
+  const Section section = read_section(given, where);
+  std::vector<int> uses(section.rules.size());
+  for (Parameter* parameter : model.parameters()) {
+    if (parameter->role() != Role::Weight || parameter->tied()) continue;
+    AttachRow row{parameter->path(), parameter->shape(), "none", "no rule matches", {}};
+    if (const AttachRule* rule = rule_for(section, *parameter, uses)) {
+      row.why = rule->where.path;
+      if (!rule->none) {
+        attach({parameter->module(), *parameter, section.forward}, *rule);
+        row.options = quantizer_registry().resolve(rule->method, rule->where);
+        row.method = row.options.find("type")->as_string();
+      }
+    }
+    table.push_back(std::move(row));
+  }
+  for (size_t i = 0; i < uses.size(); ++i) {
+    const AttachRule& rule = section.rules[i];
+    if (uses[i] > 0) continue;
+    config_error(rule.where, rule.line,
+                 concat("decides about no parameter that an earlier rule left: match '", rule.options.match,
+                        "', kind '", rule.options.kind, "', min_numel ", rule.options.min_numel));
+  }
+  return table;
+}
+
+Value to_value(const std::vector<AttachRow>& table) {
+  Value rows = Value::array();
+  for (const AttachRow& row : table) {
+    Value shape = Value::array();
+    for (const int64_t n : row.shape) shape.push_back(Value::integer(n));
+    rows.push_back(Value::object({{"parameter", Value::string(row.parameter)},
+                                  {"shape", std::move(shape)},
+                                  {"method", Value::string(row.method)},
+                                  {"why", Value::string(row.why)},
+                                  {"options", row.options}}));
+  }
+  return rows;
+}
+
+Value resolve_quant(const Value& given, const FieldPath& where) {
+  if (given.is(Value::Type::Null)) return given;
+  const Section section = read_section(given, where);
+  Value rules = Value::array();
+  for (const AttachRule& rule : section.rules) {
+    Value out = write_fields(rule.options);
+    const Value method = rule.none ? rule.method : quantizer_registry().resolve(rule.method, rule.where);
+    for (const auto& [key, value] : method.members()) out.set(key, value);
+    rules.push_back(std::move(out));
+  }
+  QuantOptions options;
+  options.forward = section.forward;
+  options.rules = std::move(rules);
+  return write_fields(options);
+}
+
+Value quant_schema() {
+  Value choices = Value::array();
+  const auto add = [&](const std::string& name, const std::string& doc, Value fields) {
+    Value properties = Value::object({{"type", Value::object({{"const", Value::string(name)}})}});
+    for (const Value& from : {fields_schema(RuleOptions{}), fields}) {
+      if (const Value* own = from.find("properties")) {
+        for (const auto& [key, value] : own->members()) properties.set(key, value);
+      }
+    }
+    fields.set("description", Value::string(doc));
+    fields.set("properties", std::move(properties));
+    fields.set("required", Value::array({Value::string("type")}));
+    choices.push_back(std::move(fields));
+  };
+  add("none", "stays float", fields_schema(RuleOptions{}));
+  for (const auto& entry : quantizer_registry().entries()) add(entry.name, entry.doc, entry.schema());
+  Value schema = fields_schema(QuantOptions{});
+  schema.set("type", Value::array({Value::string("object"), Value::string("null")}));
+  schema.find("properties")->find("rules")->set("items", Value::object({{"oneOf", std::move(choices)}}));
+  return schema;
+}
+
+}  // namespace lathe

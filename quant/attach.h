@@ -1,0 +1,34 @@
+#pragma once
+// Which parameter gets which quantizer: the "quant" section of an experiment.
+
+#include <string>
+#include <vector>
+
+#include "core/fields.h"
+#include "quant/quantizer.h"
+
+namespace lathe {
+
+/// What became of one parameter.
+struct AttachRow {
+  std::string parameter;
+  Shape shape;
+  std::string method;  ///< "none" where it stays float
+  std::string why;     ///< the rule that decided: "quant.rules[1]", or "no rule matches"
+  Value options;       ///< of the method with all defaults; null for "none"
+};
+Value to_value(const std::vector<AttachRow>& table);
+
+/// Attaches a quantizer to each parameter whose first matching rule names one. Rules match a parameter's full
+/// name (`match`,
+/// * and ? are wild), `kind` and `min_numel`. Quantizers' own parameters are matched by none; a tied
+/// parameter has the quantizer of its owner. ConfigError naming the line for a rule that decides about no
+/// parameter. A null section attaches nothing and gives an empty table.
+std::vector<AttachRow> attach_quantizers(Module& model, const Value& section, const FieldPath& where);
+
+/// The section with all defaults; null for null. ConfigError as above but for what needs a model.
+Value resolve_quant(const Value& section, const FieldPath& where);
+/// JSON Schema of the section.
+Value quant_schema();
+
+}  // namespace lathe

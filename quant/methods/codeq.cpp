@@ -1,0 +1,94 @@
+// CoDeQ: a learned dead zone, so that pruning and quantization are one operator; methods.md section 4. Weight
+// decay on the logits is what makes zeros (role dead_zone) and takes bits (role bits).
+
+#include "quant/math/codeq.h"
+
+#include "layers/init.h"
+#include "quant/methods/encode.h"
+#include "quant/methods/methods.h"
+#include "quant/ops/ops.h"
+
+namespace lathe {
+namespace {
+
+struct CodeqOptions {
+  int64_t bits = 4;
+  bool learn_bits = false;
+  bool learn_dead_zone = true;
+  double max_bits = 8;
+  double init_dead_zone = 3, init_bits = 3;
+  double step_floor = 1e-4;
+  bool zero_weight_grad = false;
+  void fields(FieldVisitor& v) {
+    v.visit("bits", bits, {.doc = "bits of a code where they are not learned", .min = 2, .max = 15});
+    v.visit("learn_bits", learn_bits, {.doc = "each tensor learns its bits, 2 to max_bits"});
+    v.visit("learn_dead_zone", learn_dead_zone, {.doc = "the dead zone's width is trained"});
+    v.visit("max_bits", max_bits, {.doc = "upper bound of learned bits", .min = 3, .max = 15});
+    v.visit("init_dead_zone", init_dead_zone, {.doc = "first logit of the dead zone; 0 is the widest zone"});
+    v.visit("init_bits", init_bits, {.doc = "first logit of the bits; 0 is 2 bits"});
+    v.visit("step_floor", step_floor,
+            {.doc = "least step as a share of the largest level; 0: none, as published", .min = 0, .max = 1});
+    v.visit("zero_weight_grad", zero_weight_grad, {.doc = "a weight of exactly 0 gets a gradient too"});
+  }
+};
+
+class CodeqQuantizer : public Quantizer {
+ public:
+  CodeqQuantizer(const CodeqOptions& options, const Site& site)
+      : Quantizer(site, "codeq"),
+        options_(options),
+        dead_zone_(*this, "dead_zone",
+                   {.shape = {1}, .init = init::constant(options.init_dead_zone), .role = Role::DeadZone}) {
+    shape_.max_bits = options.max_bits;
+    shape_.fixed_bits = options.learn_bits ? 0 : static_cast<double>(options.bits);
+    shape_.step_floor = options.step_floor;
+    shape_.zero_weight_grad = options.zero_weight_grad;
+    if (options.learn_bits) {
+      bits_ = std::make_unique<Parameter>(
+          *this, "bits",
+          ParameterSpec{.shape = {1}, .init = init::constant(options.init_bits), .role = Role::Bits});
+    }
+  }
+
+  Codes encode(const Tensor& raw) const override {
+    const Tensor w = host_f32(raw);
+    const Tensor values = codeq_grid(w, host_f32(dead_zone_.raw().data()),
+                                     bits_ == nullptr ? Tensor() : host_f32(bits_->raw().data()), shape_);
+    const float* g = values.ptr<float>();
+    const quant::CodeqGrid<float> grid{g[0], g[1], g[2], g[3], g[4]};
+    Codes codes = encode_elements(Decoder::DeadZone, w, 0,
+                                  [&](float value, int64_t) { return quant::codeq_code(value, grid); });
+    codes.bits = one_width(static_cast<int>(g[5]));
+    codes.scale = Tensor::full({1}, grid.step);
+    codes.offset = Tensor::full({1}, grid.shift);
+    return codes;
+  }
+  // Bits are whole in training too: no gradient to hand to a size penalty, decay is what moves them.
+  Var size_in_bits(const Var& raw) const override {
+    const Tensor bits = encode(raw.data()).bits;
+    return Var(Tensor::full(
+        {1}, static_cast<double>(bits.ptr<uint8_t>()[0]) * static_cast<double>(raw.data().numel()),
+        raw.dtype()));
+  }
+
+ protected:
+  Var train(const Var& raw, const RunState&, uint32_t) override {
+    const Var dead_zone = options_.learn_dead_zone ? dead_zone_.raw() : dead_zone_.raw().detach();
+    return codeq_quantize(raw, dead_zone, bits_ == nullptr ? Var() : bits_->raw(), shape_);
+  }
+
+ private:
+  CodeqOptions options_;
+  kernels::CodeqShape shape_;
+  Parameter dead_zone_;
+  std::unique_ptr<Parameter> bits_;  // where they are learned
+};
+
+}  // namespace
+
+QuantizerRegistry::Entry codeq_method() {
+  return make_method<CodeqQuantizer>("codeq", "CoDeQ: a learned dead zone prunes and quantizes in one",
+                                     CodeqOptions());
+}
+
+}  // namespace lathe

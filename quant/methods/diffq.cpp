@@ -1,0 +1,105 @@
+// DiffQ (Defossez et al. 2022): pseudo quantization noise while training, learned bits for each group;
+// methods.md section 3.
+
+#include "core/kernels/optim.h"
+#include "layers/init.h"
+#include "quant/math/minmax.h"
+#include "quant/methods/encode.h"
+#include "quant/methods/methods.h"
+#include "quant/ops/ops.h"
+
+namespace lathe {
+namespace {
+
+struct DiffqOptions {
+  int64_t group = 8;
+  double min_bits = 2, init_bits = 8, max_bits = 15;
+  bool learn_bits = true;
+  std::string param = "bits";
+  std::string noise = "gaussian";
+  double extra_bits = 0;
+  bool grad_through_range = true;
+  void fields(FieldVisitor& v) {
+    v.visit("group", group, {.doc = "consecutive elements with one width; 0: the whole tensor", .min = 0});
+    v.visit("min_bits", min_bits, {.doc = "lower bound of the width", .min = 1, .max = 15});
+    v.visit("init_bits", init_bits, {.doc = "width at the start", .min = 1, .max = 15});
+    v.visit("max_bits", max_bits, {.doc = "upper bound of the width", .min = 1, .max = 15});
+    v.visit("learn_bits", learn_bits, {.doc = "widths are trained; else they stay at init_bits"});
+    v.visit("param", param,
+            {.doc = "what a logit interpolates: the bits, or the noise's logarithm",
+             .choices = {"bits", "noise"}});
+    v.visit("noise", noise, {.doc = "the noise's law", .choices = {"gaussian", "uniform"}});
+    v.visit("extra_bits", extra_bits, {.doc = "added to the width at evaluation", .min = -15, .max = 15});
+    v.visit("grad_through_range", grad_through_range,
+            {.doc = "the gradient also flows through the largest and the least weight"});
+  }
+};
+
+class DiffqQuantizer : public Quantizer {
+ public:
+  DiffqQuantizer(const DiffqOptions& options, const Site& site)
+      : Quantizer(site, "diffq"),
+        options_(options),
+        widths_{options.min_bits, options.max_bits, options.param == "noise"},
+        logits_(*this, "bits",
+                {.shape = {quant::Groups(site.parameter.numel(), options.group).count()},
+                 .init = init::constant(diffq_logit(options.init_bits, widths_)),
+                 .role = Role::Bits}) {}
+
+  Codes encode(const Tensor& raw) const override {
+    const Tensor w = host_f32(raw);
+    const GroupRange range = group_range(w, 0, "diffq");
+    const float lo = range.lo.item(), span = static_cast<float>(range.hi.item()) - lo;
+    const Tensor bits =
+        diffq_whole_bits(logits_.raw().data(), widths_, options_.extra_bits).to(Device::cpu());
+    const uint8_t* width = bits.ptr<uint8_t>();
+    Codes codes = encode_elements(Decoder::Range, w, options_.group, [&](float value, int64_t g) {
+      return quant::minmax_code(value, static_cast<float>((1 << width[g]) - 1), span, lo);
+    });
+    codes.bits = bits;
+    codes.offset = range.lo;
+    codes.scale = Tensor::full({1}, span);
+    return codes;
+  }
+  Var size_in_bits(const Var& raw) const override {
+    return diffq_size(diffq_bits(logits(), widths_), raw.data().numel(), options_.group, options_.min_bits,
+                      options_.extra_bits);
+  }
+  // LayerDrop: a weight that took no part in the step does not lose bits to the size penalty.
+  void before_update() override {
+    if (!logits_.raw().grad().defined()) return;
+    const Tensor& gradient = parameter().raw().grad();
+    if (gradient.defined() && !is_zero(gradient)) return;
+    logits_.raw().grad() = Tensor();
+  }
+
+ protected:
+  Var train(const Var& raw, const RunState& run, uint32_t stream) override {
+    const kernels::NoiseSource noise{.philox = {run.seed, stream, run.step},
+                                     .gaussian = options_.noise == "gaussian"};
+    return diffq_noise(raw, diffq_unit(logits(), widths_), noise, options_.group,
+                       options_.grad_through_range);
+  }
+
+ private:
+  Var logits() const { return options_.learn_bits ? logits_.raw() : logits_.raw().detach(); }
+
+  static bool is_zero(const Tensor& tensor) {
+    Tensor sum = Tensor::zeros({1}, DType::F64);
+    const Tensor list[] = {tensor};
+    kernels::sum_of_squares(sum, list);
+    return sum.item() == 0;
+  }
+
+  DiffqOptions options_;
+  kernels::DiffqWidths widths_;
+  Parameter logits_;
+};
+
+}  // namespace
+
+QuantizerRegistry::Entry diffq_method() {
+  return make_method<DiffqQuantizer>("diffq", "DiffQ: quantization noise with learned bits", DiffqOptions());
+}
+
+}  // namespace lathe

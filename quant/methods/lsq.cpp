@@ -1,0 +1,98 @@
+// LSQ (Esser et al. 2020): a learned step size; methods.md section 2.1.
+
+#include "quant/math/lsq.h"
+
+#include "autograd/ops/activations.h"
+#include "autograd/ops/elementwise.h"
+#include "layers/init.h"
+#include "quant/methods/encode.h"
+#include "quant/methods/methods.h"
+#include "quant/ops/ops.h"
+
+namespace lathe {
+namespace {
+
+constexpr float kLeastStep = 1e-8f;
+
+struct LsqOptions : Granularity {
+  int64_t bits = 4;
+  std::string init = "paper";
+  bool grad_scale = true;
+  bool log_scale = false;
+  void fields(FieldVisitor& v) {
+    v.visit("bits", bits, {.doc = "bits of a code", .min = 2, .max = 15});
+    Granularity::fields(v);
+    v.visit("init", init,
+            {.doc = "first step: 2 mean |w| / sqrt(2^(bits-1) - 1) as in the paper, or over sqrt(2^(bits-1))",
+             .choices = {"paper", "diffq"}});
+    v.visit("grad_scale", grad_scale,
+            {.doc = "scale the step's gradient by 1 / sqrt(elements * largest code)"});
+    v.visit("log_scale", log_scale, {.doc = "learn the step's logarithm"});
+  }
+};
+
+class LsqQuantizer : public Quantizer {
+ public:
+  LsqQuantizer(const LsqOptions& options, const Site& site)
+      : Quantizer(site, "lsq"),
+        bits_(static_cast<int>(options.bits)),
+        init_(options.init == "paper" ? LsqInit::Paper : LsqInit::Diffq),
+        log_(options.log_scale),
+        grid_(lsq_grid(bits_, true, site.parameter.numel(), options.elements(site.parameter),
+                       options.grad_scale)),
+        step_(*this, log_ ? "log_step_size" : "step_size",
+              {.shape = {quant::Groups(site.parameter.numel(), grid_.group).count()},
+               .init = init::constant(log_ ? 0 : 1),
+               .role = Role::Scale}) {}
+
+  void initialise() override {
+    const Tensor step = lsq_initial_step(parameter().raw().data(), grid_.group, bits_, init_);
+    const NoGrad no_grad;
+    step_.raw().set_data(log_ ? log(Var(step)).data() : step);
+  }
+  void after_update() override {
+    if (log_) return;
+    const NoGrad no_grad;
+    step_.raw().set_data(clamp(step_.raw(), kLeastStep, std::numeric_limits<double>::infinity()).data());
+  }
+  Codes encode(const Tensor& raw) const override {
+    const Tensor w = host_f32(raw);
+    const NoGrad no_grad;
+    group_range(w, 0, "lsq");  // refuses NaN and infinities
+    const Tensor step = host_f32(step_size().data());
+    const float* s = step.ptr<float>();
+    const float lo = static_cast<float>(grid_.lo), hi = static_cast<float>(grid_.hi);
+    Codes codes = encode_elements(Decoder::Affine, w, grid_.group, [&](float value, int64_t g) {
+      return quant::lsq_code(value, s[g], 0.0f, lo, hi);
+    });
+    codes.bits = one_width(bits_);
+    codes.scale = step.clone();
+    return codes;
+  }
+  Var size_in_bits(const Var& raw) const override {
+    return Var(
+        Tensor::full({1}, static_cast<double>(bits_) * static_cast<double>(raw.data().numel()), raw.dtype()));
+  }
+
+ protected:
+  Var train(const Var& raw, const RunState&, uint32_t) override {
+    return lsq_quantize(raw, step_size(), grid_);
+  }
+
+ private:
+  Var step_size() const { return log_ ? exp(step_.raw()) : step_.raw(); }
+
+  int bits_;
+  LsqInit init_;
+  bool log_;
+  kernels::LsqGrid grid_;
+  Parameter step_;
+};
+
+}  // namespace
+
+QuantizerRegistry::Entry lsq_method() {
+  return make_method<LsqQuantizer>("lsq", "LSQ: a learned step size", LsqOptions());
+}
+
+}  // namespace lathe

@@ -1,0 +1,124 @@
+// minmax: asymmetric levels over [min, max] (DiffQ's QAT, methods.md section 1.1); absmax: symmetric levels
+// (section 1.2). Without `qat` training stays float and only evaluation rounds: post-training quantization.
+
+#include "quant/math/minmax.h"
+
+#include "quant/math/absmax.h"
+#include "quant/methods/encode.h"
+#include "quant/methods/methods.h"
+#include "quant/ops/ops.h"
+
+namespace lathe {
+namespace {
+
+struct UniformOptions : Granularity {
+  int64_t bits = 8;
+  bool qat = true;
+  void fields(FieldVisitor& v) {
+    v.visit("bits", bits, {.doc = "bits of a code", .min = 1, .max = 15});
+    Granularity::fields(v);
+    v.visit("qat", qat, {.doc = "training rounds too, straight-through"});
+  }
+};
+
+class MinmaxQuantizer : public Quantizer {
+ public:
+  MinmaxQuantizer(const UniformOptions& options, const Site& site)
+      : Quantizer(site, "minmax"),
+        bits_(static_cast<int>(options.bits)),
+        qat_(options.qat),
+        group_(options.elements(site.parameter)) {}
+
+  Codes encode(const Tensor& raw) const override {
+    const Tensor w = host_f32(raw);
+    const GroupRange range = group_range(w, group_, "minmax");
+    const float* lo = range.lo.ptr<float>();
+    const float* hi = range.hi.ptr<float>();
+    const float levels = static_cast<float>((1 << bits_) - 1);
+    Codes codes = encode_elements(Decoder::Range, w, group_, [&](float value, int64_t g) {
+      return quant::minmax_code(value, levels, hi[g] - lo[g], lo[g]);
+    });
+    codes.bits = one_width(bits_);
+    codes.offset = range.lo;
+    codes.scale = Tensor::empty(range.lo.shape());
+    for (int64_t g = 0; g < codes.scale.numel(); ++g) codes.scale.mut<float>()[g] = hi[g] - lo[g];
+    return codes;
+  }
+  Var size_in_bits(const Var& raw) const override {
+    return Var(
+        Tensor::full({1}, static_cast<double>(bits_) * static_cast<double>(raw.data().numel()), raw.dtype()));
+  }
+
+ protected:
+  Var train(const Var& raw, const RunState&, uint32_t) override {
+    return qat_ ? minmax_quantize(raw, bits_, group_) : raw;
+  }
+
+ private:
+  int bits_;
+  bool qat_;
+  int64_t group_;
+};
+
+struct AbsmaxOptions : UniformOptions {
+  bool grad_through_scale = false;
+  void fields(FieldVisitor& v) {
+    UniformOptions::fields(v);
+    v.visit("grad_through_scale", grad_through_scale,
+            {.doc = "the gradient also flows through the largest magnitude"});
+  }
+};
+
+class AbsmaxQuantizer : public Quantizer {
+ public:
+  AbsmaxQuantizer(const AbsmaxOptions& options, const Site& site)
+      : Quantizer(site, "absmax"),
+        bits_(static_cast<int>(options.bits)),
+        qat_(options.qat),
+        through_scale_(options.grad_through_scale),
+        group_(options.elements(site.parameter)) {
+    LATHE_CHECK(ConfigError, bits_ >= 2, "absmax: expected 2 to 15 bits, found ", bits_);
+  }
+
+  Codes encode(const Tensor& raw) const override {
+    const Tensor w = host_f32(raw);
+    const GroupRange range = group_range(w, group_, "absmax");
+    const double most = (1 << (bits_ - 1)) - 1;
+    Tensor scale = range.lo.empty_like();
+    kernels::absmax_scale(scale, range.lo, range.hi, most);
+    const float* s = scale.ptr<float>();
+    Codes codes = encode_elements(Decoder::Affine, w, group_, [&](float value, int64_t g) {
+      return quant::absmax_code(value, s[g], static_cast<float>(most));
+    });
+    codes.bits = one_width(bits_);
+    codes.scale = scale;
+    return codes;
+  }
+  Var size_in_bits(const Var& raw) const override {
+    return Var(
+        Tensor::full({1}, static_cast<double>(bits_) * static_cast<double>(raw.data().numel()), raw.dtype()));
+  }
+
+ protected:
+  Var train(const Var& raw, const RunState&, uint32_t) override {
+    return qat_ ? absmax_quantize(raw, bits_, group_, through_scale_) : raw;
+  }
+
+ private:
+  int bits_;
+  bool qat_, through_scale_;
+  int64_t group_;
+};
+
+}  // namespace
+
+QuantizerRegistry::Entry minmax_method() {
+  return make_method<MinmaxQuantizer>("minmax", "asymmetric levels between the least and the largest value",
+                                      UniformOptions());
+}
+QuantizerRegistry::Entry absmax_method() {
+  return make_method<AbsmaxQuantizer>("absmax", "symmetric levels up to the largest magnitude",
+                                      AbsmaxOptions());
+}
+
+}  // namespace lathe

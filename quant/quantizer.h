@@ -1,0 +1,72 @@
+#pragma once
+// A weight quantizer: what stands between a parameter's raw values and what its layer multiplies with.
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/registry.h"
+#include "layers/parameter.h"
+#include "quant/codes.h"
+
+namespace lathe {
+
+/// A child of the module that owns the parameter, named after it ("weight_lsq"), so that its own parameters
+/// are named, saved and optimised like any others; they keep out of sizes by their Role. Training multiplies
+/// with train(), evaluation with decode(encode(raw)): what is evaluated is what is stored.
+class Quantizer : public Module, public Parametrization {
+ public:
+  /// What the quantizer of a parameter is made from. The parameter outlives it.
+  struct Site {
+    Module& owner;
+    Parameter& parameter;
+    bool forward = true;  ///< training multiplies with the quantized weight; false: only regularisers see it
+  };
+
+  Quantizer(const Site& site, const std::string& method);
+  const char* type() const override { return method_.c_str(); }
+  const std::string& method() const { return method_; }
+  const Parameter& parameter() const { return parameter_; }
+
+  Var apply(const Var& raw, const RunState& run, uint32_t stream) final;
+  bool in_training_forward() const override { return forward_; }
+
+  /// Own parameters from the parameter's values: before training, once these are what training starts from.
+  virtual void initialise() {}
+  /// `raw` as codes, on the host.
+  virtual Codes encode(const Tensor& raw) const = 0;
+  /// Bits of the codes and of what tells groups' widths apart, summed over the tensor; a function of own
+  /// parameters where widths are learned. `raw` is the parameter's.
+  virtual Var size_in_bits(const Var& raw) const = 0;
+  /// Between backward and the optimizer's step.
+  virtual void before_update() {}
+  /// After it: keeps own parameters where they mean something.
+  virtual void after_update() {}
+
+ protected:
+  /// The surrogate that training multiplies with. Noise element i is Philox{run.seed, stream, run.step}'s.
+  virtual Var train(const Var& raw, const RunState& run, uint32_t stream) = 0;
+
+ private:
+  std::string method_;
+  Parameter& parameter_;
+  bool forward_;
+};
+
+/// Which elements share a scale: options of every method.
+struct Granularity {
+  std::string granularity = "tensor";
+  int64_t group = 0;
+  void fields(FieldVisitor& v);
+  /// Elements of a group of this parameter, 0 for all. ConfigError where they are not consecutive.
+  int64_t elements(const Parameter& parameter) const;
+};
+
+/// Quantizers by name. A quantizer's options are one struct, its file one of quant/methods/.
+using QuantizerRegistry = Registry<std::shared_ptr<Quantizer>, const Quantizer::Site&>;
+const QuantizerRegistry& quantizer_registry();
+
+/// Every quantizer of a model, each once, in the order of its parameters.
+std::vector<Quantizer*> quantizers_of(const Module& model);
+
+}  // namespace lathe
