@@ -62,6 +62,10 @@ void TerminalProgress::on_evaluation(const Progress& progress, const EvaluationR
     line += is_fraction(metric.name) ? fmt::format("  {} {:.2f} %", metric.name, 100 * metric.value)
                                      : fmt::format("  {} {:.4f}", metric.name, metric.value);
   }
+  if (result.quantized) {
+    line += fmt::format("  bits {:.2f}  zeros {:.0f} %", result.quantized->avg_bits,
+                        100 * result.quantized->sparsity);
+  }
   print(line + fmt::format("  {:.0f} img/s", progress.samples_per_second));
 }
 

@@ -46,6 +46,7 @@ EvaluationResult evaluate(Model& model, const Task& task, Loader& loader, const 
     result.samples += batch.size;
   }
   result.metrics = evaluation->result();
+  result.quantized = summarize_quantizers(model);
   if (options.hash) result.logits_hash = hash.hex();
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   return result;

@@ -1,8 +1,10 @@
 #pragma once
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "data/loader.h"
+#include "quant/summary.h"
 #include "train/tasks.h"
 
 namespace lathe {
@@ -10,7 +12,8 @@ namespace lathe {
 struct EvaluationResult {
   Metrics metrics;
   int64_t samples = 0;
-  std::string logits_hash;  ///< of all outputs in order, hexadecimal; empty unless asked for
+  std::optional<QuantSummary> quantized;  ///< of the weights that were evaluated
+  std::string logits_hash;                ///< of all outputs in order, hexadecimal; empty unless asked for
   double seconds = 0;
 };
 

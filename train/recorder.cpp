@@ -37,6 +37,11 @@ void RunRecorder::on_evaluation(const Progress& progress, const EvaluationResult
     line.set(metric.name, Value::real(metric.value));
     text += concat(" ", metric.name, " ", metric.value);
   }
+  if (result.quantized) {
+    line.set("avg_bits", Value::real(result.quantized->avg_bits));
+    line.set("sparsity", Value::real(result.quantized->sparsity));
+    text += concat(" avg_bits ", result.quantized->avg_bits, " sparsity ", result.quantized->sparsity);
+  }
   line.set("samples", Value::integer(result.samples));
   line.set("seconds", Value::real(result.seconds));
   metrics_.append(line);

@@ -47,6 +47,10 @@ Value summarize(const Trainer& trainer, const TrainingObjects& objects, const st
   const double samples = static_cast<double>(progress.epochs * objects.data.train->size());
   Value metrics = Value::object();
   for (const Metric& one : trainer.metrics()) metrics.set(one.name, Value::real(one.value));
+  const std::optional<QuantSummary> quantized = [&] {
+    const UseAverages averages(trainer.ema());  // what was evaluated
+    return summarize_quantizers(*objects.model);
+  }();
   return Value::object({{"name", Value::string(name)},
                         {"metric", Value::string(metric)},
                         {"value", value == nullptr ? Value() : Value::real(*value)},
@@ -54,6 +58,8 @@ Value summarize(const Trainer& trainer, const TrainingObjects& objects, const st
                         {"steps", Value::integer(progress.step)},
                         {"epochs", Value::integer(progress.epoch)},
                         {"parameters", Value::integer(parameters)},
+                        {"avg_bits", quantized ? Value::real(quantized->avg_bits) : Value()},
+                        {"sparsity", quantized ? Value::real(quantized->sparsity) : Value()},
                         {"float_bytes", Value::integer(parameters * 4)},
                         {"macs", Value::integer(count_macs(*objects.model, *objects.data.train))},
                         {"seconds", Value::real(trainer.seconds())},

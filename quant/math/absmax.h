@@ -10,7 +10,7 @@ namespace lathe::quant {
 /// it.
 template <class T>
 LATHE_HD_INLINE T absmax_code(T w, T scale, T most) {
-  return scale > T(0) ? clip_ste(round_ste(w / scale), -most, most) : T(0);
+  return scale > T(0) ? clip_ste(round_ste(w / scale), -most, most) + T(0) : T(0);
 }
 
 template <class T>

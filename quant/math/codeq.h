@@ -44,7 +44,7 @@ LATHE_HD_INLINE T codeq_position(T w, const CodeqGrid<T>& grid) {
 
 template <class T>
 LATHE_HD_INLINE T codeq_code(T w, const CodeqGrid<T>& grid) {
-  return clip_ste(round_ste(codeq_position(w, grid)), -grid.most, grid.most);
+  return clip_ste(round_ste(codeq_position(w, grid)), -grid.most, grid.most) + T(0);
 }
 
 template <class T>

@@ -1,6 +1,7 @@
 #pragma once
 // From codes to weights: the formulas of quant/codes.h, as every reader of a packed model computes them. Only
 // + - * /, so that every machine gives the same bits.
+// Codes are integers: a formula that makes one ends in + 0, because rounding gives -0 and no integer does.
 
 #include "quant/math/scalar.h"
 

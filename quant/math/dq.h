@@ -14,7 +14,7 @@ LATHE_HD_INLINE T dq_power_step(T step) {
 /// Released form: saturated values snap to the grid too. lo is -range, or 0 for unsigned values.
 template <class T>
 LATHE_HD_INLINE T dq_code(T x, T step, T lo, T range) {
-  return round_ste(clip(x, lo, range) / step);
+  return round_ste(clip(x, lo, range) / step) + T(0);
 }
 /// The paper's U3 within its range; ties go away from 0.
 template <class T>

@@ -8,7 +8,7 @@ namespace lathe::quant {
 
 template <class T>
 LATHE_HD_INLINE T lsq_code(T x, T step, T offset, T lo, T hi) {
-  return round_ste(clip((x - offset) / step, lo, hi));
+  return round_ste(clip((x - offset) / step, lo, hi)) + T(0);
 }
 
 template <class T>

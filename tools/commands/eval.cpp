@@ -48,15 +48,23 @@ void print_result(const Session& session, const EvaluationResult& result) {
   if (session.json) {
     Value metrics = Value::object();
     for (const Metric& metric : result.metrics) metrics.set(metric.name, Value::real(metric.value));
-    print_json(Value::object({{"metrics", std::move(metrics)},
-                              {"samples", Value::integer(result.samples)},
-                              {"logits_hash", Value::string(result.logits_hash)}}));
+    Value out = Value::object({{"metrics", std::move(metrics)}, {"samples", Value::integer(result.samples)}});
+    if (result.quantized) {
+      out.set("avg_bits", Value::real(result.quantized->avg_bits));
+      out.set("sparsity", Value::real(result.quantized->sparsity));
+    }
+    out.set("logits_hash", Value::string(result.logits_hash));
+    print_json(out);
     return;
   }
   for (const Metric& metric : result.metrics) {
     const bool fraction = metric.name.starts_with("top");
     fmt::print("{:<12}{}\n", metric.name,
                fraction ? fmt::format("{:.2f} %", 100 * metric.value) : fmt::format("{:.6f}", metric.value));
+  }
+  if (result.quantized) {
+    fmt::print("{:<12}{:.3f}\n{:<12}{:.1f} %\n", "avg bits", result.quantized->avg_bits, "zeros",
+               100 * result.quantized->sparsity);
   }
   fmt::print("{:<12}{}\n{:<12}{}\n", "samples", grouped(result.samples), "logits hash", result.logits_hash);
 }
