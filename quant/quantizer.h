@@ -27,6 +27,7 @@ class Quantizer : public Module, public Parametrization {
   const char* type() const override { return method_.c_str(); }
   const std::string& method() const { return method_; }
   const Parameter& parameter() const { return parameter_; }
+  Parameter& parameter() { return parameter_; }
 
   Var apply(const Var& raw, const RunState& run, uint32_t stream) final;
   bool in_training_forward() const override { return forward_; }

@@ -53,6 +53,11 @@ TrainingObjects build_training(const Experiment& experiment) {
   check_model(experiment.model, experiment.where / "model", objects.data.train->info());
   objects.model = build_model(experiment, device);
   objects.quantizers = attach_quantizers(*objects.model, experiment.quant, experiment.where / "quant");
+  objects.regularizers = build_regularizers(experiment.regularizers, experiment.where / "regularizers");
+  if (!objects.regularizers.empty() && quantizers_of(*objects.model).empty()) {
+    config_error(experiment.where / "regularizers", experiment.regularizers.line(),
+                 "no parameter is quantized: there is nothing to regularise");
+  }
   objects.task = build_task(experiment, objects.data.train->info());
   objects.optimizer = optimizer_registry().build(experiment.optimizer, experiment.where / "optimizer",
                                                  objects.model->parameters());

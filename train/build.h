@@ -6,6 +6,7 @@
 #include "data/dataset.h"
 #include "layers/model.h"
 #include "quant/attach.h"
+#include "quant/regularizers.h"
 #include "train/config/experiment.h"
 #include "train/optim/optimizer.h"
 #include "train/tasks.h"
@@ -29,6 +30,7 @@ struct TrainingObjects {
   DataSplits data;
   std::unique_ptr<Model> model;
   std::vector<AttachRow> quantizers;  ///< what became of each parameter; empty without a "quant" section
+  std::vector<std::unique_ptr<Regularizer>> regularizers;
   std::unique_ptr<Task> task;
   std::unique_ptr<Optimizer> optimizer;
   std::unique_ptr<Schedule> schedule;

@@ -117,7 +117,7 @@ Value train_in(const RunFolder& folder, const Experiment& experiment, const RunR
     for (Quantizer* quantizer : quantizers_of(*objects.model)) quantizer->initialise();
   }
   Trainer trainer({*objects.model, *objects.task, *objects.optimizer, *objects.schedule, *objects.data.train,
-                   objects.data.test.get()},
+                   objects.data.test.get(), objects.regularizers},
                   options);
   if (folder.fresh()) {
     // Weights from elsewhere are not in the experiment, so a run killed early needs them saved.

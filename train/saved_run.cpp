@@ -31,7 +31,7 @@ Sections read_sections(const std::filesystem::path& file) try {
   const FieldPath where{file.string(), ""};
   Sections sections;
   read_fields(sections, read_run_file(file), where,
-              {"schema", "device", "threads", "optimizer", "schedule", "train", "output"});
+              {"schema", "device", "threads", "regularizers", "optimizer", "schedule", "train", "output"});
   model_registry().resolve(sections.model, where / "model");
   resolve_quant(sections.quant, where / "quant");
   loss_registry().resolve(sections.loss, where / "loss");

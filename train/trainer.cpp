@@ -4,6 +4,8 @@
 #include <chrono>
 #include <cmath>
 
+#include "autograd/ops/elementwise.h"
+#include "autograd/ops/shape.h"
 #include "train/model_state.h"
 
 namespace lathe {
@@ -86,7 +88,7 @@ void Trainer::step() {
     const Var loss = parts_.task.loss(parts_.model, batch_);
     loss_value = loss.data().item();
     LATHE_CHECK(DivergedError, std::isfinite(loss_value), "the loss is ", loss_value);
-    backward(loss);
+    backward(with_regularizers(loss));
     const SchedulePoint at{progress_.step, progress_.steps_per_epoch, progress_.total_steps};
     const std::span<const double> rates = parts_.optimizer.rates(parts_.schedule, at);
     for (size_t g = 0; g < rates.size(); ++g) {
@@ -102,6 +104,15 @@ void Trainer::step() {
   }
   if (ema_) ema_->update();
   count_step(loss_value, now() - begin);
+}
+
+Var Trainer::with_regularizers(const Var& loss) const {
+  Var sum = loss;
+  for (const auto& regularizer : parts_.regularizers) {
+    const Var term = regularizer->term(quantizers_);
+    if (term.defined()) sum = add(sum, reshape(term, sum.shape()));
+  }
+  return sum;
 }
 
 void Trainer::count_step(double loss, double seconds) {

@@ -3,10 +3,11 @@
 
 #include <atomic>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "data/loader.h"
-#include "quant/quantizer.h"
+#include "quant/regularizers.h"
 #include "train/checkpoint.h"
 #include "train/config/experiment.h"
 #include "train/ema.h"
@@ -24,6 +25,7 @@ struct TrainerParts {
   Schedule& schedule;
   const Dataset& train;
   const Dataset* test = nullptr;  ///< null: no evaluations
+  std::span<const std::unique_ptr<Regularizer>> regularizers = {};
 };
 
 struct TrainerOptions {
@@ -74,6 +76,7 @@ class Trainer {
 
  private:
   void begin_epoch_if_needed();
+  Var with_regularizers(const Var& loss) const;
   void count_step(double loss, double seconds);
   void check_fits(const CheckpointState& state) const;
   bool evaluation_due() const;

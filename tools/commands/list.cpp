@@ -6,6 +6,7 @@
 #include "data/augment.h"
 #include "data/dataset.h"
 #include "models/registry.h"
+#include "quant/regularizers.h"
 #include "tools/commands.h"
 #include "tools/exit_code.h"
 #include "tools/output.h"
@@ -31,6 +32,7 @@ Category category(std::string name, const Registry& registry) {
 std::vector<Category> categories() {
   return {category("models", model_registry()),          category("data", data_registry()),
           category("augmentations", augment_registry()), category("losses", loss_registry()),
+          category("quantizers", quantizer_registry()),  category("regularizers", regularizer_registry()),
           category("optimizers", optimizer_registry()),  category("schedules", schedule_registry())};
 }
 
@@ -78,7 +80,8 @@ void add_list(CLI::App& app, Session& session) {
   command->footer("Examples:\n  lathe list\n  lathe list models --json");
   auto what = std::make_shared<std::string>();
   command->add_option("WHAT", *what,
-                      "models, data, augmentations, losses, optimizers or schedules; all without it");
+                      "models, data, augmentations, losses, quantizers, regularizers, optimizers or "
+                      "schedules; all without it");
   add_common_options(*command, session);
   command->callback(
       [&session, what] { session.command = [&session, what] { return list(session, *what); }; });

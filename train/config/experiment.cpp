@@ -18,6 +18,7 @@ struct TopLevel {
   std::optional<int64_t> threads;
   Value data, model;
   Value quant;
+  Value regularizers = Value::array();
   Value loss = Value::object({{"type", Value::string("cross_entropy")}});
   Value optimizer;
   Value schedule = Value::object({{"type", Value::string("constant")}});
@@ -38,6 +39,7 @@ struct TopLevel {
     v.visit("data", data, {.doc = "the data set and its batches", .required = true});
     v.visit("model", model, {.doc = "the network", .required = true});
     v.visit("quant", quant, {.doc = "which parameters are quantized, and how; null: none"});
+    v.visit("regularizers", regularizers, {.doc = "terms added to the loss because weights are quantized"});
     v.visit("loss", loss, {.doc = "what training minimises"});
     v.visit("optimizer", optimizer, {.doc = "how parameters are updated", .required = true});
     v.visit("schedule", schedule, {.doc = "learning rates over time"});
@@ -45,17 +47,6 @@ struct TopLevel {
     v.visit("output", output, {.doc = "what is written and kept"});
   }
 };
-
-/// Keys of the format that this version does not act on yet: refused by what they mean, not as misspelt.
-void refuse_later_keys(const Value& root, const FieldPath& where) {
-  constexpr std::pair<std::string_view, std::string_view> kLater[] = {
-      {"regularizers", "regularizers are not part of this version of Lathe"},
-  };
-  for (const auto& [key, message] : kLater) {
-    const Value* found = root.find(key);
-    if (found != nullptr) config_error(where / key, found->line(), std::string(message));
-  }
-}
 
 /// A name becomes a folder's.
 void check_name(const std::string& name, const Value& root, const FieldPath& where) {
@@ -117,7 +108,6 @@ Experiment parse_experiment(std::string_view text, const std::string& source,
                             const std::vector<std::string>& sets) {
   const FieldPath where{source, ""};
   const Value root = parse_with_sets(text, source, sets);
-  refuse_later_keys(root, where);
   TopLevel top;
   read_fields(top, root, where);
   check_name(top.name, root, where);
@@ -132,6 +122,7 @@ Experiment parse_experiment(std::string_view text, const std::string& source,
   experiment.data = top.data;
   experiment.model = top.model;
   experiment.quant = top.quant;
+  experiment.regularizers = top.regularizers;
   experiment.loss = top.loss;
   experiment.optimizer = top.optimizer;
   experiment.schedule = top.schedule;

@@ -40,7 +40,7 @@ struct Experiment {
   // Sections as they were given, so that whoever builds from them can name their lines. A registry reads
   // each: data_registry(), model_registry(), quantizer_registry(), loss_registry(), optimizer_registry(),
   // schedule_registry(). `quant` is null where nothing is quantized.
-  Value data, model, quant, loss, optimizer, schedule;
+  Value data, model, quant, regularizers, loss, optimizer, schedule;
   DataCommon data_common;  ///< the keys of "data" that every data set has
   TrainOptions train;
   OutputOptions output;

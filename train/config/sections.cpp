@@ -3,6 +3,7 @@
 #include "data/dataset.h"
 #include "models/registry.h"
 #include "quant/attach.h"
+#include "quant/regularizers.h"
 #include "train/loss/loss.h"
 #include "train/optim/optimizer.h"
 #include "train/schedule/schedule.h"
@@ -46,6 +47,7 @@ std::span<const Section> experiment_sections() {
       section("data", &Experiment::data, data_registry()),
       section("model", &Experiment::model, model_registry()),
       {"quant", &Experiment::quant, resolve_quant, quant_schema},
+      {"regularizers", &Experiment::regularizers, resolve_regularizers, regularizers_schema},
       section("loss", &Experiment::loss, loss_registry()),
       section("optimizer", &Experiment::optimizer, optimizer_registry()),
       section("schedule", &Experiment::schedule, schedule_registry()),

@@ -17,7 +17,7 @@ struct Section {
   std::function<Value()> schema;  ///< one of the registry's entries
 };
 
-/// data, model, quant, loss, optimizer, schedule.
+/// data, model, quant, regularizers, loss, optimizer, schedule.
 std::span<const Section> experiment_sections();
 
 }  // namespace lathe
