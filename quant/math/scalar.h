@@ -1,6 +1,7 @@
 #pragma once
-// What the formulas of quantizers are written with: for float and double, on the host and in CUDA code. Files that
-// include this compile without floating-point contraction, so that every path gives the same weights.
+// What the formulas of quantizers are written with: for float and double, on the host and in CUDA code.
+// Files that include this compile without floating-point contraction, so that every path gives the same
+// weights.
 
 #include <math.h>
 

@@ -57,7 +57,7 @@ constexpr ThirdParty kThirdParty[] = {
     {R"((signal|spawn)\.h)", R"(tools/.*\.cpp)"},
     {R"(sys/[a-z]+\.h|unistd\.h)", R"(tests/support/.*\.h)"},
     // For device code, which needs the functions of the global namespace.
-    {R"(math\.h)", R"(core/vector_math\.h)"},
+    {R"(math\.h)", R"(core/vector_math\.h|quant/math/.*\.h)"},
 };
 
 bool whole(const std::string& text, const char* expression) {
