@@ -14,12 +14,14 @@ namespace lathe::quant {
 struct FrequencyTable {
   int precision = 0;                  ///< the frequencies add up to 2^precision; 0 when one symbol is used
   std::vector<uint16_t> symbols;      ///< used ones, increasing
+  int coarse = 0;                     ///< 0 to 3: levels are multiples of 2^coarse
   std::vector<uint8_t> levels;        ///< of each used symbol
   std::vector<uint32_t> frequencies;  ///< of each used symbol, at least 1
 };
 
-/// For symbols 0, 1, ... that occur `counts` times, each at most 2^31, not all zero. The least precision
-/// that costs at most 0.1 % more than the best.
+/// For symbols 0, 1, ... that occur `counts` times, each at most 2^31, not all zero. The finest levels with
+/// which the table takes at most 2 bytes for each used symbol, if these do for the payload; the least
+/// precision that costs at most 0.1 % more than the best.
 FrequencyTable make_table(std::span<const int64_t> counts);
 /// Bits that a symbol stream of these counts takes under the table.
 double coded_bits(const FrequencyTable& table, std::span<const int64_t> counts);

@@ -1,6 +1,7 @@
 // libFuzzer's stand-in: mutates the target's seeds for some seconds, always in the same order, or runs the
 // files it is given. No coverage guides it; sanitizers say what is wrong.
-//   lathe_fuzz_packed [SECONDS | FILE...]
+//   lathe_fuzz_packed [SECONDS | FILE... | --seeds DIR]
+// The last one writes the seeds, for libFuzzer to start from.
 
 #include <algorithm>
 #include <chrono>
@@ -9,6 +10,7 @@
 #include <string>
 
 #include "core/files.h"
+#include "core/hash.h"
 #include "core/philox.h"
 #include "tests/fuzz/target.h"
 
@@ -52,12 +54,22 @@ Bytes mutate(Bytes file, uint64_t round) {
   return file;
 }
 
+std::string_view as_text(const Bytes& file) {
+  return {reinterpret_cast<const char*>(file.data()), file.size()};
+}
+
 void run_one(const Bytes& file) {
   LLVMFuzzerTestOneInput(reinterpret_cast<const uint8_t*>(file.data()), file.size());
 }
 
 int run(const std::vector<std::string>& arguments) {
   const std::string first = arguments.empty() ? "60" : arguments[0];
+  if (first == "--seeds" && arguments.size() == 2) {
+    for (const Bytes& file : seeds()) {
+      write_atomic(std::filesystem::path(arguments[1]) / hash_hex(as_text(file)), as_text(file));
+    }
+    return 0;
+  }
   if (first.find_first_not_of("0123456789") != std::string::npos) {
     for (const std::string& path : arguments) run_one(read_bytes(path));
     return 0;

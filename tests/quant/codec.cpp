@@ -67,6 +67,7 @@ Codec check(const std::string& name, const Symbols& symbols, const Classes& clas
   INFO("codec ", to_string(stream.codec), ", table ", stream.table.size(), ", payload ",
        stream.payload.size(), ", entropy ", entropy, ", bound ", bound);
   CHECK(bytes <= bound);
+  CHECK(stream.table.size() <= 2 * used_symbols(symbols, classes) + 16);
   return stream.codec;
 }
 
