@@ -12,7 +12,7 @@ namespace {
 // States are in [2^31, 2^63): there a symbol of frequency f of 2^28 at most takes or gives one word at most.
 constexpr uint64_t kLeastState = uint64_t{1} << 31;
 constexpr int kStateBits = 63, kWordBits = 32;
-constexpr int kDirectPrecision = 14;  // a table of 128 KiB, which stays in a second-level cache
+constexpr int kDirectPrecision = 16;  // a table of 512 KiB, which stays in a second-level cache
 
 using States = std::array<uint64_t, kRansStates>;
 
@@ -44,7 +44,7 @@ struct Decoded {
   uint32_t bias;  // slot - start of its symbol
 };
 
-/// One entry per slot.
+/// One entry per slot; worth building for as many symbols.
 class DirectLookup {
  public:
   explicit DirectLookup(const FrequencyTable& table) : entries_(size_t{1} << table.precision) {
@@ -72,10 +72,10 @@ class DirectLookup {
 class SearchLookup {
  public:
   explicit SearchLookup(const FrequencyTable& table)
-      : table_(table), starts_(starts_of(table)), shift_(table.precision - kBucketBits) {
+      : table_(table), starts_(starts_of(table)), shift_(std::max(0, table.precision - kBucketBits)) {
     uint32_t symbol = 0;
-    for (uint32_t bucket = 0; bucket <= 1u << kBucketBits; ++bucket) {
-      const uint64_t slot = std::min((uint64_t{bucket} << shift_), (uint64_t{1} << table.precision) - 1);
+    for (uint32_t bucket = 0; bucket <= 1u << (table.precision - shift_); ++bucket) {
+      const uint32_t slot = std::min(bucket << shift_, (1u << table.precision) - 1);
       while (symbol + 1 < starts_.size() && starts_[symbol + 1] <= slot) ++symbol;
       first_.push_back(symbol);
     }
@@ -95,7 +95,7 @@ class SearchLookup {
   }
 
  private:
-  static constexpr int kBucketBits = 12;
+  static constexpr int kBucketBits = 12;  // at most
   const FrequencyTable& table_;
   std::vector<uint32_t> starts_, first_;  // first_: the symbol of each bucket's first slot
   int shift_;
@@ -239,7 +239,7 @@ void rans_decode(std::span<uint16_t> symbols, std::span<const RansRun> runs,
         symbols.subspan(static_cast<size_t>(position), static_cast<size_t>(run.count));
     if (table.symbols.size() == 1) {
       std::fill(part.begin(), part.end(), table.symbols[0]);
-    } else if (table.precision <= kDirectPrecision) {
+    } else if (table.precision <= kDirectPrecision && run.count >> table.precision > 0) {
       decoder.run(part, position, table.precision, DirectLookup(table));
     } else {
       decoder.run(part, position, table.precision, SearchLookup(table));
