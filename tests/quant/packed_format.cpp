@@ -4,7 +4,7 @@
 
 #include "core/error.h"
 #include "core/files.h"
-#include "quant/pack/packed_model.h"
+#include "tests/quant/packed_files.h"
 
 namespace lathe::tests {
 namespace {
@@ -55,6 +55,25 @@ TEST_CASE("packed format: the example of FORMAT.md") {
   const std::string documented = text.substr(begin, text.rfind("```\n") - begin);
   const std::string written = hex_dump(packed_bytes(example()));
   CHECK(documented == written);
+}
+
+TEST_CASE("packed format: files of every codec keep their bytes") {
+  PackedModel model;
+  model.tensors = {{"ans", make_codes({.shape = {50, 3, 3, 20}, .bits = 5, .pytorch_order = true})},
+                   {"bitpack", make_codes({.shape = {5, 7}, .bits = 3})},
+                   {"raw", make_codes({.decoder = Decoder::Half, .shape = {9}, .bits = 16})},
+                   {"widths", make_codes({.decoder = Decoder::DeadZone,
+                                          .shape = {300, 40},
+                                          .bits = 4,
+                                          .group = 8,
+                                          .bits_per_group = true})}};
+  const std::vector<std::byte> bytes = packed_bytes(model);
+  std::string codecs;
+  for (const PackedTensorLayout& tensor : layout_packed(bytes, "test").tensors) codecs += tensor.codec + " ";
+  CHECK(codecs == "ans bitpack raw ans ");
+  Hash hash;
+  hash.add(bytes);
+  CHECK(hash.hex() == "a91f3bdccc71b3fb");
 }
 
 TEST_SUITE_END();
