@@ -8,7 +8,9 @@
 #include <set>
 
 #include "core/files.h"
+#include "core/half.h"
 #include "core/json.h"
+#include "core/parallel.h"
 
 namespace lathe {
 namespace {
@@ -178,17 +180,6 @@ class Header {
   std::string path_;
 };
 
-float half_to_float(uint16_t half) {
-  const uint32_t sign = static_cast<uint32_t>(half & 0x8000u) << 16;
-  const uint32_t exponent = (half >> 10) & 31u, fraction = half & 0x3FFu;
-  if (exponent == 0) {  // zero or subnormal: a multiple of 2^-24, exact in float
-    const float magnitude = static_cast<float>(fraction) * 0x1p-24f;
-    return sign != 0 ? -magnitude : magnitude;
-  }
-  const uint32_t widened = exponent == 31 ? 255u : exponent + 112u;  // biases 15 and 127
-  return std::bit_cast<float>(sign | widened << 23 | fraction << 13);
-}
-
 template <class From, class To, class Convert>
 void widen(Tensor& out, const std::vector<std::byte>& bytes, Convert convert) {
   To* y = out.mut<To>();
@@ -199,15 +190,18 @@ void widen(Tensor& out, const std::vector<std::byte>& bytes, Convert convert) {
   }
 }
 
-Tensor read_tensor(InputFile& file, const std::string& path, const Entry& entry) {
+/// The next bytes of a file, wherever it is.
+using ReadBytes = FunctionRef<void(std::span<std::byte>)>;
+
+Tensor read_tensor(ReadBytes read, const std::string& path, const Entry& entry) {
   Tensor tensor = Tensor::empty(entry.shape, entry.type->memory);
   if (tensor.numel() == 0) return tensor;
   if (entry.type->size == size_of(tensor.dtype())) {
-    file.read({tensor.raw_mut(), tensor.bytes()});
+    read({tensor.raw_mut(), tensor.bytes()});
     return tensor;
   }
   std::vector<std::byte> bytes(static_cast<size_t>(entry.end - entry.begin));
-  file.read(bytes);
+  read(bytes);
   const std::string_view type = entry.type->name;
   const auto same = [](auto x) { return static_cast<int64_t>(x); };
   if (type == "F16") widen<uint16_t, float>(tensor, bytes, half_to_float);
@@ -262,6 +256,26 @@ std::string header_text(std::span<const NamedTensor> tensors,
   return text;
 }
 
+TensorFile read_content(ReadBytes read, uint64_t size, const std::filesystem::path& path) {
+  uint64_t length = 0;
+  LATHE_CHECK(FormatError, size >= sizeof length, path.string(), ": ", size,
+              " bytes are too few for a safetensors file");
+  read(std::as_writable_bytes(std::span(&length, 1)));
+  LATHE_CHECK(FormatError, length <= kLargestHeader, path.string(), ": a header of ", length,
+              " bytes is over the limit of ", kLargestHeader);
+  LATHE_CHECK(FormatError, length <= size - sizeof length, path.string(), ": a header of ", length,
+              " bytes does not fit into a file of ", size);
+  std::string text(static_cast<size_t>(length), '\0');
+  read(std::as_writable_bytes(std::span(text)));
+  Header header(path, text, size - sizeof length - length);
+  TensorFile content;
+  content.metadata = std::move(header.metadata);
+  for (const Entry& entry : header.entries) {
+    content.tensors.push_back({entry.name, read_tensor(read, path.string(), entry)});
+  }
+  return content;
+}
+
 }  // namespace
 
 const Tensor* TensorFile::find(std::string_view name) const {
@@ -272,23 +286,16 @@ const Tensor* TensorFile::find(std::string_view name) const {
 
 TensorFile read_safetensors(const std::filesystem::path& path) {
   InputFile file(path);
-  uint64_t length = 0;
-  LATHE_CHECK(FormatError, file.size() >= sizeof length, path.string(), ": ", file.size(),
-              " bytes are too few for a safetensors file");
-  file.read(std::as_writable_bytes(std::span(&length, 1)));
-  LATHE_CHECK(FormatError, length <= kLargestHeader, path.string(), ": a header of ", length,
-              " bytes is over the limit of ", kLargestHeader);
-  LATHE_CHECK(FormatError, length <= file.size() - sizeof length, path.string(), ": a header of ", length,
-              " bytes does not fit into a file of ", file.size());
-  std::string text(static_cast<size_t>(length), '\0');
-  file.read(std::as_writable_bytes(std::span(text)));
-  Header header(path, text, file.size() - sizeof length - length);
-  TensorFile content;
-  content.metadata = std::move(header.metadata);
-  for (const Entry& entry : header.entries) {
-    content.tensors.push_back({entry.name, read_tensor(file, path.string(), entry)});
-  }
-  return content;
+  return read_content([&](std::span<std::byte> bytes) { file.read(bytes); }, file.size(), path);
+}
+
+TensorFile parse_safetensors(std::span<const std::byte> bytes, std::string_view source) {
+  std::span<const std::byte> rest = bytes;
+  const auto read = [&](std::span<std::byte> to) {
+    std::copy_n(rest.begin(), to.size(), to.begin());
+    rest = rest.subspan(to.size());
+  };
+  return read_content(read, bytes.size(), source);
 }
 
 void write_safetensors(const std::filesystem::path& path, std::span<const NamedTensor> tensors,

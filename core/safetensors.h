@@ -34,6 +34,8 @@ struct TensorFile {
 /// F16 and BF16 are widened to f32; I16, I8, BOOL (0 or 1), U16 and U32 to i64; U8, I32, I64, F32 and F64 are
 /// kept.
 TensorFile read_safetensors(const std::filesystem::path& path);
+/// The same of a file's content; `source` stands for the path in messages.
+TensorFile parse_safetensors(std::span<const std::byte> bytes, std::string_view source);
 
 /// Writes atomically (core/files.h). Tensors stand in the order given; the same tensors give the same bytes.
 /// The header is padded with spaces so that the data start at a multiple of 8. FormatError for two tensors of

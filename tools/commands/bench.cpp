@@ -4,6 +4,7 @@
 #include "core/cpu/isa.h"
 #include "core/parallel.h"
 #include "tools/bench/conv.h"
+#include "tools/bench/decode.h"
 #include "tools/bench/gemm.h"
 #include "tools/bench/step.h"
 #include "tools/commands.h"
@@ -60,6 +61,30 @@ int bench_gemm(const Session& session, const BenchArguments& arguments) {
   return kOk;
 }
 
+int bench_decode(const Session& session, const BenchArguments& arguments) {
+  const std::vector<bench::CodecRow> rows = bench::bench_decode(arguments.filter, arguments.seconds);
+  std::vector<std::vector<std::string>> table = {
+      {"case", "codec", "bits/weight", "codes M/s", "weights M/s", "pack s"}};
+  for (const bench::CodecRow& row : rows) {
+    if (session.json) {
+      print_json(Value::object({{"bench", Value::string("decode")},
+                                {"case", Value::string(row.name)},
+                                {"codec", Value::string(row.codec)},
+                                {"threads", Value::integer(num_threads())},
+                                {"weights", Value::integer(row.weights)},
+                                {"bits_per_weight", Value::real(row.bits_per_weight)},
+                                {"codes_m_per_s_median", Value::real(row.parse_rate)},
+                                {"weights_m_per_s_median", Value::real(row.decode_rate)},
+                                {"pack_s", Value::real(row.pack_seconds)}}));
+    }
+    table.push_back({row.name, row.codec, fmt::format("{:.3f}", row.bits_per_weight),
+                     fmt::format("{:.0f}", row.parse_rate), fmt::format("{:.0f}", row.decode_rate),
+                     fmt::format("{:.2f}", row.pack_seconds)});
+  }
+  if (!session.json) print_table(table);
+  return kOk;
+}
+
 int bench_step(const Session& session, const BenchArguments& arguments) {
   const bench::StepResult result = bench::bench_step({arguments.model, arguments.batch, arguments.steps});
   if (session.json) {
@@ -101,6 +126,7 @@ int bench_limits(const Session& session, const BenchArguments&) {
 int bench(const Session& session, const BenchArguments& arguments) {
   if (arguments.what == "conv") return bench_conv(session, arguments);
   if (arguments.what == "gemm") return bench_gemm(session, arguments);
+  if (arguments.what == "decode") return bench_decode(session, arguments);
   if (arguments.what == "limits") return bench_limits(session, arguments);
   return bench_step(session, arguments);
 }
@@ -112,15 +138,16 @@ void add_bench(CLI::App& app, Session& session) {
       "bench", "Benchmark cases: medians of several runs, as a share of the machine's limit");
   command->footer(
       "Examples:\n  lathe bench step --model resnet20 --batch 128 --threads 2\n  lathe bench conv 'r20'\n"
-      "  lathe bench gemm --json\n  lathe bench limits");
+      "  lathe bench gemm --json\n  lathe bench decode --threads 1\n  lathe bench limits");
   auto arguments = std::make_shared<BenchArguments>();
-  command->add_option("NAME", arguments->what, "step, conv, gemm or limits")
-      ->check(CLI::IsMember({"step", "conv", "gemm", "limits"}));
-  command->add_option("FILTER", arguments->filter, "Only cases whose name contains this (conv, gemm)");
+  command->add_option("NAME", arguments->what, "step, conv, gemm, decode or limits")
+      ->check(CLI::IsMember({"step", "conv", "gemm", "decode", "limits"}));
+  command->add_option("FILTER", arguments->filter,
+                      "Only cases whose name contains this (conv, gemm, decode)");
   command->add_option("--model", arguments->model, "Model of `step`");
   command->add_option("--batch", arguments->batch, "Batch size of `step`")->check(CLI::PositiveNumber);
   command->add_option("--steps", arguments->steps, "Timed steps of `step`")->check(CLI::PositiveNumber);
-  command->add_option("--seconds", arguments->seconds, "Time per case (conv, gemm)")
+  command->add_option("--seconds", arguments->seconds, "Time per case (conv, gemm, decode)")
       ->check(CLI::PositiveNumber);
   add_common_options(*command, session);
   command->callback([&session, arguments] {
