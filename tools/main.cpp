@@ -113,6 +113,7 @@ int run(int argc, char** argv) {
   add_info(app, session);
   add_import(app, session);
   add_export(app, session);
+  add_pack(app, session);
   add_gradcheck(app, session);
   add_bench(app, session);
   add_data(app, session);

@@ -8,6 +8,7 @@
 #include "train/config/identity.h"
 #include "train/environment.h"
 #include "train/model_state.h"
+#include "train/packing.h"
 #include "train/recorder.h"
 #include "train/run_folder.h"
 
@@ -65,6 +66,16 @@ Value summarize(const Trainer& trainer, const TrainingObjects& objects, const st
                         {"seconds", Value::real(trainer.seconds())},
                         {"samples_per_second", Value::real(samples / trainer.train_seconds())},
                         {"peak_rss_bytes", Value::integer(peak_rss_bytes())}});
+}
+
+/// The model as it was evaluated; returns the file's size.
+int64_t write_packed_model(const std::filesystem::path& path, const Value& resolved, const Trainer& trainer) {
+  const auto section = [&](std::string_view key) { return *resolved.find(key); };
+  const UseAverages averages(trainer.ema());
+  write_packed(path, pack_model(packed_header(section("name").as_string(), section("seed").as_int(),
+                                              section("model"), section("data"), section("loss")),
+                                trainer.model()));
+  return static_cast<int64_t>(std::filesystem::file_size(path));
 }
 
 void tell(const RunFolder& folder, const RunRequest& request, const std::string& message) {
@@ -137,7 +148,8 @@ Value train_in(const RunFolder& folder, const Experiment& experiment, const RunR
     std::vector<TrainObserver*> observers = request.observers;
     observers.push_back(&recorder);
     trainer.run(observers);
-    const Value summary = summarize(trainer, objects, experiment.name);
+    Value summary = summarize(trainer, objects, experiment.name);
+    summary.set("size_bytes", Value::integer(write_packed_model(folder.paths().packed(), resolved, trainer)));
     write_json(folder.paths().summary(), summary);
     folder.set_status("done", trainer.progress().step);
     return summary;

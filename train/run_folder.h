@@ -20,6 +20,7 @@ struct RunPaths {
   std::filesystem::path summary() const { return folder / "summary.json"; }
   std::filesystem::path status() const { return folder / "status.json"; }
   std::filesystem::path log() const { return folder / "train.log"; }
+  std::filesystem::path packed() const { return folder / "model.lathe"; }  ///< as it was evaluated
   std::filesystem::path checkpoints() const { return folder / "checkpoints"; }
 
   /// A run was begun here: resolved.json, the last of its first files, is there.

@@ -7,6 +7,7 @@
 #include "quant/attach.h"
 #include "train/checkpoint.h"
 #include "train/model_state.h"
+#include "train/packing.h"
 #include "train/run_folder.h"
 
 namespace lathe {
@@ -27,10 +28,10 @@ struct Sections {
   }
 };
 
-Sections read_sections(const std::filesystem::path& file) try {
+Sections read_sections(const std::filesystem::path& file, const Value& root) try {
   const FieldPath where{file.string(), ""};
   Sections sections;
-  read_fields(sections, read_run_file(file), where,
+  read_fields(sections, root, where,
               {"schema", "device", "threads", "regularizers", "optimizer", "schedule", "train", "output"});
   model_registry().resolve(sections.model, where / "model");
   resolve_quant(sections.quant, where / "quant");
@@ -43,25 +44,32 @@ Sections read_sections(const std::filesystem::path& file) try {
 
 }  // namespace
 
-SavedRun open_run(const std::filesystem::path& folder) {
-  LATHE_CHECK(IoError, std::filesystem::is_directory(folder), folder.string(),
-              ": there is no such run folder");
-  const RunPaths paths{folder};
-  LATHE_CHECK(FormatError, paths.has_run(), folder.string(),
-              ": found a folder without resolved.json, expected a run");
-  const Sections sections = read_sections(paths.resolved());
+SavedRun open_run(const std::filesystem::path& path) {
   SavedRun run;
-  run.folder = folder;
-  run.where = {paths.resolved().string(), ""};
+  Sections sections;
+  if (std::filesystem::is_regular_file(path)) {
+    run.packed = path;
+    run.where = {path.string(), ""};
+    sections = read_sections(path, read_packed(path).header);
+  } else {
+    LATHE_CHECK(IoError, std::filesystem::is_directory(path), path.string(),
+                ": there is no such run folder or packed file");
+    const RunPaths paths{path};
+    LATHE_CHECK(FormatError, paths.has_run(), path.string(),
+                ": found a folder without resolved.json, expected a run");
+    run.folder = path;
+    run.where = {paths.resolved().string(), ""};
+    sections = read_sections(paths.resolved(), read_run_file(paths.resolved()));
+    const std::vector<std::filesystem::path> checkpoints = list_checkpoints(paths.checkpoints());
+    LATHE_CHECK(FormatError, !checkpoints.empty(), path.string(), ": the run has no complete checkpoint yet");
+    run.checkpoint = checkpoints.back();
+  }
   run.name = sections.name;
   run.seed = sections.seed;
   run.model = sections.model;
   run.quant = sections.quant;
   run.data = sections.data;
   run.loss = sections.loss;
-  const std::vector<std::filesystem::path> checkpoints = list_checkpoints(paths.checkpoints());
-  LATHE_CHECK(FormatError, !checkpoints.empty(), folder.string(), ": the run has no complete checkpoint yet");
-  run.checkpoint = checkpoints.back();
   return run;
 }
 
@@ -78,6 +86,10 @@ std::unique_ptr<Model> load_run_model(const SavedRun& run, const RootOptions& op
     refuse(error);
   } catch (const ShapeError& error) {
     refuse(error);
+  }
+  if (!run.packed.empty()) {
+    load_packed(*model, read_packed(run.packed), run.packed.string());
+    return model;
   }
   const Checkpoint checkpoint = read_checkpoint(run.checkpoint);
   load_model_state(*model, checkpoint.ema.empty() ? checkpoint.model : checkpoint.ema,

@@ -24,12 +24,14 @@ struct SavedRun {
   Value quant;  ///< null where nothing is quantized
   Value data;   ///< null when the run was imported without one
   Value loss;
-  std::filesystem::path checkpoint;
+  std::filesystem::path checkpoint;  ///< of a folder
+  std::filesystem::path packed;      ///< of a packed file, which then holds all of this
   int64_t step = 0;
 };
 
-/// IoError when the folder is not there, FormatError when it holds no run or no complete checkpoint.
-SavedRun open_run(const std::filesystem::path& folder);
+/// A run's folder or a packed file. IoError when it is not there, FormatError when it holds no run or no
+/// complete checkpoint.
+SavedRun open_run(const std::filesystem::path& path);
 
 /// The run's model with the weights that were evaluated: averaged ones where the run has them.
 std::unique_ptr<Model> load_run_model(const SavedRun& run, const RootOptions& options = {});

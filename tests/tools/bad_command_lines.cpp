@@ -57,8 +57,8 @@ std::vector<BadInput> bad_command_lines() {
             {"--format", "onnx", "safetensors"}),
       usage("import of an unknown model", {"import", "exp.json", "--model", "mpl", "-o", "new"},
             {"no model 'mpl'", "'mlp'"}),
-      usage("packed model, which this version lacks", {"eval", "x.lathe"},
-            {"x.lathe: ", "packed models are not part of this version"}),
+      usage("packed file that is not there", {"eval", "x.lathe"},
+            {"x.lathe: ", "there is no such run folder or packed file"}, 5),
   };
 }
 

@@ -95,7 +95,7 @@ TEST_CASE("a run leaves everything that tells its story") {
   const Value summary = run_through(run, false);
   CHECK(entries(run) == std::set<std::string>{"experiment.json", "resolved.json", "environment.json",
                                               "metrics.jsonl", "summary.json", "status.json", "train.log",
-                                              "checkpoints"});
+                                              "model.lathe", "checkpoints"});
   CHECK(entries(run / "checkpoints") == std::set<std::string>{"step-00000015", "step-00000020"});
   CHECK(read_text(run / "experiment.json") == kExperiment);
   CHECK(read_json(run / "resolved.json") == resolve_experiment(tiny()));

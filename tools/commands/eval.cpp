@@ -70,8 +70,6 @@ void print_result(const Session& session, const EvaluationResult& result) {
 }
 
 int eval(const Session& session, const EvalArguments& arguments) {
-  LATHE_CHECK(NotImplementedError, !arguments.run.ends_with(".lathe"), "eval ", arguments.run,
-              ": packed models are not part of this version of Lathe");
   const SavedRun run = open_run(arguments.run);
   const std::unique_ptr<Model> model = load_run_model(run);
   const DataSection data = data_of(run, arguments);
@@ -101,7 +99,7 @@ void add_eval(CLI::App& app, Session& session) {
       "train/experiments/resnet20-cifar10.json "
       "--set data.root=data/cifar10 --json\n  lathe eval runs/r20 --logits logits.safetensors");
   auto arguments = std::make_shared<EvalArguments>();
-  command->add_option("RUN", arguments->run, "Folder of a run")->required();
+  command->add_option("RUN", arguments->run, "Folder of a run, or a packed file")->required();
   command->add_option("--data", arguments->data, "Experiment file of which only \"data\" is read");
   command->add_option("--set", arguments->sets, "Change a value of the experiment file: data.root=DIR")
       ->allow_extra_args(false);

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "core/error.h"
+#include "quant/quantizer.h"
 #include "tools/commands.h"
 #include "tools/exit_code.h"
 #include "tools/output.h"
@@ -19,6 +20,10 @@ struct ExportArguments {
 
 int export_run(const Session& session, const ExportArguments& arguments) {
   const std::unique_ptr<Model> model = load_run_model(open_run(arguments.run));
+  LATHE_CHECK(
+      MismatchError, quantizers_of(*model).empty(), arguments.run,
+      ": its weights are quantized, and safetensors would lose the codes; `lathe pack` keeps them, `lathe "
+      "unpack` writes them decoded");
   export_weights(*model, arguments.out);
   if (session.json) {
     print_json(Value::object({{"out", Value::string(arguments.out)}}));

@@ -23,8 +23,6 @@ ModelInfo info_of(const InfoArguments& arguments) {
     return describe_model(section, {"", "model"}, model_input_shape(arguments.model));
   }
   LATHE_CHECK(ConfigError, !arguments.run.empty(), "info: expected a run's folder or --model NAME");
-  LATHE_CHECK(NotImplementedError, !arguments.run.ends_with(".lathe"), "info ", arguments.run,
-              ": packed models are not part of this version of Lathe");
   const SavedRun run = open_run(arguments.run);
   const std::string type = run.model.find("type")->as_string();
   if (run.data.is(Value::Type::Null))
@@ -50,7 +48,7 @@ void add_info(CLI::App& app, Session& session) {
       app.add_subcommand("info", "Parameters, sizes and multiply-accumulates, layer by layer");
   command->footer("Examples:\n  lathe info runs/glyphs\n  lathe info --model resnet20 --json");
   auto arguments = std::make_shared<InfoArguments>();
-  command->add_option("RUN", arguments->run, "Folder of a run");
+  command->add_option("RUN", arguments->run, "Folder of a run, or a packed file");
   command->add_option("--model", arguments->model, "A model by name, with its default options");
   add_common_options(*command, session);
   command->callback([&session, arguments] {

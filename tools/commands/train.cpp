@@ -58,8 +58,11 @@ void print_summary(const std::filesystem::path& folder, const Value& summary) {
         "{} {}", metric->as_string(),
         fraction ? fmt::format("{:.2f} %", 100 * real("value")) : fmt::format("{:.4f}", real("value")));
   }
-  fmt::print("  float size {}  {:.0f} img/s  peak memory {}  {}\n", human_bytes(real("float_bytes")),
-             real("samples_per_second"), human_bytes(real("peak_rss_bytes")), human_time(real("seconds")));
+  if (summary.find("avg_bits")->is_number())
+    fmt::print("  bits {:.2f}  zeros {:.0f} %", real("avg_bits"), 100 * real("sparsity"));
+  fmt::print("  packed {}  float {}  {:.0f} img/s  peak memory {}  {}\n", human_bytes(real("size_bytes")),
+             human_bytes(real("float_bytes")), real("samples_per_second"),
+             human_bytes(real("peak_rss_bytes")), human_time(real("seconds")));
   fmt::print("run: {}\n", folder.string());
 }
 

@@ -1,0 +1,136 @@
+// pack, unpack, verify: packed models, which hold what was evaluated.
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "core/error.h"
+#include "tools/commands.h"
+#include "tools/exit_code.h"
+#include "tools/output.h"
+#include "train/config/experiment.h"
+#include "train/evaluate.h"
+#include "train/packing.h"
+#include "train/run_folder.h"
+#include "train/saved_run.h"
+#include "train/weights.h"
+
+namespace lathe::cli {
+namespace {
+
+struct PackArguments {
+  std::string from, out;
+};
+
+PackedModel packed_of(const SavedRun& run, const Module& model) {
+  return pack_model(packed_header(run.name, run.seed, run.model, run.data, run.loss), model);
+}
+
+int pack(const Session& session, const PackArguments& arguments) {
+  const SavedRun run = open_run(arguments.from);
+  LATHE_CHECK(ConfigError, run.packed.empty(), arguments.from,
+              ": this is a packed file; expected a run's folder");
+  write_packed(arguments.out, packed_of(run, *load_run_model(run)));
+  const auto bytes = static_cast<int64_t>(std::filesystem::file_size(arguments.out));
+  if (session.json) {
+    print_json(Value::object({{"out", Value::string(arguments.out)}, {"size_bytes", Value::integer(bytes)}}));
+  } else {
+    fmt::print("wrote {}, {} bytes\n", arguments.out, grouped(bytes));
+  }
+  return kOk;
+}
+
+int unpack(const Session& session, const PackArguments& arguments) {
+  const SavedRun run = open_run(arguments.from);
+  LATHE_CHECK(ConfigError, !run.packed.empty(), arguments.from,
+              ": this is a run's folder; expected a packed file");
+  export_weights(*load_run_model(run), arguments.out);
+  if (session.json) {
+    print_json(Value::object({{"out", Value::string(arguments.out)}}));
+  } else {
+    fmt::print("wrote {}\n", arguments.out);
+  }
+  return kOk;
+}
+
+struct VerifyArguments {
+  std::string run, against, data;
+  std::vector<std::string> sets;
+};
+
+EvaluationResult evaluate_all(const SavedRun& run, Model& model, const DataSection& data,
+                              const Dataset& split) {
+  const DataCommon common = read_data_common(data.data, data.where);
+  return evaluate(model, *run_task(run, split.info()), split, common.eval_batch.value_or(common.batch),
+                  {.hash = true, .on_output = {}});
+}
+
+int verify(const Session& session, const VerifyArguments& arguments) {
+  const SavedRun run = open_run(arguments.run);
+  LATHE_CHECK(ConfigError, run.packed.empty(), arguments.run,
+              ": this is a packed file; expected a run's folder");
+  const std::filesystem::path file =
+      arguments.against.empty() ? RunPaths{run.folder}.packed() : std::filesystem::path(arguments.against);
+  const SavedRun other = open_run(file);
+  const DataSection data = arguments.data.empty() ? DataSection{run.data, run.where / "data"}
+                                                  : load_data_section(arguments.data, arguments.sets);
+  LATHE_CHECK(ConfigError, !data.data.is(Value::Type::Null), arguments.run,
+              ": the run says nothing of its data; give --data");
+  const auto split = evaluation_split(data.data, data.where, "test", static_cast<uint64_t>(run.seed));
+  const std::unique_ptr<Model> trained = load_run_model(run), stored = load_run_model(other);
+  const std::vector<std::string> differing = differing_values(*trained, *stored);
+  LATHE_CHECK(MismatchError, differing.empty(), file.string(), ": ", differing.size(),
+              " tensors differ from the run's, the first is ", differing.front());
+  const EvaluationResult ours = evaluate_all(run, *trained, data, *split);
+  const EvaluationResult theirs = evaluate_all(run, *stored, data, *split);
+  LATHE_CHECK(MismatchError, ours.logits_hash == theirs.logits_hash, file.string(), ": logits over ",
+              ours.samples, " samples differ: ", theirs.logits_hash, ", the run's are ", ours.logits_hash);
+  if (session.json) {
+    print_json(Value::object({{"identical", Value::boolean(true)},
+                              {"samples", Value::integer(ours.samples)},
+                              {"logits_hash", Value::string(ours.logits_hash)}}));
+  } else {
+    fmt::print("identical: every weight and the logits of {} samples ({})\n", grouped(ours.samples),
+               ours.logits_hash);
+  }
+  return kOk;
+}
+
+void add_file_command(CLI::App& app, Session& session, const char* name, const char* what, const char* from,
+                      const char* example, int (*run)(const Session&, const PackArguments&)) {
+  CLI::App* command = app.add_subcommand(name, what);
+  command->footer(std::string("Examples:\n  ") + example);
+  auto arguments = std::make_shared<PackArguments>();
+  command->add_option("FROM", arguments->from, from)->required();
+  command->add_option("-o,--out", arguments->out, "File to write")->required();
+  add_common_options(*command, session);
+  command->callback([&session, arguments, run] {
+    session.command = [&session, arguments, run] { return run(session, *arguments); };
+  });
+}
+
+}  // namespace
+
+void add_pack(CLI::App& app, Session& session) {
+  add_file_command(app, session, "pack", "A run's model as a packed file: what was evaluated, in few bytes",
+                   "Folder of a run", "lathe pack runs/glyphs -o glyphs.lathe", pack);
+  add_file_command(app, session, "unpack",
+                   "A packed file's weights, decoded, under PyTorch names and layouts", "Packed file",
+                   "lathe unpack glyphs.lathe -o glyphs.safetensors", unpack);
+  CLI::App* command = app.add_subcommand(
+      "verify", "Proves that a packed file evaluates as its run: same weights, same logits, bit for bit");
+  command->footer(
+      "Exit code 7 when a single bit differs.\nExamples:\n  lathe verify runs/glyphs\n"
+      "  lathe verify runs/glyphs --against glyphs.lathe");
+  auto arguments = std::make_shared<VerifyArguments>();
+  command->add_option("RUN", arguments->run, "Folder of a run")->required();
+  command->add_option("--against", arguments->against, "Packed file; RUN/model.lathe without it");
+  command->add_option("--data", arguments->data, "Experiment file of which only \"data\" is read");
+  command->add_option("--set", arguments->sets, "Change a value of that file: data.root=DIR")
+      ->allow_extra_args(false);
+  add_common_options(*command, session);
+  command->callback([&session, arguments] {
+    session.command = [&session, arguments] { return verify(session, *arguments); };
+  });
+}
+
+}  // namespace lathe::cli
