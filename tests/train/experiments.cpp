@@ -25,6 +25,8 @@ TEST_CASE("shipped experiments read, resolve to themselves and build") {
     CHECK(resolve_experiment(parse_experiment(to_json(resolved, 2), "resolved.json")) == resolved);
 
     const std::unique_ptr<Model> model = build_model(experiment, Device::meta());
+    attach_quantizers(*model, experiment.quant, experiment.where / "quant");
+    build_regularizers(experiment.regularizers, experiment.where / "regularizers");
     const auto optimizer =
         optimizer_registry().build(experiment.optimizer, experiment.where / "optimizer", model->parameters());
     size_t updated = 0;
