@@ -18,7 +18,7 @@ function(lathe_target_options target)
   endif()
   if(LATHE_SANITIZE)
     target_compile_options(${target} PRIVATE -fsanitize=address,undefined -fno-sanitize-recover=undefined
-                                             -fno-omit-frame-pointer -O1)
+                                             -fno-omit-frame-pointer -O1 -g1)  # lines are all that reports show
     target_link_options(${target} PUBLIC -fsanitize=address,undefined)
   endif()
   target_compile_definitions(${target} PUBLIC
