@@ -8,6 +8,7 @@
 #include "quant/math/lsq.h"
 #include "quant/math/minmax.h"
 #include "quant/math/pact.h"
+#include "quant/math/quant_noise.h"
 #include "quant/ops/ops.h"
 
 namespace lathe {
@@ -169,43 +170,117 @@ QuantCase pact_case(std::string name, int bits) {
       }};
 }
 
+constexpr Philox kMask{.seed = 3, .stream = stream_id("mask case"), .step = 1};
+
+/// Straight-through within the range, for kept and for quantized elements alike.
+QuantCase scalar_noise_case(std::string name, int bits) {
+  constexpr double kScale = 0.1, kZero = 5, kShare = 0.5;
+  return {.op = {.name = "quant scalar_quant_noise " + name,
+                 .inputs = {{{3, 17}}},
+                 .apply =
+                     [=](const std::vector<Var>& in) {
+                       const Tensor scale = Tensor::full({1}, kScale, in[0].dtype());
+                       const Tensor zero = Tensor::full({1}, kZero, in[0].dtype());
+                       return scalar_quant_noise(in[0], scale, zero, bits,
+                                                 {.philox = kMask, .p = kShare, .given = {}});
+                     }},
+          .surrogate = [=](const FrozenTensors& in) {
+            const Frozen levels((1 << bits) - 1), lo(-kScale * kZero), hi = Frozen(kScale) * (levels - kZero);
+            return each(in[0], [&](Frozen w, size_t i) {
+              const Frozen kept = quant::clip(w, lo, hi);
+              const bool chosen = static_cast<double>(kMask.uniform(i)) < kShare;
+              const Frozen value =
+                  chosen ? quant::zero_point_value(w, Frozen(kScale), Frozen(kZero), levels) : kept;
+              return kept + quant::constant(value - kept);
+            });
+          }};
+}
+
+/// Linear in the weight.
+QuantCase block_noise_case(std::string name, const Shape& shape, const kernels::BlockShape& blocks) {
+  return {.op = {.name = "quant block_quant_noise " + name,
+                 .inputs = {{shape}},
+                 .apply = [=](const std::vector<Var>& in) {
+                   return block_quant_noise(in[0], {.philox = kMask, .p = 0.25, .given = {}}, blocks);
+                 }}};
+}
+
+QuantCase zero_point_case(std::string name, int bits) {
+  return {
+      .op = {.name = "quant zero_point " + name,
+             .inputs = {{{3, 17}}, {{1}, 0.15, 0.2}, {{1}, 2.1, 2.4}},
+             .apply =
+                 [=](const std::vector<Var>& in) { return zero_point_quantize(in[0], in[1], in[2], bits); }},
+      .surrogate = [=](const FrozenTensors& in) {
+        const Frozen levels((1 << bits) - 1), zero = quant::whole_zero(in[2][0], levels);
+        return each(in[0], [&](Frozen x, size_t) { return quant::shifted_value(x, in[1][0], zero, levels); });
+      }};
+}
+
+/// Smooth in their own arguments.
+std::vector<QuantCase> penalty_cases() {
+  const auto grid = lsq_grid(3, true, 12, 0, false);
+  return {
+      {.op = {.name = "quant oscillation_penalty",
+              .inputs = {{{3, 4}}, {{3, 4}}},
+              .apply = [](const std::vector<Var>& in) { return oscillation_penalty(in[0], in[1]); }}},
+      {.op = {.name = "quant dampening_penalty kernel mean",
+              .inputs = {{{3, 4}}, {{3, 4}, -1, 1, false}, {{1}, 0.15, 0.2}},
+              .apply =
+                  [grid](const std::vector<Var>& in) {
+                    return dampening_penalty(in[0], in[1], in[2], grid, Dampening::KernelMean);
+                  }}},
+      {.op = {.name = "quant diffq_size the last group shorter",
+              .inputs = {{{4}, 3, 8}},
+              .apply = [](const std::vector<Var>& in) { return diffq_size(in[0], 29, 8, 2); }}},
+  };
+}
+
 }  // namespace
 
 const std::vector<QuantCase>& quant_cases() {
   static const Shape conv{5, 3, 3, 2};
-  static const std::vector<QuantCase> all = {
-      minmax_case("1 bit", {3, 5}, 1, 0),
-      minmax_case("4 bits per channel", conv, 4, 18),
-      minmax_case("8 bits, groups of 7", conv, 8, 7),
-      absmax_case("2 bits", {3, 5}, 2, 0, false),
-      absmax_case("4 bits per channel", conv, 4, 18, false),
-      absmax_case("3 bits through the scale", conv, 3, 0, true),
-      absmax_case("4 bits, groups of 7 through their scales", conv, 4, 7, true),
-      lsq_case("2 bits", conv, 2, true, 0, false),
-      lsq_case("3 bits unsigned", {4, 9}, 3, false, 0, false),
-      lsq_case("4 bits per channel", conv, 4, true, 18, false),
-      lsq_case("8 bits, groups of 7", conv, 8, true, 7, false),
-      lsq_case("unsigned 2 bits", {4, 9}, 2, false, 0, true),
-      lsq_case("4 bits per channel", conv, 4, true, 18, true),
-      diffq_case("one group", {3, 5}, 0, {}, true),
-      diffq_case("groups of 8, the last of 2", conv, 8, {}, true),
-      diffq_case("uniform noise", conv, 6, {}, false),
-      diffq_case("1 to 10 bits", conv, 6, {.min_bits = 1, .max_bits = 10}, true),
-      diffq_case("noise parameter", conv, 6, {.noise_parameter = true}, true),
-      diffq_bits_case("2 to 15", {}),
-      diffq_bits_case("noise parameter", {.noise_parameter = true}),
-      codeq_case("4 bits", conv, {.fixed_bits = 4}, 0.7),
-      codeq_case("2 bits", {4, 9}, {.fixed_bits = 2}, 0.4),
-      codeq_case("narrow zero bin", conv, {.fixed_bits = 3}, 3),
-      codeq_case("mixed", conv, {}, 0.7),
-      codeq_case("negative logit", conv, {}, -0.7),
-      codeq_case("step at its floor", conv, {.fixed_bits = 4, .step_floor = 0.2}, 0.3),
-      dq_case("signed", {}),
-      dq_case("unsigned", {.is_signed = false}),
-      dq_case("U3", {.power_of_two = false}),
-      pact_case("2 bits", 2),
-      pact_case("4 bits", 4),
-  };
+  static const std::vector<QuantCase> all = [] {
+    std::vector<QuantCase> cases = {
+        minmax_case("1 bit", {3, 5}, 1, 0),
+        minmax_case("4 bits per channel", conv, 4, 18),
+        minmax_case("8 bits, groups of 7", conv, 8, 7),
+        absmax_case("2 bits", {3, 5}, 2, 0, false),
+        absmax_case("4 bits per channel", conv, 4, 18, false),
+        absmax_case("3 bits through the scale", conv, 3, 0, true),
+        absmax_case("4 bits, groups of 7 through their scales", conv, 4, 7, true),
+        lsq_case("2 bits", conv, 2, true, 0, false),
+        lsq_case("3 bits unsigned", {4, 9}, 3, false, 0, false),
+        lsq_case("4 bits per channel", conv, 4, true, 18, false),
+        lsq_case("8 bits, groups of 7", conv, 8, true, 7, false),
+        lsq_case("unsigned 2 bits", {4, 9}, 2, false, 0, true),
+        lsq_case("4 bits per channel", conv, 4, true, 18, true),
+        diffq_case("one group", {3, 5}, 0, {}, true),
+        diffq_case("groups of 8, the last of 2", conv, 8, {}, true),
+        diffq_case("uniform noise", conv, 6, {}, false),
+        diffq_case("1 to 10 bits", conv, 6, {.min_bits = 1, .max_bits = 10}, true),
+        diffq_case("noise parameter", conv, 6, {.noise_parameter = true}, true),
+        diffq_bits_case("2 to 15", {}),
+        diffq_bits_case("noise parameter", {.noise_parameter = true}),
+        codeq_case("4 bits", conv, {.fixed_bits = 4}, 0.7),
+        codeq_case("2 bits", {4, 9}, {.fixed_bits = 2}, 0.4),
+        codeq_case("narrow zero bin", conv, {.fixed_bits = 3}, 3),
+        codeq_case("mixed", conv, {}, 0.7),
+        codeq_case("negative logit", conv, {}, -0.7),
+        codeq_case("step at its floor", conv, {.fixed_bits = 4, .step_floor = 0.2}, 0.3),
+        dq_case("signed", {}),
+        dq_case("unsigned", {.is_signed = false}),
+        dq_case("U3", {.power_of_two = false}),
+        pact_case("2 bits", 2),
+        pact_case("4 bits", 4),
+        scalar_noise_case("4 bits", 4),
+        block_noise_case("rows", {4, 10}, {.taps = 1, .in = 10, .width = 4}),
+        block_noise_case("kernels", conv, {.taps = 9, .in = 2, .width = 8}),
+        zero_point_case("3 bits", 3),
+    };
+    for (QuantCase& one : penalty_cases()) cases.push_back(std::move(one));
+    return cases;
+  }();
   return all;
 }
 

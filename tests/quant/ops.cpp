@@ -52,6 +52,7 @@ TEST_CASE("every quantizer's gradient is that of its frozen surrogate") {
 TEST_CASE("a wrong sign or factor in any gradient of any quantizer is caught") {
   for (const QuantCase& one : quant_cases()) {
     for (size_t input = 0; input < one.op.inputs.size(); ++input) {
+      if (!one.op.inputs[input].requires_grad) continue;
       for (const double factor : {-1.0, 1.1}) {
         CAPTURE(one.op.name);
         CAPTURE(input);
