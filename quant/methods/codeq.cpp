@@ -65,10 +65,7 @@ class CodeqQuantizer : public Quantizer {
   }
   // Bits are whole in training too: no gradient to hand to a size penalty, decay is what moves them.
   Var size_in_bits(const Var& raw) const override {
-    const Tensor bits = encode(raw.data()).bits;
-    return Var(Tensor::full(
-        {1}, static_cast<double>(bits.ptr<uint8_t>()[0]) * static_cast<double>(raw.data().numel()),
-        raw.dtype()));
+    return fixed_size(raw, encode(raw.data()).bits.ptr<uint8_t>()[0]);
   }
 
  protected:

@@ -1,6 +1,7 @@
 #pragma once
 // From values to codes, for the quantizers of quant/methods/.
 
+#include "autograd/var.h"
 #include "core/error.h"
 #include "quant/codes.h"
 #include "quant/cpu/groups.h"
@@ -29,6 +30,12 @@ inline Tensor host_f32(const Tensor& tensor) {
 
 inline Tensor one_width(int bits) {
   return Tensor::full({1}, bits, DType::U8);
+}
+
+/// Bits of codes of one width: no gradient.
+inline Var fixed_size(const Var& raw, int bits) {
+  return Var(
+      Tensor::full({1}, static_cast<double>(bits) * static_cast<double>(raw.data().numel()), raw.dtype()));
 }
 
 }  // namespace lathe

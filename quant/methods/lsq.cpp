@@ -69,10 +69,7 @@ class LsqQuantizer : public Quantizer {
     codes.scale = step.clone();
     return codes;
   }
-  Var size_in_bits(const Var& raw) const override {
-    return Var(
-        Tensor::full({1}, static_cast<double>(bits_) * static_cast<double>(raw.data().numel()), raw.dtype()));
-  }
+  Var size_in_bits(const Var& raw) const override { return fixed_size(raw, bits_); }
 
  protected:
   Var train(const Var& raw, const RunState&, uint32_t) override {

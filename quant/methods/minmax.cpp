@@ -44,10 +44,7 @@ class MinmaxQuantizer : public Quantizer {
     for (int64_t g = 0; g < codes.scale.numel(); ++g) codes.scale.mut<float>()[g] = hi[g] - lo[g];
     return codes;
   }
-  Var size_in_bits(const Var& raw) const override {
-    return Var(
-        Tensor::full({1}, static_cast<double>(bits_) * static_cast<double>(raw.data().numel()), raw.dtype()));
-  }
+  Var size_in_bits(const Var& raw) const override { return fixed_size(raw, bits_); }
 
  protected:
   Var train(const Var& raw, const RunState&, uint32_t) override {
@@ -94,10 +91,7 @@ class AbsmaxQuantizer : public Quantizer {
     codes.scale = scale;
     return codes;
   }
-  Var size_in_bits(const Var& raw) const override {
-    return Var(
-        Tensor::full({1}, static_cast<double>(bits_) * static_cast<double>(raw.data().numel()), raw.dtype()));
-  }
+  Var size_in_bits(const Var& raw) const override { return fixed_size(raw, bits_); }
 
  protected:
   Var train(const Var& raw, const RunState&, uint32_t) override {
