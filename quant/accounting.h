@@ -2,6 +2,7 @@
 // What a quantized network costs: bit operations under named conventions, and sizes by formula (methods.md
 // section 14, metrics.md section 4). A size on disk is a file's, not a formula's.
 
+#include <array>
 #include <cstdint>
 #include <string_view>
 
@@ -15,6 +16,7 @@ enum class Bops : uint8_t {
   Sparse,  ///< macs * density * b_w * b_a
 };
 std::string_view to_string(Bops convention);
+inline constexpr std::array kBopsConventions = {Bops::Mac, Bops::Uniq, Bops::PsQs, Bops::Sparse};
 
 /// A layer that multiplies.
 struct LayerCost {

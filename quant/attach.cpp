@@ -1,5 +1,6 @@
 #include "quant/attach.h"
 
+#include <algorithm>
 #include <optional>
 
 #include "core/error.h"
@@ -160,6 +161,32 @@ Value to_value(const std::vector<AttachRow>& table) {
                                   {"options", row.options}}));
   }
   return rows;
+}
+
+std::string summarize(const std::vector<AttachRow>& table) {
+  struct Line {
+    std::string_view method, why;
+    int64_t parameters = 0, elements = 0;
+    std::string_view first, last;
+  };
+  std::vector<Line> lines;
+  for (const AttachRow& row : table) {
+    auto line = std::find_if(lines.begin(), lines.end(),
+                             [&](const Line& one) { return one.method == row.method && one.why == row.why; });
+    if (line == lines.end())
+      line = lines.insert(lines.end(), {row.method, row.why, 0, 0, row.parameter, {}});
+    ++line->parameters;
+    line->elements += row.shape.numel();
+    line->last = row.parameter;
+  }
+  std::string text;
+  for (const Line& line : lines) {
+    text += concat(text.empty() ? "" : "\n", line.method == "none" ? "float" : line.method, " (", line.why,
+                   "): ", line.parameters, line.parameters == 1 ? " parameter, " : " parameters, ",
+                   line.elements, " elements: ", line.first);
+    if (line.parameters > 1) text += concat(line.parameters > 2 ? " ... " : ", ", line.last);
+  }
+  return text;
 }
 
 Value resolve_quant(const Value& given, const FieldPath& where) {

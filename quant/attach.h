@@ -18,6 +18,8 @@ struct AttachRow {
   Value options;       ///< of the method with all defaults; null for "none"
 };
 Value to_value(const std::vector<AttachRow>& table);
+/// For people: a line for each method and rule with the number of its parameters.
+std::string summarize(const std::vector<AttachRow>& table);
 
 /// Attaches a quantizer to each parameter whose first matching rule names one. Rules match a parameter's full
 /// name (`match`,

@@ -26,6 +26,24 @@ void print_model(const ModelInfo& info) {
              grouped(info.buffer_count), grouped(info.macs));
 }
 
+void print_attach_table(const std::vector<AttachRow>& table) {
+  if (table.empty()) return;
+  std::vector<std::vector<std::string>> rows = {{"parameter", "quantizer", "options", "decided by"}};
+  for (const AttachRow& row : table) {
+    std::string options;
+    if (row.options.is(Value::Type::Object)) {
+      for (const auto& [key, value] : row.options.members()) {
+        if (key != "type")
+          options += fmt::format("{}{} {}", options.empty() ? "" : ", ", key, to_json(value));
+      }
+    }
+    rows.push_back({row.parameter, row.method == "none" ? "float" : row.method, options, row.why});
+  }
+  fmt::print("\n");
+  print_table(rows);
+  fmt::print("\n");
+}
+
 int print_plan(const Session& session, const Experiment& experiment) {
   const TrainingObjects objects = build_training(experiment);
   const DatasetInfo& data = objects.data.train->info();
@@ -35,6 +53,7 @@ int print_plan(const Session& session, const Experiment& experiment) {
   if (session.json) {
     print_json(Value::object({{"experiment", resolve_experiment(experiment)},
                               {"model", to_value(info)},
+                              {"quantizers", to_value(objects.quantizers)},
                               {"train_samples", Value::integer(samples)},
                               {"test_samples", Value::integer(objects.data.test->size())},
                               {"steps_per_epoch", Value::integer(steps)},
@@ -42,6 +61,7 @@ int print_plan(const Session& session, const Experiment& experiment) {
     return kOk;
   }
   print_model(info);
+  print_attach_table(objects.quantizers);
   fmt::print("{}: {} training and {} test samples of {}; {} epochs of {} steps at batch {}\n", data.type,
              grouped(samples), grouped(objects.data.test->size()), to_string(data.sample),
              experiment.train.epochs, grouped(steps), experiment.data_common.batch);

@@ -9,6 +9,7 @@
 
 #include "core/cpu/isa.h"
 #include "core/parallel.h"
+#include "train/packing.h"
 #include "train/version.h"
 
 namespace lathe {
@@ -51,6 +52,7 @@ Value describe_environment(const Dataset* train, const Dataset* test) {
                         {"isa", Value::string(std::string(to_string(cpu::active_isa())))},
                         {"threads", Value::integer(num_threads())},
                         {"machine", describe_machine()},
+                        {"input", train == nullptr ? Value() : describe_input(train->info())},
                         {"data", std::move(data)}});
 }
 

@@ -4,8 +4,8 @@
 
 namespace lathe {
 
-/// environment.json: version, build, instruction set, threads, machine and the hashes of both splits' samples
-/// (null splits are left out).
+/// environment.json: version, build, instruction set, threads, machine, what a sample is (`input`), and the
+/// hashes of both splits' samples (null splits are left out).
 Value describe_environment(const Dataset* train, const Dataset* test);
 
 /// Largest resident size of this process so far.

@@ -27,14 +27,22 @@ bool same_bits(const Tensor& a, const Tensor& b) {
 }  // namespace
 
 Value packed_header(const std::string& name, int64_t seed, const Value& model, const Value& data,
-                    const Value& loss) {
+                    const Value& loss, const Value& input) {
   Value plain = data;
   if (plain.find("augment") != nullptr) plain.set("augment", Value::array());
   return Value::object({{"name", Value::string(name)},
                         {"seed", Value::integer(seed)},
                         {"model", model},
                         {"data", std::move(plain)},
-                        {"loss", loss}});
+                        {"loss", loss},
+                        {"input", input}});
+}
+
+Value describe_input(const DatasetInfo& info) {
+  Value shape = Value::array(), names = Value::array();
+  for (const int64_t n : info.sample) shape.push_back(Value::integer(n));
+  for (const std::string& name : info.class_names) names.push_back(Value::string(name));
+  return Value::object({{"shape", std::move(shape)}, {"class_names", std::move(names)}});
 }
 
 PackedModel pack_model(const Value& header, const Module& model) {

@@ -11,6 +11,7 @@
 #include "train/packing.h"
 #include "train/recorder.h"
 #include "train/run_folder.h"
+#include "train/stored_cost.h"
 
 namespace lathe {
 namespace {
@@ -21,10 +22,11 @@ void write_json(const std::filesystem::path& path, const Value& value) {
 
 /// The first files of a new run; resolved.json last, because its presence says that a run is there.
 void begin_run(const RunPaths& paths, const RunRequest& request, const Value& resolved,
-               const Value& environment) {
+               const Value& environment, const std::vector<AttachRow>& quantizers) {
   write_atomic(paths.experiment(),
                request.experiment_text.empty() ? to_json(resolved, 2) + "\n" : request.experiment_text);
   write_json(paths.environment(), environment);
+  if (!quantizers.empty()) write_json(paths.quantizers(), to_value(quantizers));
   write_json(paths.resolved(), resolved);
   sync_directory(paths.folder);
 }
@@ -40,42 +42,45 @@ void check_same_run(const RunPaths& paths, const Value& resolved, const Value& e
               to_json(*environment.find("data")), " now");
 }
 
-Value summarize(const Trainer& trainer, const TrainingObjects& objects, const std::string& name) {
+/// The model as it was evaluated.
+PackedModel pack_evaluated(const Value& resolved, const Value& input, const Trainer& trainer) {
+  const auto section = [&](std::string_view key) { return *resolved.find(key); };
+  const UseAverages averages(trainer.ema());
+  return pack_model(packed_header(section("name").as_string(), section("seed").as_int(), section("model"),
+                                  section("data"), section("loss"), input),
+                    trainer.model());
+}
+
+/// The final figures; `packed` is in the run's folder, in `size` bytes.
+Value summarize(const Trainer& trainer, const TrainingObjects& objects, const Experiment& experiment,
+                const PackedModel& packed, int64_t size) {
   const Progress& progress = trainer.progress();
   const std::string metric = trainer.task().metric();
   const double* value = find_metric(trainer.metrics(), metric);
-  const int64_t parameters = parameter_count(*objects.model);
+  const ModelInfo info =
+      describe_model(experiment.model, experiment.where / "model", objects.data.train->info().sample);
+  const StoredCost cost = stored_cost(packed, info);
+  const bool quantized = cost.quantized_elements > 0;
   const double samples = static_cast<double>(progress.epochs * objects.data.train->size());
   Value metrics = Value::object();
   for (const Metric& one : trainer.metrics()) metrics.set(one.name, Value::real(one.value));
-  const std::optional<QuantSummary> quantized = [&] {
-    const UseAverages averages(trainer.ema());  // what was evaluated
-    return summarize_quantizers(*objects.model);
-  }();
-  return Value::object({{"name", Value::string(name)},
+  return Value::object({{"name", Value::string(experiment.name)},
                         {"metric", Value::string(metric)},
                         {"value", value == nullptr ? Value() : Value::real(*value)},
                         {"metrics", std::move(metrics)},
                         {"steps", Value::integer(progress.step)},
                         {"epochs", Value::integer(progress.epoch)},
-                        {"parameters", Value::integer(parameters)},
-                        {"avg_bits", quantized ? Value::real(quantized->avg_bits) : Value()},
-                        {"sparsity", quantized ? Value::real(quantized->sparsity) : Value()},
-                        {"float_bytes", Value::integer(parameters * 4)},
-                        {"macs", Value::integer(count_macs(*objects.model, *objects.data.train))},
+                        {"parameters", Value::integer(info.parameter_count)},
+                        {"size_bytes", Value::integer(size)},
+                        {"float_bytes", Value::integer(info.float_bytes)},
+                        {"avg_bits", quantized ? Value::real(cost.avg_bits) : Value()},
+                        {"sparsity", quantized ? Value::real(cost.sparsity) : Value()},
+                        {"macs", Value::integer(cost.macs)},
+                        {"bops", by_convention(cost.bops)},
+                        {"relative_bops", by_convention(cost.relative_bops)},
                         {"seconds", Value::real(trainer.seconds())},
                         {"samples_per_second", Value::real(samples / trainer.train_seconds())},
                         {"peak_rss_bytes", Value::integer(peak_rss_bytes())}});
-}
-
-/// The model as it was evaluated; returns the file's size.
-int64_t write_packed_model(const std::filesystem::path& path, const Value& resolved, const Trainer& trainer) {
-  const auto section = [&](std::string_view key) { return *resolved.find(key); };
-  const UseAverages averages(trainer.ema());
-  write_packed(path, pack_model(packed_header(section("name").as_string(), section("seed").as_int(),
-                                              section("model"), section("data"), section("loss")),
-                                trainer.model()));
-  return static_cast<int64_t>(std::filesystem::file_size(path));
 }
 
 void tell(const RunFolder& folder, const RunRequest& request, const std::string& message) {
@@ -137,7 +142,8 @@ Value train_in(const RunFolder& folder, const Experiment& experiment, const RunR
       checkpoint.state.experiment = hash;
       write_checkpoint(folder.paths().checkpoints(), checkpoint, 1);
     }
-    begin_run(folder.paths(), request, resolved, environment);
+    begin_run(folder.paths(), request, resolved, environment, objects.quantizers);
+    if (!objects.quantizers.empty()) tell(folder, request, summarize(objects.quantizers));
   } else {
     go_on(folder, request, hash, trainer);
   }
@@ -148,8 +154,10 @@ Value train_in(const RunFolder& folder, const Experiment& experiment, const RunR
     std::vector<TrainObserver*> observers = request.observers;
     observers.push_back(&recorder);
     trainer.run(observers);
-    Value summary = summarize(trainer, objects, experiment.name);
-    summary.set("size_bytes", Value::integer(write_packed_model(folder.paths().packed(), resolved, trainer)));
+    const PackedModel packed = pack_evaluated(resolved, describe_input(objects.data.train->info()), trainer);
+    write_packed(folder.paths().packed(), packed);
+    const auto size = static_cast<int64_t>(std::filesystem::file_size(folder.paths().packed()));
+    const Value summary = summarize(trainer, objects, experiment, packed, size);
     write_json(folder.paths().summary(), summary);
     folder.set_status("done", trainer.progress().step);
     return summary;

@@ -16,6 +16,7 @@ struct RunPaths {
   std::filesystem::path experiment() const { return folder / "experiment.json"; }    ///< as given
   std::filesystem::path resolved() const { return folder / "resolved.json"; }        ///< with all defaults
   std::filesystem::path environment() const { return folder / "environment.json"; }  ///< on what it ran
+  std::filesystem::path quantizers() const { return folder / "quantizers.json"; }    ///< the attach table
   std::filesystem::path metrics() const { return folder / "metrics.jsonl"; }
   std::filesystem::path summary() const { return folder / "summary.json"; }
   std::filesystem::path status() const { return folder / "status.json"; }

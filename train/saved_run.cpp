@@ -9,6 +9,7 @@
 #include "train/model_state.h"
 #include "train/packing.h"
 #include "train/run_folder.h"
+#include "train/weights.h"
 
 namespace lathe {
 namespace {
@@ -17,7 +18,7 @@ namespace {
 struct Sections {
   std::string name;
   int64_t seed = 0;
-  Value data, model, quant, loss;
+  Value data, model, quant, loss, input;
   void fields(FieldVisitor& v) {
     v.visit("name", name, {.doc = "of the run", .required = true});
     v.visit("seed", seed, {.doc = "of every random stream", .min = 0, .required = true});
@@ -25,6 +26,7 @@ struct Sections {
     v.visit("model", model, {.doc = "the network", .required = true});
     v.visit("quant", quant, {.doc = "quantizers; null: none"});
     v.visit("loss", loss, {.doc = "what training minimised", .required = true});
+    v.visit("input", input, {.doc = "what a sample is"});
   }
 };
 
@@ -44,6 +46,22 @@ Sections read_sections(const std::filesystem::path& file, const Value& root) try
 
 }  // namespace
 
+Shape input_shape(const Value& input, const std::filesystem::path& source) {
+  const Value* dims = input.find("shape");
+  const auto refuse = [&] {
+    LATHE_THROW(FormatError, source.string(), ": input.shape: expected the sizes of a sample, found ",
+                to_json(input));
+  };
+  if (dims == nullptr || !dims->is(Value::Type::Array) || dims->items().empty()) refuse();
+  std::vector<int64_t> sizes;
+  for (const Value& one : dims->items()) {
+    if (!one.is(Value::Type::Int) || one.as_int() < 1 || one.as_int() > (int64_t{1} << 20)) refuse();
+    sizes.push_back(one.as_int());
+  }
+  if (sizes.size() > static_cast<size_t>(Shape::kMaxRank) - 1) refuse();
+  return Shape(sizes);
+}
+
 SavedRun open_run(const std::filesystem::path& path) {
   SavedRun run;
   Sections sections;
@@ -51,6 +69,7 @@ SavedRun open_run(const std::filesystem::path& path) {
     run.packed = path;
     run.where = {path.string(), ""};
     sections = read_sections(path, read_packed(path).header);
+    if (!sections.input.is(Value::Type::Null)) input_shape(sections.input, path);
   } else {
     LATHE_CHECK(IoError, std::filesystem::is_directory(path), path.string(),
                 ": there is no such run folder or packed file");
@@ -60,6 +79,11 @@ SavedRun open_run(const std::filesystem::path& path) {
     run.folder = path;
     run.where = {paths.resolved().string(), ""};
     sections = read_sections(paths.resolved(), read_run_file(paths.resolved()));
+    if (std::filesystem::exists(paths.environment())) {
+      const Value environment = read_run_file(paths.environment());
+      if (const Value* input = environment.find("input")) sections.input = *input;
+    }
+    if (!sections.input.is(Value::Type::Null)) input_shape(sections.input, paths.environment());
     const std::vector<std::filesystem::path> checkpoints = list_checkpoints(paths.checkpoints());
     LATHE_CHECK(FormatError, !checkpoints.empty(), path.string(), ": the run has no complete checkpoint yet");
     run.checkpoint = checkpoints.back();
@@ -70,6 +94,7 @@ SavedRun open_run(const std::filesystem::path& path) {
   run.quant = sections.quant;
   run.data = sections.data;
   run.loss = sections.loss;
+  run.input = sections.input;
   return run;
 }
 
@@ -95,6 +120,22 @@ std::unique_ptr<Model> load_run_model(const SavedRun& run, const RootOptions& op
   load_model_state(*model, checkpoint.ema.empty() ? checkpoint.model : checkpoint.ema,
                    run.checkpoint.string());
   return model;
+}
+
+std::unique_ptr<Model> quantize_run(const SavedRun& run, const Value& quant, const FieldPath& where) {
+  const std::unique_ptr<Model> trained = load_run_model(run);
+  std::unique_ptr<Model> model = model_registry().build(run.model, run.where / "model", {});
+  attach_quantizers(*model, quant, where);
+  load_weights(*model, weights_of(*trained), run.where.file);
+  for (Quantizer* quantizer : quantizers_of(*model)) quantizer->initialise();
+  return model;
+}
+
+std::function<void(Model&)> initialiser(const std::string& from) {
+  if (from.ends_with(".safetensors")) return [from](Model& model) { import_weights(model, from); };
+  return [run = open_run(from), from](Model& model) {
+    load_weights(model, weights_of(*load_run_model(run)), from);
+  };
 }
 
 std::unique_ptr<Task> run_task(const SavedRun& run, const DatasetInfo& data) {

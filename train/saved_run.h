@@ -2,6 +2,7 @@
 // A run on disk, opened for reading: its model, its data, its newest weights.
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -24,6 +25,7 @@ struct SavedRun {
   Value quant;  ///< null where nothing is quantized
   Value data;   ///< null when the run was imported without one
   Value loss;
+  Value input;                       ///< describe_input() of its data; null where unknown (imported weights)
   std::filesystem::path checkpoint;  ///< of a folder
   std::filesystem::path packed;      ///< of a packed file, which then holds all of this
   int64_t step = 0;
@@ -33,8 +35,19 @@ struct SavedRun {
 /// complete checkpoint.
 SavedRun open_run(const std::filesystem::path& path);
 
+/// The sample's shape of a SavedRun::input; FormatError, naming `source`, where it holds none.
+Shape input_shape(const Value& input, const std::filesystem::path& source);
+
 /// The run's model with the weights that were evaluated: averaged ones where the run has them.
 std::unique_ptr<Model> load_run_model(const SavedRun& run, const RootOptions& options = {});
+
+/// Post-training quantization: a run's weights as they were evaluated, under the quantizers of another
+/// "quant" section, whose own parameters come from the weights. ConfigError.
+std::unique_ptr<Model> quantize_run(const SavedRun& run, const Value& quant, const FieldPath& where);
+
+/// Fills a fresh model with the weights of `from`: a run, a packed file, or a .safetensors file under
+/// PyTorch's names. Reads it when called, but opens a run at once.
+std::function<void(Model&)> initialiser(const std::string& from);
 
 /// The task its metrics come from, on the given data.
 std::unique_ptr<Task> run_task(const SavedRun& run, const DatasetInfo& data);

@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 
 #include "core/error.h"
+#include "core/files.h"
+#include "core/json.h"
 #include "tools/commands.h"
 #include "tools/exit_code.h"
 #include "tools/output.h"
@@ -18,18 +20,24 @@ namespace lathe::cli {
 namespace {
 
 struct PackArguments {
-  std::string from, out;
+  std::string from, out, quant;
 };
 
+/// The run's model as it was evaluated; with a file of a "quant" section, its weights under those quantizers.
+std::unique_ptr<Model> model_of(const SavedRun& run, const std::string& quant) {
+  if (quant.empty()) return load_run_model(run);
+  return quantize_run(run, parse_json(read_text(quant), quant, {.comments = true}), {quant, ""});
+}
+
 PackedModel packed_of(const SavedRun& run, const Module& model) {
-  return pack_model(packed_header(run.name, run.seed, run.model, run.data, run.loss), model);
+  return pack_model(packed_header(run.name, run.seed, run.model, run.data, run.loss, run.input), model);
 }
 
 int pack(const Session& session, const PackArguments& arguments) {
   const SavedRun run = open_run(arguments.from);
   LATHE_CHECK(ConfigError, run.packed.empty(), arguments.from,
               ": this is a packed file; expected a run's folder");
-  write_packed(arguments.out, packed_of(run, *load_run_model(run)));
+  write_packed(arguments.out, packed_of(run, *model_of(run, arguments.quant)));
   const auto bytes = static_cast<int64_t>(std::filesystem::file_size(arguments.out));
   if (session.json) {
     print_json(Value::object({{"out", Value::string(arguments.out)}, {"size_bytes", Value::integer(bytes)}}));
@@ -53,7 +61,7 @@ int unpack(const Session& session, const PackArguments& arguments) {
 }
 
 struct VerifyArguments {
-  std::string run, against, data;
+  std::string run, against, data, quant;
   std::vector<std::string> sets;
 };
 
@@ -76,7 +84,7 @@ int verify(const Session& session, const VerifyArguments& arguments) {
   LATHE_CHECK(ConfigError, !data.data.is(Value::Type::Null), arguments.run,
               ": the run says nothing of its data; give --data");
   const auto split = evaluation_split(data.data, data.where, "test", static_cast<uint64_t>(run.seed));
-  const std::unique_ptr<Model> trained = load_run_model(run), stored = load_run_model(other);
+  const std::unique_ptr<Model> trained = model_of(run, arguments.quant), stored = load_run_model(other);
   const std::vector<std::string> differing = differing_values(*trained, *stored);
   LATHE_CHECK(MismatchError, differing.empty(), file.string(), ": ", differing.size(),
               " tensors differ from the run's, the first is ", differing.front());
@@ -95,15 +103,24 @@ int verify(const Session& session, const VerifyArguments& arguments) {
   return kOk;
 }
 
-void add_file_command(CLI::App& app, Session& session, const char* name, const char* what, const char* from,
-                      const char* example, int (*run)(const Session&, const PackArguments&)) {
-  CLI::App* command = app.add_subcommand(name, what);
-  command->footer(std::string("Examples:\n  ") + example);
+struct FileCommand {
+  const char *name, *what, *from, *examples;
+  int (*run)(const Session&, const PackArguments&);
+  bool quantizes;
+};
+
+void add_file_command(CLI::App& app, Session& session, const FileCommand& file_command) {
+  CLI::App* command = app.add_subcommand(file_command.name, file_command.what);
+  command->footer(std::string("Examples:\n") + file_command.examples);
   auto arguments = std::make_shared<PackArguments>();
-  command->add_option("FROM", arguments->from, from)->required();
+  command->add_option("FROM", arguments->from, file_command.from)->required();
   command->add_option("-o,--out", arguments->out, "File to write")->required();
+  if (file_command.quantizes) {
+    command->add_option("--quant", arguments->quant,
+                        "File of a \"quant\" section: quantize the run's weights by it, without training");
+  }
   add_common_options(*command, session);
-  command->callback([&session, arguments, run] {
+  command->callback([&session, arguments, run = file_command.run] {
     session.command = [&session, arguments, run] { return run(session, *arguments); };
   });
 }
@@ -111,11 +128,22 @@ void add_file_command(CLI::App& app, Session& session, const char* name, const c
 }  // namespace
 
 void add_pack(CLI::App& app, Session& session) {
-  add_file_command(app, session, "pack", "A run's model as a packed file: what was evaluated, in few bytes",
-                   "Folder of a run", "lathe pack runs/glyphs -o glyphs.lathe", pack);
-  add_file_command(app, session, "unpack",
-                   "A packed file's weights, decoded, under PyTorch names and layouts", "Packed file",
-                   "lathe unpack glyphs.lathe -o glyphs.safetensors", unpack);
+  add_file_command(app, session,
+                   {.name = "pack",
+                    .what = "A run's model as a packed file: what was evaluated, in few bytes",
+                    .from = "Folder of a run",
+                    .examples = "  lathe pack runs/glyphs -o glyphs.lathe\n"
+                                "  lathe pack runs/glyphs -o glyphs-8.lathe --quant minmax8.json\n"
+                                "where minmax8.json holds {\"rules\": [{\"type\": \"minmax\", \"bits\": 8}]}",
+                    .run = pack,
+                    .quantizes = true});
+  add_file_command(app, session,
+                   {.name = "unpack",
+                    .what = "A packed file's weights, decoded, under PyTorch names and layouts",
+                    .from = "Packed file",
+                    .examples = "  lathe unpack glyphs.lathe -o glyphs.safetensors",
+                    .run = unpack,
+                    .quantizes = false});
   CLI::App* command = app.add_subcommand(
       "verify", "Proves that a packed file evaluates as its run: same weights, same logits, bit for bit");
   command->footer(
@@ -124,6 +152,8 @@ void add_pack(CLI::App& app, Session& session) {
   auto arguments = std::make_shared<VerifyArguments>();
   command->add_option("RUN", arguments->run, "Folder of a run")->required();
   command->add_option("--against", arguments->against, "Packed file; RUN/model.lathe without it");
+  command->add_option("--quant", arguments->quant,
+                      "The \"quant\" section that `lathe pack --quant` made the file with");
   command->add_option("--data", arguments->data, "Experiment file of which only \"data\" is read");
   command->add_option("--set", arguments->sets, "Change a value of that file: data.root=DIR")
       ->allow_extra_args(false);

@@ -12,12 +12,10 @@
 #include "tools/plan.h"
 #include "tools/progress.h"
 #include "train/config/experiment.h"
-#include "train/model_state.h"
 #include "train/run.h"
 #include "train/run_folder.h"
 #include "train/saved_run.h"
 #include "train/signals.h"
-#include "train/weights.h"
 
 namespace lathe::cli {
 namespace {
@@ -35,15 +33,6 @@ Experiment experiment_of(const Session& session, const TrainArguments& arguments
   if (session.seed) sets.push_back(fmt::format("seed={}", *session.seed));
   if (session.device != "auto") sets.push_back("device=" + session.device);
   return load_experiment(arguments.experiment, sets);
-}
-
-// Fine-tuning starts from a run's weights or from published ones.
-std::function<void(Model&)> initialiser(const std::string& from) {
-  if (from.empty()) return {};
-  if (from.ends_with(".safetensors")) return [from](Model& model) { import_weights(model, from); };
-  return [run = open_run(from)](Model& model) {
-    load_weights(model, weights_of(*load_run_model(run)), run.folder.string());
-  };
 }
 
 void print_summary(const std::filesystem::path& folder, const Value& summary) {
@@ -81,7 +70,7 @@ int train(const Session& session, const TrainArguments& arguments) {
       arguments.out.empty() ? default_run_folder(experiment.name) : std::filesystem::path(arguments.out);
   request.experiment_text = read_text(arguments.experiment);
   request.resume = arguments.resume;
-  request.initialise = initialiser(arguments.init);
+  if (!arguments.init.empty()) request.initialise = initialiser(arguments.init);
   request.stop = &SignalHandlers::stop_requested();
   if (!session.quiet) request.observers.push_back(&progress);
   const Value summary = run_experiment(experiment, request);
