@@ -10,6 +10,7 @@
 #include "data/cifar.h"
 #include "data/dataset.h"
 #include "data/image_set.h"
+#include "data/picture.h"
 #include "data/preview.h"
 
 namespace lathe {
@@ -60,6 +61,13 @@ int64_t shared_images(const std::vector<uint64_t>& train, const std::vector<uint
   });
 }
 
+const ImageSet& images_of(const Dataset& dataset, const Value& section, const FieldPath& where) {
+  if (dataset.images() == nullptr)
+    config_error(where, section.line(),
+                 concat("'", dataset.info().type, "' is not a set of images in memory"));
+  return *dataset.images();
+}
+
 }  // namespace
 
 Value describe_data(const Value& section, const FieldPath& where) {
@@ -103,12 +111,25 @@ DataReport check_data(const Value& section, const FieldPath& where) {
 
 void export_cifar10(const Value& section, const FieldPath& where, const std::filesystem::path& root) {
   const auto train = open_split(section, where, "train"), test = open_split(section, where, "test");
-  if (train->images() == nullptr || test->images() == nullptr) {
-    config_error(where, section.line(),
-                 concat("'", train->info().type, "' is not a set of images in memory"));
-  }
-  write_cifar10(root, *train->images(), *test->images());
+  write_cifar10(root, images_of(*train, section, where), images_of(*test, section, where));
   write_preview(root / "preview.png", *train->images());
+}
+
+void export_pictures(const Value& section, const FieldPath& where, int64_t count,
+                     const std::filesystem::path& folder) {
+  const auto test = open_split(section, where, "test");
+  const ImageSet& images = images_of(*test, section, where);
+  std::filesystem::create_directories(folder);
+  for (int64_t i = 0; i < std::min(count, images.size()); ++i) {
+    const auto label = static_cast<size_t>(images.labels[static_cast<size_t>(i)]);
+    std::string number = std::to_string(i);
+    number.insert(0, 5 - std::min<size_t>(5, number.size()), '0');
+    const std::string name =
+        label < images.class_names.size() ? images.class_names[label] : std::to_string(label);
+    const std::span<const uint8_t> pixels = images.image(i);
+    write_png(folder / concat(number, "-", name, ".png"),
+              {images.height, images.width, images.channels, {pixels.begin(), pixels.end()}});
+  }
 }
 
 }  // namespace lathe

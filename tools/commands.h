@@ -41,6 +41,7 @@ void add_bench(CLI::App& app, Session& session);
 void add_import(CLI::App& app, Session& session);
 void add_export(CLI::App& app, Session& session);
 void add_pack(CLI::App& app, Session& session);  ///< pack, unpack and verify
+void add_run(CLI::App& app, Session& session);
 void add_sweep(CLI::App& app, Session& session);
 void add_prove_resume(CLI::App& app, Session& session);
 

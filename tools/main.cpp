@@ -119,6 +119,7 @@ int run(int argc, char** argv) {
   add_data(app, session);
   add_list(app, session);
   add_schema(app, session);
+  add_run(app, session);
   add_sweep(app, session);
   add_prove_resume(app, session);
 

@@ -18,6 +18,7 @@ struct DataArguments {
   std::string what;  // an experiment file or a data set's name
   std::string root;
   std::string out;
+  int64_t pictures = 0;
 };
 
 struct Section {
@@ -79,6 +80,10 @@ int check(const Session& session, const DataArguments& arguments) {
 int generate(const Session& session, const DataArguments& arguments) {
   const Section section = section_of(arguments);
   export_cifar10(section.value, section.where, arguments.out);
+  if (arguments.pictures > 0) {
+    export_pictures(section.value, section.where, arguments.pictures,
+                    std::filesystem::path(arguments.out) / "pictures");
+  }
   if (session.json) {
     print_json(Value::object({{"out", Value::string(arguments.out)}}));
   } else {
@@ -99,7 +104,11 @@ void add_action(CLI::App& parent, Session& session, const char* name, const char
                    "Experiment file (.json) or name of a data set (see lathe list data)")
       ->required();
   command->add_option("--root", arguments->root, "Folder with the data set's files");
-  if (action == &generate) command->add_option("--out", arguments->out, "Folder to write")->required();
+  if (action == &generate) {
+    command->add_option("--out", arguments->out, "Folder to write")->required();
+    command->add_option("--pictures", arguments->pictures, "Write so many test images as PNG files too")
+        ->check(CLI::Range(int64_t{0}, int64_t{100000}));
+  }
   add_common_options(*command, session);
   command->callback([&session, arguments, action] {
     session.command = [&session, arguments, action] { return action(session, *arguments); };
@@ -120,7 +129,7 @@ void add_data(CLI::App& app, Session& session) {
              "Reads every file with every check; exit code 3 when a split cannot be used",
              "Examples:\n  lathe data check cifar10 --root data/cifar10", &check);
   add_action(*command, session, "generate", "Writes a data set's images in CIFAR-10's binary format",
-             "Examples:\n  lathe data generate glyphs --out /tmp/glyphs", &generate);
+             "Examples:\n  lathe data generate glyphs --out /tmp/glyphs --pictures 10", &generate);
 }
 
 }  // namespace lathe::cli
