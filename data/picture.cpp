@@ -71,9 +71,13 @@ Picture fit_picture(const Picture& picture, int64_t height, int64_t width) {
   const int64_t tall = scaled(picture.height, height), wide = scaled(picture.width, width);
   const int64_t c = picture.channels;
   std::vector<uint8_t> all(static_cast<size_t>(tall * wide * c));
-  const int ok = stbir_resize_uint8(picture.pixels.data(), static_cast<int>(picture.width),
-                                    static_cast<int>(picture.height), 0, all.data(), static_cast<int>(wide),
-                                    static_cast<int>(tall), 0, static_cast<int>(c));
+  const bool same = tall == picture.height && wide == picture.width;  // a filter would blur it
+  if (same) all = picture.pixels;
+  const int ok =
+      same ? 1
+           : stbir_resize_uint8(picture.pixels.data(), static_cast<int>(picture.width),
+                                static_cast<int>(picture.height), 0, all.data(), static_cast<int>(wide),
+                                static_cast<int>(tall), 0, static_cast<int>(c));
   LATHE_CHECK(OutOfMemoryError, ok != 0, "picture: out of memory while scaling");
   Picture out{.height = height, .width = width, .channels = c, .pixels = {}};
   out.pixels.reserve(static_cast<size_t>(height * width * c));

@@ -1,0 +1,177 @@
+// Sweeps, post-training quantization and inference through the executable.
+
+#include "train/sweep.h"
+
+#include <algorithm>
+
+#include <doctest/doctest.h>
+
+#include "core/files.h"
+#include "core/json.h"
+#include "core/safetensors.h"
+#include "tests/support/scratch.h"
+#include "tests/tools/bad_inputs.h"
+#include "tests/tools/cli.h"
+
+namespace lathe::tests {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr const char* kSweep = R"({
+  // two widths and two rates, and what rounding makes of float weights
+  "schema": 1, "name": "s", "experiment": "exp.json", "set": {"train.epochs": 1},
+  "points": [{"name": "float"},
+             {"name": "lsq-4", "set": {"quant": {"rules": [{"type": "lsq", "bits": 4}]}}},
+             {"name": "ptq-8", "from": "float", "quant": {"rules": [{"type": "minmax", "bits": 8}]}},
+             {"name": "ptq-2", "from": "float", "quant": {"rules": [{"type": "minmax", "bits": 2}]}}]})";
+
+struct Command {
+  const ScratchFolder& scratch;
+  Finished operator()(std::vector<std::string> arguments) const {
+    return run_lathe({.arguments = std::move(arguments), .folder = scratch.path()});
+  }
+  Value json(std::vector<std::string> arguments) const {
+    arguments.emplace_back("--json");
+    arguments.emplace_back("--quiet");
+    const Finished finished = (*this)(std::move(arguments));
+    CAPTURE(finished.err);
+    REQUIRE(finished.code == 0);
+    return parse_json(finished.out, "stdout");
+  }
+};
+
+SweepRow row(const char* name, double value, int64_t bytes) {
+  SweepRow made;
+  made.name = name;
+  made.metric = "top1";
+  made.value = value;
+  made.size_bytes = bytes;
+  return made;
+}
+
+}  // namespace
+
+TEST_SUITE_BEGIN("sweep");
+
+TEST_CASE("a sweep's figures are those of its packed files, and it goes on where it stopped") {
+  const ScratchFolder scratch;
+  const Command lathe{scratch};
+  experiment()(scratch.path());
+  write_atomic(scratch / "s.json", kSweep);
+  const Value first = lathe.json({"sweep", "s.json", "--out", "s"});
+  const auto& rows = first.find("rows")->items();
+  REQUIRE(rows.size() == 4);
+  for (const Value& one : rows) {
+    const std::string file = one.find("file")->as_string();
+    CAPTURE(file);
+    const Value evaluated = lathe.json({"eval", file});
+    CHECK(*evaluated.find("metrics")->find("top1") == *one.find("value"));
+    CHECK(one.find("size_bytes")->as_int() == static_cast<int64_t>(fs::file_size(scratch / file)));
+  }
+  CHECK(rows[0].find("avg_bits")->as_real() == 0);
+  CHECK(rows[1].find("avg_bits")->as_real() == 4);
+  CHECK(rows[2].find("avg_bits")->as_real() == 8);
+  CHECK(rows[3].find("relative_bops")->find("mac")->as_real() == 2.0 / 32);
+  CHECK(parse_json(read_text(scratch / "s/table.json"), "table") == first);
+
+  const auto written = fs::last_write_time(scratch / "s/lsq-4/model.lathe");
+  fs::remove_all(scratch / "s/float");
+  const Value second = lathe.json({"sweep", "s.json", "--out", "s"});
+  CHECK(fs::last_write_time(scratch / "s/lsq-4/model.lathe") == written);
+  CHECK(*second.find("rows")->items()[0].find("value") == *rows[0].find("value"));
+  CHECK(*second.find("rows")->items()[0].find("hash") == *rows[0].find("hash"));
+
+  CHECK(lathe({"sweep", "s.json", "--out", "s", "--set", "train.epochs=2"}).code == 2);
+  const Finished other = lathe({"sweep", "s.json", "--out", "s", "--init", "s/float/model.lathe"});
+  CHECK(other.code == 2);
+  CHECK(other.err.find("began from other weights") != std::string::npos);
+}
+
+TEST_CASE("a grid is every combination of its values") {
+  const ScratchFolder scratch;
+  experiment()(scratch.path());
+  write_atomic(scratch / "s.json",
+               R"({"schema": 1, "name": "s", "experiment": "exp.json",
+                   "grid": {"seed": [1, 2], "optimizer.lr": [0.1, 0.2, 0.5]}})");
+  const Sweep sweep = load_sweep(scratch / "s.json", {.sets = {"train.epochs=1"}, .init = "w"});
+  REQUIRE(sweep.points.size() == 6);
+  CHECK(sweep.points[0].name == "seed=1,lr=0.1");
+  CHECK(sweep.points[5].name == "seed=2,lr=0.5");
+  CHECK(sweep.points[4].sets ==
+        std::vector<std::string>{"seed=2", "optimizer.lr=0.2", "train.epochs=1", "name=\"seed=2,lr=0.2\""});
+  CHECK(sweep.points[4].init == "w");
+}
+
+TEST_CASE("the front holds what no other point beats in metric and size") {
+  std::vector<SweepRow> rows = {row("big", 0.9, 100), row("small", 0.8, 10), row("worse", 0.85, 100),
+                                row("twin", 0.8, 10), row("bad", 0.7, 11)};
+  rows.push_back(row("diverged", 1, 1));
+  rows.back().error = "diverged";
+  mark_front(rows);
+  std::vector<bool> front;
+  for (const SweepRow& one : rows) front.push_back(one.on_front);
+  CHECK(front == std::vector<bool>{true, true, false, true, false, false});
+}
+
+TEST_CASE("what pack --quant writes, verify --quant proves") {
+  const ScratchFolder scratch;
+  const Command lathe{scratch};
+  trained()(scratch.path());
+  write_atomic(scratch / "q.json", R"({"rules": [{"type": "lsq", "bits": 3}]})");
+  lathe.json({"pack", "run", "-o", "q.lathe", "--quant", "q.json"});
+  CHECK(lathe.json({"verify", "run", "--against", "q.lathe", "--quant", "q.json"})
+            .find("identical")
+            ->as_bool());
+  CHECK(lathe({"verify", "run", "--against", "q.lathe"}).code == 7);
+  CHECK(fs::file_size(scratch / "q.lathe") < fs::file_size(scratch / "run/model.lathe") / 4);
+}
+
+TEST_CASE("info's bytes are the file's") {
+  const ScratchFolder scratch;
+  const Command lathe{scratch};
+  trained()(scratch.path());
+  const Value file = lathe.json({"info", "run/model.lathe"}), folder = lathe.json({"info", "run"});
+  const Value& size = *file.find("size");
+  int64_t sum = size.find("fixed")->as_int() + size.find("features")->as_int() + size.find("json")->as_int();
+  for (const Value& tensor : size.find("tensors")->items()) sum += tensor.find("bytes")->as_int();
+  CHECK(sum == static_cast<int64_t>(fs::file_size(scratch / "run/model.lathe")));
+  CHECK(*folder.find("size") == size);
+  CHECK(*folder.find("stored") == *file.find("stored"));
+  const Finished text = lathe({"info", "run/model.lathe", "--explain-size"});
+  CHECK(text.code == 0);
+  CHECK(text.out.find("entropy bound") != std::string::npos);
+}
+
+TEST_CASE("run classifies a picture as evaluation does, from the packed file alone") {
+  const ScratchFolder scratch;
+  const Command lathe{scratch};
+  trained()(scratch.path());
+  REQUIRE(lathe({"data", "generate", "exp.json", "--out", "d", "--pictures", "3"}).code == 0);
+  lathe.json({"eval", "run/model.lathe", "--logits", "logits.safetensors"});
+  fs::rename(scratch / "run/model.lathe", scratch / "m.lathe");
+  fs::remove_all(scratch / "run");
+  const TensorFile logits = read_safetensors(scratch / "logits.safetensors");
+  const float* rows = logits.find("logits")->ptr<float>();
+  for (int i = 0; i < 3; ++i) {
+    std::string picture;
+    for (const auto& entry : fs::directory_iterator(scratch / "d/pictures")) {
+      if (entry.path().filename().string().starts_with("0000" + std::to_string(i)))
+        picture = entry.path().string();
+    }
+    REQUIRE(!picture.empty());
+    const Value guesses = lathe.json({"run", "m.lathe", picture, "--top", "10"});
+    const auto& list = guesses.find("guesses")->items();
+    REQUIRE(list.size() == 10);
+    const float* row = rows + i * 10;
+    CHECK(list[0].find("class")->as_int() == std::max_element(row, row + 10) - row);
+    double sum = 0;
+    for (const Value& guess : list) sum += guess.find("probability")->as_real();
+    CHECK(sum == doctest::Approx(1));
+  }
+}
+
+TEST_SUITE_END();
+
+}  // namespace lathe::tests
