@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "core/glob.h"
+#include "quant/attach_activations.h"
 
 namespace lathe {
 namespace {
@@ -19,7 +20,8 @@ struct QuantOptions {
         {.doc =
              "training multiplies with quantized weights; false: only regularisers and evaluation see them"});
     v.visit("rules", rules, {.doc = "the first rule that matches a parameter decides about it"});
-    v.visit("activations", activations, {.doc = "rules for activations; none in this version"});
+    v.visit("activations", activations,
+            {.doc = "the first rule that matches a layer's input decides about it"});
   }
 };
 
@@ -79,21 +81,19 @@ AttachRule read_rule(const Value& given, const FieldPath& where) {
 struct Section {
   bool forward = true;
   std::vector<AttachRule> rules;
+  Value activations;  // with all defaults
 };
 
 Section read_section(const Value& section, const FieldPath& where) {
   QuantOptions options;
   read_fields(options, section, where);
-  Section out{.forward = options.forward, .rules = {}};
+  Section out{.forward = options.forward, .rules = {}, .activations = {}};
   if (!options.rules.is(Value::Type::Array)) {
     config_error(where / "rules", options.rules.line(),
                  concat("expected a list, found ", describe(options.rules.type())));
   }
-  if (!options.activations.is(Value::Type::Array) || !options.activations.items().empty()) {
-    config_error(where / "activations", options.activations.line(),
-                 "activation quantizers are not part of this version of Lathe; expected []");
-  }
-  if (options.rules.items().empty())
+  out.activations = resolve_activations(options.activations, where / "activations");
+  if (options.rules.items().empty() && options.activations.items().empty())
     config_error(where / "rules", section.line(), "expected at least one rule");
   for (size_t i = 0; i < options.rules.items().size(); ++i)
     out.rules.push_back(read_rule(options.rules.items()[i], (where / "rules")[i]));
@@ -128,7 +128,7 @@ std::vector<AttachRow> attach_quantizers(Module& model, const Value& given, cons
   std::vector<int> uses(section.rules.size());
   for (Parameter* parameter : model.parameters()) {
     if (parameter->role() != Role::Weight || parameter->tied()) continue;
-    AttachRow row{parameter->path(), parameter->shape(), "none", "no rule matches", {}};
+    AttachRow row{parameter->path(), parameter->shape(), "none", "no rule matches", {}, false};
     if (const AttachRule* rule = rule_for(section, *parameter, uses)) {
       row.why = rule->where.path;
       if (!rule->none) {
@@ -146,6 +146,10 @@ std::vector<AttachRow> attach_quantizers(Module& model, const Value& given, cons
                  concat("decides about no parameter that an earlier rule left: match '", rule.options.match,
                         "', kind '", rule.options.kind, "', min_numel ", rule.options.min_numel));
   }
+  const Value* activations = given.find("activations");
+  if (activations == nullptr) return table;
+  for (AttachRow& row : attach_activations(model, *activations, where / "activations"))
+    table.push_back(std::move(row));
   return table;
 }
 
@@ -156,6 +160,7 @@ Value to_value(const std::vector<AttachRow>& table) {
     for (const int64_t n : row.shape) shape.push_back(Value::integer(n));
     rows.push_back(Value::object({{"parameter", Value::string(row.parameter)},
                                   {"shape", std::move(shape)},
+                                  {"activation", Value::boolean(row.activation)},
                                   {"method", Value::string(row.method)},
                                   {"why", Value::string(row.why)},
                                   {"options", row.options}}));
@@ -166,15 +171,17 @@ Value to_value(const std::vector<AttachRow>& table) {
 std::string summarize(const std::vector<AttachRow>& table) {
   struct Line {
     std::string_view method, why;
+    bool activation = false;
     int64_t parameters = 0, elements = 0;
     std::string_view first, last;
   };
   std::vector<Line> lines;
   for (const AttachRow& row : table) {
-    auto line = std::find_if(lines.begin(), lines.end(),
-                             [&](const Line& one) { return one.method == row.method && one.why == row.why; });
+    auto line = std::find_if(lines.begin(), lines.end(), [&](const Line& one) {
+      return one.method == row.method && one.why == row.why && one.activation == row.activation;
+    });
     if (line == lines.end())
-      line = lines.insert(lines.end(), {row.method, row.why, 0, 0, row.parameter, {}});
+      line = lines.insert(lines.end(), {row.method, row.why, row.activation, 0, 0, row.parameter, {}});
     ++line->parameters;
     line->elements += row.shape.numel();
     line->last = row.parameter;
@@ -182,8 +189,10 @@ std::string summarize(const std::vector<AttachRow>& table) {
   std::string text;
   for (const Line& line : lines) {
     text += concat(text.empty() ? "" : "\n", line.method == "none" ? "float" : line.method, " (", line.why,
-                   "): ", line.parameters, line.parameters == 1 ? " parameter, " : " parameters, ",
-                   line.elements, " elements: ", line.first);
+                   "): ", line.parameters, line.activation ? " input" : " parameter",
+                   line.parameters == 1 ? "" : "s");
+    if (!line.activation) text += concat(", ", line.elements, " elements");
+    text += concat(": ", line.first);
     if (line.parameters > 1) text += concat(line.parameters > 2 ? " ... " : ", ", line.last);
   }
   return text;
@@ -202,6 +211,7 @@ Value resolve_quant(const Value& given, const FieldPath& where) {
   QuantOptions options;
   options.forward = section.forward;
   options.rules = std::move(rules);
+  options.activations = section.activations;
   return write_fields(options);
 }
 
@@ -224,6 +234,9 @@ Value quant_schema() {
   Value schema = fields_schema(QuantOptions{});
   schema.set("type", Value::array({Value::string("object"), Value::string("null")}));
   schema.find("properties")->find("rules")->set("items", Value::object({{"oneOf", std::move(choices)}}));
+  Value* activations = schema.find("properties")->find("activations");
+  const Value described = activations_schema();
+  for (const auto& [key, value] : described.members()) activations->set(key, value);
   return schema;
 }
 

@@ -2,6 +2,9 @@
 
 #include <map>
 
+#include "quant/activation.h"
+#include "quant/quantizer.h"
+
 namespace lathe {
 namespace {
 
@@ -43,6 +46,27 @@ void load(const std::vector<Parameter*>& parameters, const std::vector<Buffer*>&
   for (Buffer* buffer : buffers) buffer->data() = fresh[next++];
 }
 
+void add_model_buffers(const Module& module, std::vector<Buffer*>& buffers) {
+  if (dynamic_cast<const Quantizer*>(&module) != nullptr) return;
+  if (dynamic_cast<const ActivationQuantizer*>(&module) != nullptr) return;
+  buffers.insert(buffers.end(), module.own_buffers().begin(), module.own_buffers().end());
+  for (const Module* child : module.children()) add_model_buffers(*child, buffers);
+}
+
+/// Of activation quantizers.
+struct GridState {
+  std::vector<Parameter*> parameters;
+  std::vector<Buffer*> buffers;
+  explicit GridState(const Module& model) {
+    for (const ActivationQuantizer* quantizer : activation_quantizers_of(model)) {
+      const std::vector<Parameter*> own = quantizer->parameters();
+      const std::vector<Buffer*> ranges = quantizer->buffers();
+      parameters.insert(parameters.end(), own.begin(), own.end());
+      buffers.insert(buffers.end(), ranges.begin(), ranges.end());
+    }
+  }
+};
+
 }  // namespace
 
 std::vector<Parameter*> unique_parameters(const Module& model) {
@@ -66,7 +90,18 @@ std::vector<NamedTensor> model_state(const Module& model) {
 }
 
 std::vector<NamedTensor> weights_of(const Module& model) {
-  return tensors_of(state_parameters(model, true), model.buffers());
+  return tensors_of(state_parameters(model, true), model_buffers(model));
+}
+
+std::vector<NamedTensor> activation_state(const Module& model) {
+  const GridState grids(model);
+  return tensors_of(grids.parameters, grids.buffers);
+}
+
+std::vector<Buffer*> model_buffers(const Module& model) {
+  std::vector<Buffer*> buffers;
+  add_model_buffers(model, buffers);
+  return buffers;
 }
 
 void load_model_state(Module& model, std::span<const NamedTensor> tensors, const std::string& source) {
@@ -74,7 +109,16 @@ void load_model_state(Module& model, std::span<const NamedTensor> tensors, const
 }
 
 void load_weights(Module& model, std::span<const NamedTensor> tensors, const std::string& source) {
-  load(state_parameters(model, true), model.buffers(), tensors, source);
+  load(state_parameters(model, true), model_buffers(model), tensors, source);
+}
+
+void load_evaluated(Module& model, std::span<const NamedTensor> tensors, const std::string& source) {
+  GridState grids(model);
+  std::vector<Parameter*> parameters = state_parameters(model, true);
+  std::vector<Buffer*> buffers = model_buffers(model);
+  parameters.insert(parameters.end(), grids.parameters.begin(), grids.parameters.end());
+  buffers.insert(buffers.end(), grids.buffers.begin(), grids.buffers.end());
+  load(parameters, buffers, tensors, source);
 }
 
 }  // namespace lathe

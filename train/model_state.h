@@ -18,9 +18,18 @@ std::vector<NamedTensor> model_state(const Module& model);
 void load_model_state(Module& model, std::span<const NamedTensor> tensors,
                       const std::string& source = "weights");
 
-/// The same without the parameters of quantizers: what another run may start from, whatever it quantizes.
+/// The same without the parameters and buffers of quantizers: what another run may start from, whatever it
+/// quantizes.
 std::vector<NamedTensor> weights_of(const Module& model);
 void load_weights(Module& model, std::span<const NamedTensor> tensors, const std::string& source = "weights");
+
+/// Parameters and buffers of activation quantizers, which evaluation needs as they are.
+std::vector<NamedTensor> activation_state(const Module& model);
+/// weights_of() and activation_state() in one list: what evaluation needs where no weight is quantized.
+void load_evaluated(Module& model, std::span<const NamedTensor> tensors, const std::string& source);
+
+/// Without those of quantizers.
+std::vector<Buffer*> model_buffers(const Module& model);
 
 /// The parameters that own their tensors, in the order of the module tree.
 std::vector<Parameter*> unique_parameters(const Module& model);

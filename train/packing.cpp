@@ -24,18 +24,28 @@ bool same_bits(const Tensor& a, const Tensor& b) {
   return a.dtype() == b.dtype() && a.shape() == b.shape() && std::memcmp(a.raw(), b.raw(), a.bytes()) == 0;
 }
 
+std::vector<NamedTensor> stored_as_they_are(const Module& model) {
+  std::vector<NamedTensor> all;
+  for (const Buffer* buffer : model_buffers(model)) all.push_back({buffer->path(), buffer->data()});
+  for (NamedTensor& one : activation_state(model)) all.push_back(std::move(one));
+  return all;
+}
+
 }  // namespace
 
-Value packed_header(const std::string& name, int64_t seed, const Value& model, const Value& data,
-                    const Value& loss, const Value& input) {
-  Value plain = data;
+Value to_value(const PackedHeader& header) {
+  Value plain = header.data;
   if (plain.find("augment") != nullptr) plain.set("augment", Value::array());
-  return Value::object({{"name", Value::string(name)},
-                        {"seed", Value::integer(seed)},
-                        {"model", model},
-                        {"data", std::move(plain)},
-                        {"loss", loss},
-                        {"input", input}});
+  Value out = Value::object({{"name", Value::string(header.name)},
+                             {"seed", Value::integer(header.seed)},
+                             {"model", header.model},
+                             {"data", std::move(plain)},
+                             {"loss", header.loss},
+                             {"input", header.input}});
+  const Value* activations = header.quant.find("activations");
+  if (activations != nullptr && !activations->items().empty())
+    out.set("quant", Value::object({{"activations", *activations}}));
+  return out;
 }
 
 Value describe_input(const DatasetInfo& info) {
@@ -56,7 +66,8 @@ PackedModel pack_model(const Value& header, const Module& model) {
       packed.tensors.push_back({parameter->path(), on_host(raw)});
     }
   }
-  for (Buffer* buffer : model.buffers()) packed.tensors.push_back({buffer->path(), on_host(buffer->data())});
+  for (const NamedTensor& one : stored_as_they_are(model))
+    packed.tensors.push_back({one.name, on_host(one.tensor)});
   return packed;
 }
 
@@ -66,7 +77,7 @@ void load_packed(Module& model, const PackedModel& packed, const std::string& so
     const Codes* codes = std::get_if<Codes>(&one.content);
     tensors.push_back({one.name, codes != nullptr ? decode(*codes) : std::get<Tensor>(one.content)});
   }
-  load_weights(model, tensors, source);
+  load_evaluated(model, tensors, source);
 }
 
 std::vector<std::string> differing_values(Model& a, Model& b) {
@@ -83,12 +94,12 @@ std::vector<std::string> differing_values(Model& a, Model& b) {
     if (left[i]->path() != right[i]->path() || !same_bits(left[i]->value().data(), right[i]->value().data()))
       names.push_back(left[i]->path());
   }
-  const std::vector<Buffer*> ours = a.buffers(), theirs = b.buffers();
+  const std::vector<NamedTensor> ours = stored_as_they_are(a), theirs = stored_as_they_are(b);
   LATHE_CHECK(MismatchError, ours.size() == theirs.size(), "one model has ", ours.size(),
-              " buffers, the other ", theirs.size());
+              " buffers and grids, the other ", theirs.size());
   for (size_t i = 0; i < ours.size(); ++i) {
-    if (ours[i]->path() != theirs[i]->path() || !same_bits(ours[i]->data(), theirs[i]->data()))
-      names.push_back(ours[i]->path());
+    if (ours[i].name != theirs[i].name || !same_bits(ours[i].tensor, theirs[i].tensor))
+      names.push_back(ours[i].name);
   }
   return names;
 }

@@ -10,19 +10,25 @@
 
 namespace lathe {
 
-/// What a packed file says of its model, and SavedRun reads: name, seed, the sections model, data (without
-/// augmentation) and loss, and `input`: describe_input() of the data it was trained on, or null.
-Value packed_header(const std::string& name, int64_t seed, const Value& model, const Value& data,
-                    const Value& loss, const Value& input);
+/// What a packed file says of its model besides the tensors; SavedRun reads it.
+struct PackedHeader {
+  std::string name;
+  int64_t seed = 0;
+  Value model, data, loss;  ///< sections; data is written without augmentation
+  Value quant;              ///< section, of which the rules for activations are written; null for none
+  Value input;              ///< describe_input() of the data it was trained on; null where unknown
+};
+Value to_value(const PackedHeader& header);
 
 /// {"shape": [H, W, C], "class_names": [...]} of one sample.
 Value describe_input(const DatasetInfo& info);
 
-/// What evaluation multiplies with: codes of quantized parameters, the others and buffers as they are; tied
-/// ones once.
+/// What evaluation computes with: codes of quantized parameters, the others, buffers and the grids of
+/// activations as they are; tied ones once.
 PackedModel pack_model(const Value& header, const Module& model);
 
-/// Fills a model without quantizers. FormatError naming the tensor when one is missing, unknown or misshapen.
+/// Fills a model without quantizers of weights. FormatError naming the tensor when one is missing, unknown or
+/// misshapen.
 void load_packed(Module& model, const PackedModel& packed, const std::string& source);
 
 /// The parameters and buffers whose values in evaluation differ in any bit between two models of the same

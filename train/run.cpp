@@ -46,8 +46,13 @@ void check_same_run(const RunPaths& paths, const Value& resolved, const Value& e
 PackedModel pack_evaluated(const Value& resolved, const Value& input, const Trainer& trainer) {
   const auto section = [&](std::string_view key) { return *resolved.find(key); };
   const UseAverages averages(trainer.ema());
-  return pack_model(packed_header(section("name").as_string(), section("seed").as_int(), section("model"),
-                                  section("data"), section("loss"), input),
+  return pack_model(to_value(PackedHeader{.name = section("name").as_string(),
+                                          .seed = section("seed").as_int(),
+                                          .model = section("model"),
+                                          .data = section("data"),
+                                          .loss = section("loss"),
+                                          .quant = section("quant"),
+                                          .input = input}),
                     trainer.model());
 }
 
@@ -59,7 +64,7 @@ Value summarize(const Trainer& trainer, const TrainingObjects& objects, const Ex
   const double* value = find_metric(trainer.metrics(), metric);
   const ModelInfo info =
       describe_model(experiment.model, experiment.where / "model", objects.data.train->info().sample);
-  const StoredCost cost = stored_cost(packed, info);
+  const StoredCost cost = stored_cost(packed, info, activation_bits(*objects.model));
   const bool quantized = cost.quantized_elements > 0;
   const double samples = static_cast<double>(progress.epochs * objects.data.train->size());
   Value metrics = Value::object();
@@ -81,6 +86,18 @@ Value summarize(const Trainer& trainer, const TrainingObjects& objects, const Ex
                         {"seconds", Value::real(trainer.seconds())},
                         {"samples_per_second", Value::real(samples / trainer.train_seconds())},
                         {"peak_rss_bytes", Value::integer(peak_rss_bytes())}});
+}
+
+/// The metric before compression, where the run that this one began from knows it.
+Value float_value_of(const std::string& init) {
+  const RunPaths paths{init};
+  if (init.empty() || !std::filesystem::is_regular_file(paths.summary())) return {};
+  const Value summary = read_run_file(paths.summary());
+  const Value *known = summary.find("float_value"), *value = summary.find("value"),
+              *bits = summary.find("avg_bits");
+  if (known != nullptr && known->is_number()) return *known;
+  const bool is_float = bits != nullptr && bits->is(Value::Type::Null);
+  return value != nullptr && is_float ? *value : Value();
 }
 
 void tell(const RunFolder& folder, const RunRequest& request, const std::string& message) {
@@ -119,7 +136,9 @@ Value train_in(const RunFolder& folder, const Experiment& experiment, const RunR
   const std::string hash = experiment_hash(resolved);
   if (experiment.threads) set_num_threads(static_cast<int>(*experiment.threads));
   const TrainingObjects objects = build_training(experiment);
-  const Value environment = describe_environment(objects.data.train.get(), objects.data.test.get());
+  Value environment = describe_environment(objects.data.train.get(), objects.data.test.get());
+  environment.set("init", Value::object({{"from", Value::string(request.init)},
+                                         {"float_value", float_value_of(request.init)}}));
 
   TrainerOptions options;
   options.train = experiment.train;
@@ -157,7 +176,10 @@ Value train_in(const RunFolder& folder, const Experiment& experiment, const RunR
     const PackedModel packed = pack_evaluated(resolved, describe_input(objects.data.train->info()), trainer);
     write_packed(folder.paths().packed(), packed);
     const auto size = static_cast<int64_t>(std::filesystem::file_size(folder.paths().packed()));
-    const Value summary = summarize(trainer, objects, experiment, packed, size);
+    Value summary = summarize(trainer, objects, experiment, packed, size);
+    const Value* init = read_run_file(folder.paths().environment()).find("init");
+    const Value* before = init == nullptr ? nullptr : init->find("float_value");
+    summary.set("float_value", before == nullptr ? Value() : *before);
     write_json(folder.paths().summary(), summary);
     folder.set_status("done", trainer.progress().step);
     return summary;

@@ -19,6 +19,8 @@ struct RunRequest {
   bool resume = false;           ///< go on from the newest checkpoint, or from the start when there is none
   /// Called once with the fresh model of a new run: fine-tuning loads its weights here.
   std::function<void(Model&)> initialise;
+  std::string init =
+      {};  ///< what `initialise` loads; if a run, its float metric becomes the summary's float_value
   std::vector<TrainObserver*> observers;
   const std::atomic<bool>* stop = nullptr;  ///< set: save a checkpoint after the step and throw
 };

@@ -3,16 +3,20 @@
 #include "core/error.h"
 #include "core/files.h"
 #include "core/json.h"
+#include "data/common.h"
+#include "data/loader.h"
 #include "models/registry.h"
+#include "quant/activation.h"
 #include "quant/attach.h"
 #include "train/checkpoint.h"
 #include "train/model_state.h"
-#include "train/packing.h"
 #include "train/run_folder.h"
 #include "train/weights.h"
 
 namespace lathe {
 namespace {
+
+constexpr int64_t kCalibrationBatches = 16;
 
 /// The part of resolved.json that says what the weights are and what they were trained on.
 struct Sections {
@@ -122,12 +126,46 @@ std::unique_ptr<Model> load_run_model(const SavedRun& run, const RootOptions& op
   return model;
 }
 
+namespace {
+
+/// Shows training batches to the activation quantizers of a model in evaluation mode.
+void calibrate(const SavedRun& run, Model& model) {
+  LATHE_CHECK(ConfigError, !run.data.is(Value::Type::Null), run.where.file,
+              ": the ranges of activations come from training data, but the run says nothing of its data");
+  const FieldPath where = run.where / "data";
+  const auto split = evaluation_split(run.data, where, "train", static_cast<uint64_t>(run.seed));
+  LoaderOptions order;
+  order.batch = read_data_common(run.data, where).batch;
+  Loader loader(*split, order);
+  const NoGrad no_grad;
+  model.run().mode = Mode::Eval;
+  ++model.run().forward;
+  for (ActivationQuantizer* quantizer : activation_quantizers_of(model)) quantizer->set_observing(true);
+  Batch batch;
+  loader.start(0);
+  for (int64_t i = 0; i < kCalibrationBatches && loader.next(batch); ++i) model.forward(batch);
+  for (ActivationQuantizer* quantizer : activation_quantizers_of(model)) quantizer->set_observing(false);
+}
+
+}  // namespace
+
+PackedHeader header_of(const SavedRun& run) {
+  return {.name = run.name,
+          .seed = run.seed,
+          .model = run.model,
+          .data = run.data,
+          .loss = run.loss,
+          .quant = run.quant,
+          .input = run.input};
+}
+
 std::unique_ptr<Model> quantize_run(const SavedRun& run, const Value& quant, const FieldPath& where) {
   const std::unique_ptr<Model> trained = load_run_model(run);
   std::unique_ptr<Model> model = model_registry().build(run.model, run.where / "model", {});
   attach_quantizers(*model, quant, where);
   load_weights(*model, weights_of(*trained), run.where.file);
   for (Quantizer* quantizer : quantizers_of(*model)) quantizer->initialise();
+  if (!activation_quantizers_of(*model).empty()) calibrate(run, *model);
   return model;
 }
 

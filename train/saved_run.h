@@ -11,6 +11,7 @@
 #include "core/safetensors.h"
 #include "data/dataset.h"
 #include "layers/model.h"
+#include "train/packing.h"
 #include "train/tasks.h"
 
 namespace lathe {
@@ -41,8 +42,13 @@ Shape input_shape(const Value& input, const std::filesystem::path& source);
 /// The run's model with the weights that were evaluated: averaged ones where the run has them.
 std::unique_ptr<Model> load_run_model(const SavedRun& run, const RootOptions& options = {});
 
+/// What a packed file of the run says of it.
+PackedHeader header_of(const SavedRun& run);
+
 /// Post-training quantization: a run's weights as they were evaluated, under the quantizers of another
 /// "quant" section, whose own parameters come from the weights. ConfigError.
+/// The ranges of activations come from the first 16 batches of the run's training split, without
+/// augmentation.
 std::unique_ptr<Model> quantize_run(const SavedRun& run, const Value& quant, const FieldPath& where);
 
 /// Fills a fresh model with the weights of `from`: a run, a packed file, or a .safetensors file under

@@ -48,7 +48,8 @@ double layer_bops(Bops convention, const StoredLayerCost& row, bool dense) {
 
 }  // namespace
 
-StoredCost stored_cost(const PackedModel& packed, const ModelInfo& info) {
+StoredCost stored_cost(const PackedModel& packed, const ModelInfo& info,
+                       const std::map<std::string, double>& activations) {
   StoredCost cost;
   double bits = 0, zeros = 0;
   for (const PackedTensor& tensor : packed.tensors) {
@@ -71,6 +72,8 @@ StoredCost stored_cost(const PackedModel& packed, const ModelInfo& info) {
   std::array<double, kBopsConventions.size()> dense{};
   for (const LayerInfo& layer : info.layers) {
     StoredLayerCost row{.layer = layer, .weight = {.elements = 0, .bits = 32, .nonzero_bits = 32}};
+    if (const auto found = activations.find(layer.name); found != activations.end())
+      row.activation_bits = found->second;
     if (const auto found = parameters.find(layer.name + ".weight"); found != parameters.end()) {
       const ParameterInfo& weight = *found->second;
       const auto stored = cost.tensors.find(weight.tied_to.empty() ? weight.name : weight.tied_to);

@@ -43,8 +43,10 @@ struct StoredCost {
   double sparsity = 0;  ///< share of quantized elements that is 0
 };
 
-/// `info` is of the model that `packed` holds.
-StoredCost stored_cost(const PackedModel& packed, const ModelInfo& info);
+/// `info` is of the model that `packed` holds; `activations`: bits of layers' inputs by the layer's name, 32
+/// where they are not there.
+StoredCost stored_cost(const PackedModel& packed, const ModelInfo& info,
+                       const std::map<std::string, double>& activations);
 
 /// {"mac": ..., "sparse": ...}: a number for each convention.
 Value by_convention(const std::array<double, kBopsConventions.size()>& values);

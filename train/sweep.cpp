@@ -6,6 +6,7 @@
 #include "core/files.h"
 #include "core/hash.h"
 #include "core/json.h"
+#include "quant/activation.h"
 #include "quant/attach.h"
 #include "train/config/identity.h"
 #include "train/evaluate.h"
@@ -106,6 +107,7 @@ class SweepRunner {
     RunRequest run;
     run.folder = paths.folder;
     run.resume = paths.has_run();
+    run.init = point.init;
     if (!point.init.empty()) run.initialise = initialiser(point.init);
     run.observers = request_.observers;
     run.stop = request_.stop;
@@ -133,9 +135,10 @@ class SweepRunner {
     const SavedRun run = open_run(request_.folder / point.from);
     const fs::path file = request_.folder / (point.name + ".lathe");
     const std::unique_ptr<Model> model = quantize_run(run, point.quant, point.where / "quant");
-    write_packed(
-        file,
-        pack_model(packed_header(point.name, run.seed, run.model, run.data, run.loss, run.input), *model));
+    PackedHeader header = header_of(run);
+    header.name = point.name;
+    header.quant = point.quant;
+    write_packed(file, pack_model(to_value(header), *model));
     return file;
   }
 
@@ -148,7 +151,7 @@ class SweepRunner {
     const std::unique_ptr<Task> task = run_task(run, split->info());
     const EvaluationResult result = evaluate(*model, *task, *split, common.eval_batch.value_or(common.batch));
     const ModelInfo info = describe_model(run.model, run.where / "model", split->info().sample);
-    const StoredCost cost = stored_cost(read_packed(row.file), info);
+    const StoredCost cost = stored_cost(read_packed(row.file), info, activation_bits(*model));
     const double* value = find_metric(result.metrics, task->metric());
     row.metric = task->metric();
     row.value = value == nullptr ? 0 : *value;

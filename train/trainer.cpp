@@ -50,6 +50,7 @@ Trainer::Trainer(const TrainerParts& parts, const TrainerOptions& options)
     test_loader_ = std::make_unique<Loader>(*parts.test, evaluation_order(options));
   }
   quantizers_ = quantizers_of(parts.model);
+  activations_ = activation_quantizers_of(parts.model);
   if (options.train.ema) ema_ = std::make_unique<Ema>(parts.model, *options.train.ema);
 }
 
@@ -97,6 +98,7 @@ void Trainer::step() {
     for (Quantizer* quantizer : quantizers_) quantizer->before_update();
     parts_.optimizer.step({rates, options_.train.clip_norm});
     for (Quantizer* quantizer : quantizers_) quantizer->after_update();
+    for (ActivationQuantizer* quantizer : activations_) quantizer->after_update();
   } catch (const DivergedError& error) {
     parts_.optimizer.drop_gradients();
     LATHE_THROW(DivergedError, "diverged at step ", progress_.step, " of ", progress_.total_steps, " (epoch ",

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "data/loader.h"
+#include "quant/activation.h"
 #include "quant/regularizers.h"
 #include "train/checkpoint.h"
 #include "train/config/experiment.h"
@@ -90,6 +91,7 @@ class Trainer {
   std::unique_ptr<Loader> test_loader_;
   std::unique_ptr<Ema> ema_;
   std::vector<Quantizer*> quantizers_;
+  std::vector<ActivationQuantizer*> activations_;
   Batch batch_;
   Progress progress_;
   Metrics metrics_;

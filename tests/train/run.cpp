@@ -270,7 +270,7 @@ TEST_SUITE_BEGIN("slow train");
 TEST_CASE("killed at random moments and resumed, a run ends with the same bits") {
   const ScratchFolder scratch;
   const std::vector<std::string> sets = {"train.epochs=12", "data.train=2000"};
-  // A child process of this one; one thread, because OpenMP does not survive a fork.
+  // A child process of this one; one thread, because threads do not survive a fork.
   const TrainProcessRunner runner = [&](const TrainProcess& process) {
     const pid_t child = fork();
     if (child == 0) {

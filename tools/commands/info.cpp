@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "models/registry.h"
+#include "quant/activation.h"
 #include "tools/commands.h"
 #include "tools/exit_code.h"
 #include "tools/output.h"
@@ -40,14 +41,12 @@ ModelInfo info_of(const SavedRun& run) {
 }
 
 Stored stored(const SavedRun& run) {
+  const std::unique_ptr<Model> model = load_run_model(run);
   const bool folder = run.packed.empty();
-  const PackedModel packed =
-      folder ? pack_model(packed_header(run.name, run.seed, run.model, run.data, run.loss, run.input),
-                          *load_run_model(run))
-             : read_packed(run.packed);
+  const PackedModel packed = folder ? pack_model(to_value(header_of(run)), *model) : read_packed(run.packed);
   const ModelInfo info = info_of(run);
   return {.info = info,
-          .cost = stored_cost(packed, info),
+          .cost = stored_cost(packed, info, activation_bits(*model)),
           .layout =
               folder ? layout_packed(packed_bytes(packed), run.folder.string()) : layout_packed(run.packed)};
 }
@@ -71,11 +70,11 @@ void print_stored(const Stored& model) {
                     cost.quantized ? percent(cost.sparsity()) : "", grouped(tensor.bytes())});
   }
   print_table(rows);
-  rows = {{"layer", "type", "output", "MACs", "weight bits", "zeros", "BOPs (sparse)"}};
+  rows = {{"layer", "type", "output", "MACs", "weight bits", "input bits", "zeros", "BOPs (sparse)"}};
   for (const StoredLayerCost& row : model.cost.layers) {
     rows.push_back({row.layer.name, row.layer.type, to_string(row.layer.output), grouped(row.layer.macs),
-                    width(row.weight), percent(row.weight.sparsity()),
-                    fmt::format("{:.4g}", row.bops[sparse])});
+                    width(row.weight), fmt::format("{:.0f}", row.activation_bits),
+                    percent(row.weight.sparsity()), fmt::format("{:.4g}", row.bops[sparse])});
   }
   fmt::print("\n");
   print_table(rows);
@@ -85,7 +84,7 @@ void print_stored(const Stored& model) {
   if (model.cost.quantized_elements > 0)
     fmt::print("{:.3f} bits and {} zeros over {} quantized elements\n", model.cost.avg_bits,
                percent(model.cost.sparsity), grouped(model.cost.quantized_elements));
-  fmt::print("relative BOPs, all layers, 32-bit activations:");
+  fmt::print("relative BOPs, all layers:");
   for (size_t i = 0; i < kBopsConventions.size(); ++i)
     fmt::print(" {} {:.2f} %{}", to_string(kBopsConventions[i]), 100 * model.cost.relative_bops[i],
                i + 1 < kBopsConventions.size() ? "," : "\n");

@@ -6,6 +6,7 @@
 #include "data/augment.h"
 #include "data/dataset.h"
 #include "models/registry.h"
+#include "quant/activation.h"
 #include "quant/regularizers.h"
 #include "tools/commands.h"
 #include "tools/exit_code.h"
@@ -30,10 +31,15 @@ Category category(std::string name, const Registry& registry) {
 }
 
 std::vector<Category> categories() {
-  return {category("models", model_registry()),          category("data", data_registry()),
-          category("augmentations", augment_registry()), category("losses", loss_registry()),
-          category("quantizers", quantizer_registry()),  category("regularizers", regularizer_registry()),
-          category("optimizers", optimizer_registry()),  category("schedules", schedule_registry())};
+  return {category("models", model_registry()),
+          category("data", data_registry()),
+          category("augmentations", augment_registry()),
+          category("losses", loss_registry()),
+          category("quantizers", quantizer_registry()),
+          category("activations", activation_registry()),
+          category("regularizers", regularizer_registry()),
+          category("optimizers", optimizer_registry()),
+          category("schedules", schedule_registry())};
 }
 
 std::vector<Category> selected(const std::string& wanted) {
@@ -79,9 +85,10 @@ void add_list(CLI::App& app, Session& session) {
   CLI::App* command = app.add_subcommand("list", "What there is, by the names experiment files use");
   command->footer("Examples:\n  lathe list\n  lathe list models --json");
   auto what = std::make_shared<std::string>();
-  command->add_option("WHAT", *what,
-                      "models, data, augmentations, losses, quantizers, regularizers, optimizers or "
-                      "schedules; all without it");
+  command->add_option(
+      "WHAT", *what,
+      "models, data, augmentations, losses, quantizers, activations, regularizers, optimizers or "
+      "schedules; all without it");
   add_common_options(*command, session);
   command->callback(
       [&session, what] { session.command = [&session, what] { return list(session, *what); }; });

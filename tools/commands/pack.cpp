@@ -30,7 +30,7 @@ std::unique_ptr<Model> model_of(const SavedRun& run, const std::string& quant) {
 }
 
 PackedModel packed_of(const SavedRun& run, const Module& model) {
-  return pack_model(packed_header(run.name, run.seed, run.model, run.data, run.loss, run.input), model);
+  return pack_model(to_value(header_of(run)), model);
 }
 
 int pack(const Session& session, const PackArguments& arguments) {

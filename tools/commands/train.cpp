@@ -43,9 +43,11 @@ void print_summary(const std::filesystem::path& folder, const Value& summary) {
   const Value* metric = summary.find("metric");
   if (metric != nullptr && metric->is(Value::Type::String)) {
     const bool fraction = metric->as_string().starts_with("top");
-    fmt::print(
-        "{} {}", metric->as_string(),
-        fraction ? fmt::format("{:.2f} %", 100 * real("value")) : fmt::format("{:.4f}", real("value")));
+    const auto shown = [&](std::string_view key) {
+      return fraction ? fmt::format("{:.2f} %", 100 * real(key)) : fmt::format("{:.4f}", real(key));
+    };
+    fmt::print("{} {}", metric->as_string(), shown("value"));
+    if (summary.find("float_value")->is_number()) fmt::print(" (float {})", shown("float_value"));
   }
   if (summary.find("avg_bits")->is_number())
     fmt::print("  bits {:.2f}  zeros {:.0f} %", real("avg_bits"), 100 * real("sparsity"));
@@ -70,6 +72,7 @@ int train(const Session& session, const TrainArguments& arguments) {
       arguments.out.empty() ? default_run_folder(experiment.name) : std::filesystem::path(arguments.out);
   request.experiment_text = read_text(arguments.experiment);
   request.resume = arguments.resume;
+  request.init = arguments.init;
   if (!arguments.init.empty()) request.initialise = initialiser(arguments.init);
   request.stop = &SignalHandlers::stop_requested();
   if (!session.quiet) request.observers.push_back(&progress);

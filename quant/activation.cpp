@@ -1,0 +1,62 @@
+#include "quant/activation.h"
+
+#include "autograd/checkpoint.h"
+#include "core/error.h"
+
+namespace lathe {
+namespace {
+
+void add_sites(const Module& module, std::vector<QuantSite*>& sites) {
+  for (Module* child : module.children()) {
+    if (auto* site = dynamic_cast<QuantSite*>(child)) sites.push_back(site);
+    add_sites(*child, sites);
+  }
+}
+
+}  // namespace
+
+ActivationQuantizer::ActivationQuantizer(QuantSite& site, const std::string& method, int bits)
+    : Module(site, method), method_(method), bits_(bits), batches_(*this, "batches", {1}, 0) {}
+
+Var ActivationQuantizer::apply(const Var& x, const RunState& run, uint32_t) {
+  const ErrorScope scope(*this);
+  if (run.mode == Mode::Train || observing_) {
+    if (!recomputing()) {
+      const NoGrad no_grad;
+      const bool first = batches_.data().item() == 0;
+      observe(x.data(), first);
+      if (first) batches_.data() = Tensor::full({1}, 1, batches_.data().dtype(), batches_.data().device());
+    }
+  } else {
+    LATHE_CHECK(ConfigError, batches_.data().item() != 0,
+                "an activation's range comes from training: expected at least one batch before evaluation");
+  }
+  return quantize(x);
+}
+
+std::vector<QuantSite*> quant_sites(const Module& model) {
+  std::vector<QuantSite*> sites;
+  add_sites(model, sites);
+  return sites;
+}
+
+std::vector<ActivationQuantizer*> activation_quantizers_of(const Module& model) {
+  std::vector<ActivationQuantizer*> all;
+  for (QuantSite* site : quant_sites(model)) {
+    if (auto* quantizer = dynamic_cast<ActivationQuantizer*>(site->attached().get()))
+      all.push_back(quantizer);
+  }
+  return all;
+}
+
+std::map<std::string, double> activation_bits(const Module& model) {
+  std::map<std::string, double> bits;
+  for (QuantSite* site : quant_sites(model)) {
+    const auto* quantizer = dynamic_cast<ActivationQuantizer*>(site->attached().get());
+    const std::string path = site->path();
+    if (quantizer != nullptr) bits[path.substr(0, path.rfind('.'))] = quantizer->bits();
+  }
+  return bits;
+}
+
+}  // namespace lathe
