@@ -3,13 +3,16 @@
 #include <cmath>
 #include <limits>
 
+#include "core/cpu/by_type.h"
 #include "quant/cpu/groups.h"
+#include "quant/cpu/isa_quant.h"
 #include "quant/kernels.h"
 #include "quant/math/absmax.h"
 #include "quant/math/minmax.h"
 
 namespace lathe::kernels::cpu {
 
+namespace isa = lathe::cpu;
 using quant::for_each_piece;
 using quant::Groups;
 using quant::PerGroup;
@@ -25,15 +28,8 @@ void group_range(Tensor& lo, Tensor& hi, const Tensor& w, int64_t group) {
     Tensor scratch = Tensor::empty({groups.count() * pieces, 2}, w.dtype());
     T* found = scratch.mut<T>();
     for_each_piece(groups, [&](int64_t g, int64_t first, int64_t last) {
-      T a = in[first], b = in[first], zero = 0;
-      for (int64_t i = first; i < last; ++i) {
-        a = in[i] < a ? in[i] : a;
-        b = in[i] > b ? in[i] : b;
-        zero += in[i] - in[i];  // not 0 for infinities and NaN
-      }
-      T* out = found + 2 * (g * pieces + (first - g * groups.size) / quant::kPiece);
-      out[0] = a + zero;
-      out[1] = b + zero;
+      isa::by_type<T>(isa::value_range_f32, isa::value_range_f64)(
+          found + 2 * (g * pieces + (first - g * groups.size) / quant::kPiece), in + first, last - first);
     });
     for (int64_t g = 0; g < groups.count(); ++g) {
       const int64_t size = std::min(groups.size, groups.numel - g * groups.size);
@@ -78,7 +74,8 @@ void minmax_quantize(Tensor& y, const Tensor& w, const Tensor& lo, const Tensor&
     const PerGroup<uint8_t> width(bits);
     for_each_piece(Groups(w.numel(), group), [&](int64_t g, int64_t first, int64_t last) {
       const T levels = static_cast<T>((1 << width[g]) - 1), min = least[g], range = most[g] - min;
-      for (int64_t i = first; i < last; ++i) out[i] = quant::minmax_value(in[i], levels, range, min);
+      isa::by_type<T>(isa::minmax_f32, isa::minmax_f64)(out + first, in + first, last - first, levels, range,
+                                                        min);
     });
   });
 }
@@ -98,7 +95,8 @@ void absmax_quantize(Tensor& y, const Tensor& w, const Tensor& scale, double mos
     const PerGroup<T> scales(scale);
     for_each_piece(Groups(w.numel(), group), [&](int64_t g, int64_t first, int64_t last) {
       const T s = scales[g];
-      for (int64_t i = first; i < last; ++i) out[i] = quant::absmax_value(in[i], s, static_cast<T>(most));
+      isa::by_type<T>(isa::absmax_f32, isa::absmax_f64)(out + first, in + first, last - first, s,
+                                                        static_cast<T>(most));
     });
   });
 }

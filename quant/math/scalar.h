@@ -8,6 +8,7 @@
 #include <math.h>
 
 #include "core/hd.h"
+#include "core/vector_math.h"
 
 namespace lathe::quant {
 
@@ -45,7 +46,7 @@ LATHE_HD_INLINE T relu_ste(T x) {
 /// -1, 0 or 1; no gradient.
 template <class T>
 LATHE_HD_INLINE T sign(T x) {
-  return static_cast<T>((x > T(0)) - (x < T(0)));
+  return x > T(0) ? T(1) : (x < T(0) ? T(-1) : T(0));
 }
 /// |x|, with gradient sign(x): 0 at 0.
 template <class T>
@@ -54,16 +55,16 @@ LATHE_HD_INLINE T magnitude(T x) {
 }
 
 LATHE_HD_INLINE float exponential(float x) {
-  return ::expf(x);
+  return math::exp(x);
 }
 LATHE_HD_INLINE double exponential(double x) {
-  return ::exp(x);
+  return math::exp(x);
 }
 LATHE_HD_INLINE float logarithm(float x) {
-  return ::logf(x);
+  return math::log(x);
 }
 LATHE_HD_INLINE double logarithm(double x) {
-  return ::log(x);
+  return math::log(x);
 }
 LATHE_HD_INLINE float hyperbolic_tangent(float x) {
   return ::tanhf(x);
@@ -74,10 +75,10 @@ LATHE_HD_INLINE double hyperbolic_tangent(double x) {
 
 /// 2^x, exactly for whole x.
 LATHE_HD_INLINE float power_of_two(float x) {
-  return ::exp2f(x);
+  return math::exp2(x);
 }
 LATHE_HD_INLINE double power_of_two(double x) {
-  return ::exp2(x);
+  return math::exp2(x);
 }
 
 inline constexpr double kLn2 = 0.69314718055994530942;
