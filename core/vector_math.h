@@ -37,6 +37,9 @@ LATHE_HD_INLINE float exp(float x) {
 LATHE_HD_INLINE float log(float x) {
   return ::logf(x);
 }
+LATHE_HD_INLINE float log_normal(float x) {
+  return ::logf(x);
+}
 LATHE_HD_INLINE float log1p(float x) {
   return ::log1pf(x);
 }
@@ -120,15 +123,14 @@ LATHE_HD_INLINE void cos_sin_turns(float turns, float& cosine, float& sine) {
   sine = __builtin_bit_cast(float, y ^ ((quarters & 2u) << 30));
 }
 
-LATHE_HD_INLINE float log(float x) {
-  const bool subnormal = x < 0x1p-126f;
-  const float scaled = subnormal ? x * 0x1p23f : x;
+/// log(x 2^-shift) for a positive normal x.
+LATHE_HD_INLINE float log_normal(float x, float shift = 0.0f) {
   // x = m 2^e with m in [sqrt 1/2, sqrt 2): subtracting sqrt 1/2's bits carries into the exponent at that
   // bound.
-  const int32_t bits = __builtin_bit_cast(int32_t, scaled);
+  const int32_t bits = __builtin_bit_cast(int32_t, x);
   const int32_t e = (bits - 0x3F3504F3) >> 23;
   const float f = __builtin_bit_cast(float, bits - (e << 23)) - 1.0f;
-  const float n = static_cast<float>(e) - (subnormal ? 23.0f : 0.0f);
+  const float n = static_cast<float>(e) - shift;
   float p = 0x1.1d8ea6p-4f;
   p = p * f - 0x1.d635bcp-4f;
   p = p * f + 0x1.dea282p-4f;
@@ -139,7 +141,12 @@ LATHE_HD_INLINE float log(float x) {
   p = p * f - 0x1.fffffcp-3f;
   p = p * f + 0x1.555554p-2f;
   // n ln 2's high part is exact; small terms first.
-  const float y = f + ((f * f * (f * p - 0.5f)) + n * 0x1.7f7d1cp-20f) + n * 0x1.62e4p-1f;
+  return f + ((f * f * (f * p - 0.5f)) + n * 0x1.7f7d1cp-20f) + n * 0x1.62e4p-1f;
+}
+
+LATHE_HD_INLINE float log(float x) {
+  const bool subnormal = x < 0x1p-126f;
+  const float y = log_normal(subnormal ? x * 0x1p23f : x, subnormal ? 23.0f : 0.0f);
   const float finite = x > 3.40282347e38f ? x : y;  // infinity
   const float positive = x > 0.0f ? finite : -__builtin_inff();
   return x >= 0.0f ? positive : __builtin_nanf("");

@@ -57,7 +57,7 @@ LATHE_HD_INLINE float diffq_uniform(uint32_t word) {
 /// within 4e-7 of the formula in real numbers, at most sqrt(6 ln 2) = 2.04 (a radius of 24 bits has no
 /// farther tail).
 LATHE_HD_INLINE void diffq_normals(uint32_t first, uint32_t second, float& cosine, float& sine) {
-  const float radius = 0.5f * math::sqrt(-2.0f * math::log(1.0f - diffq_uniform(first)));
+  const float radius = 0.5f * math::sqrt(-2.0f * math::log_normal(1.0f - diffq_uniform(first)));
   math::cos_sin_turns(diffq_uniform(second), cosine, sine);
   cosine = radius * cosine;
   sine = radius * sine;

@@ -40,6 +40,9 @@ double worst_ulps(float (*approximate)(float), double (*exact)(double), float lo
 float exp32(float x) {
   return math::exp(x);
 }
+float exp2_32(float x) {
+  return math::exp2(x);
+}
 float log32(float x) {
   return math::log(x);
 }
@@ -72,8 +75,21 @@ int64_t stretched_offset(const Shape& y, const Shape& operand, int64_t index) {
 
 }  // namespace
 
+TEST_CASE("vector math: cosine and sine of every 2^-24 of a turn") {
+  double worst = 0;
+  for (int i = -(1 << 12); i < (1 << 24); i += i < (1 << 12) ? 1 : 511) {
+    const float turns = static_cast<float>(i) * 0x1p-24f;
+    float cosine = 0, sine = 0;
+    math::cos_sin_turns(turns, cosine, sine);
+    const double angle = 2 * 3.14159265358979323846 * static_cast<double>(turns);
+    worst = std::max({worst, std::abs(cosine - std::cos(angle)), std::abs(sine - std::sin(angle))});
+  }
+  CHECK(worst < 2e-7);
+}
+
 TEST_CASE("vector math: accuracy against libm in f64") {
   CHECK(worst_ulps(exp32, std::exp, -87, 88) < 2);
+  CHECK(worst_ulps(exp2_32, std::exp2, -125, 127) < 2);
   CHECK(worst_ulps(log32, std::log, 1e-6f, 4) < 2);
   CHECK(worst_ulps(log32, std::log, 1e-45f, 1e-36f) < 2);
   CHECK(worst_ulps(log32, std::log, 1, 1e30f) < 2);
@@ -86,6 +102,10 @@ TEST_CASE("vector math: accuracy against libm in f64") {
 }
 
 TEST_CASE("vector math: ends of the range, NaN") {
+  for (int n = -149; n < 128; ++n) CHECK(math::exp2(static_cast<float>(n)) == std::ldexp(1.0f, n));
+  CHECK(math::exp2(200.0f) == kInf);
+  CHECK(math::exp2(-200.0f) == 0.0f);
+  CHECK(std::isnan(math::exp2(std::nanf(""))));
   CHECK(math::exp(0.0f) == 1.0f);
   CHECK(math::exp(100.0f) == kInf);
   CHECK(math::exp(kInf) == kInf);
