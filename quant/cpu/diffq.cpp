@@ -44,15 +44,15 @@ void with_noise(const NoiseSource& source, int64_t lo, int64_t hi, const Fn& fn)
   }
 }
 
-/// Pieces of about kPiece elements: some whole groups, or a part of one large group.
+/// Pieces of about kNoisePiece elements: some whole groups, or a part of one large group.
 struct Pieces {
   Groups groups;
   int64_t of_group;  ///< pieces of a group, 1 for whole groups
   int64_t grain;     ///< elements
   explicit Pieces(const Groups& of)
       : groups(of),
-        of_group(chunk_count(of.size, quant::kPiece)),
-        grain(of_group > 1 ? quant::kPiece : std::max<int64_t>(1, quant::kPiece / of.size) * of.size) {}
+        of_group(of.pieces),
+        grain(of_group > 1 ? of.piece : std::max<int64_t>(1, of.piece / of.size) * of.size) {}
   int64_t count() const {
     return of_group > 1 ? groups.count() * of_group : chunk_count(groups.numel, grain);
   }
@@ -122,7 +122,7 @@ void diffq_size_backward(Tensor& dbits, const Tensor& dy, int64_t numel, int64_t
 
 void add_noise(Tensor& y, const Tensor& w, const Tensor& lo, const Tensor& hi, const Tensor& unit,
                const NoiseSource& source, int64_t group) {
-  const Groups groups(w.numel(), group);
+  const Groups groups(w.numel(), group, quant::kNoisePiece);
   dispatch_floating(w.dtype(), "add_noise", [&]<class T>() {
     const T* in = w.ptr<T>();
     T* out = y.mut<T>();
@@ -189,7 +189,7 @@ void add_noise_backward(Tensor& dw, Tensor& dunit, const Tensor& dy, const Tenso
     const T *in = w.ptr<T>(), *grad = dy.ptr<T>();
     const T least = lo.ptr<T>()[0], most = hi.ptr<T>()[0], range = most - least;
     const PerGroup<T> units(unit);
-    const Pieces pieces(Groups(w.numel(), group));
+    const Pieces pieces(Groups(w.numel(), group, quant::kNoisePiece));
     std::vector<NoiseSums> found(static_cast<size_t>(pieces.count()));
     T* dunits = dunit.defined() && units.step == 1 ? dunit.mut<T>() : nullptr;
     pieces.each([&](int64_t piece, int64_t first_group, int64_t begin, int64_t end) {

@@ -29,7 +29,7 @@ class Magnitudes {
   Magnitudes(const T* x, int64_t n)
       : x_(x),
         n_(n),
-        grain_(std::max(kPiece, chunk_count(n, kParts))),
+        grain_(std::max(kCheapPiece, chunk_count(n, kParts))),
         parts_(chunk_count(n, grain_)),
         bin_bits_(
             std::clamp(static_cast<int>(std::bit_width(static_cast<uint64_t>(n))) - 2, 6, kMostBinBits)) {}
@@ -85,20 +85,32 @@ class Magnitudes {
   Tensor counts_;
 };
 
-/// Most of the magnitudes are far below a high quantile, and counting is faster than sorting into bins:
-/// halves of the largest one, until enough magnitudes lie above.
+/// Counting is an order of magnitude faster than sorting into bins, and most magnitudes are far below a high
+/// quantile: halves of the largest one until enough magnitudes lie above, then halves of that interval until
+/// few lie inside.
 template <class T>
 Interval start(const Magnitudes<T>& magnitudes, int64_t n, int64_t place, T largest) {
-  constexpr int kHalvings = 3;
+  constexpr int kHalvings = 3, kBisections = 6;
+  constexpr int64_t kFew = 512;  // one in so many
   const uint64_t end = uint64_t{std::bit_cast<BitsOf<T>>(std::abs(largest))} + 1;
+  Interval in{0, end, 0, n};
   T bound = std::abs(largest);  // no sign of zero
-  for (int i = 0; i < kHalvings; ++i) {
+  for (int i = 0; i < kHalvings && in.least == 0; ++i) {
     bound /= 2;
     const uint64_t least = std::bit_cast<BitsOf<T>>(bound);
     const int64_t above = magnitudes.count_from(least);
-    if (n - above <= place) return {least, end - least, n - above, above};
+    if (n - above <= place) in = {least, end - least, n - above, above};
   }
-  return {0, end, 0, n};
+  for (int i = 0; i < kBisections && in.span > 1 && in.count > n / kFew; ++i) {
+    const uint64_t half = in.span / 2;
+    const int64_t below = n - magnitudes.count_from(in.least + half);
+    if (below <= place) {
+      in = {in.least + half, in.span - half, below, in.count - (below - in.below)};
+    } else {
+      in = {in.least, half, in.below, below - in.below};
+    }
+  }
+  return in;
 }
 
 }  // namespace

@@ -19,23 +19,23 @@ using quant::PerGroup;
 using quant::sum_groups;
 
 void group_range(Tensor& lo, Tensor& hi, const Tensor& w, int64_t group) {
-  const Groups groups(w.numel(), group);
+  const Groups groups(w.numel(), group, quant::kCheapPiece);
   dispatch_floating(w.dtype(), "group_range", [&]<class T>() {
     const T* in = w.ptr<T>();
     T* least = lo.mut<T>();
     T* most = hi.mut<T>();
-    const int64_t pieces = chunk_count(groups.size, quant::kPiece);
+    const int64_t pieces = groups.pieces;
     Tensor scratch = Tensor::empty({groups.count() * pieces, 2}, w.dtype());
     T* found = scratch.mut<T>();
     for_each_piece(groups, [&](int64_t g, int64_t first, int64_t last) {
       isa::by_type<T>(isa::value_range_f32, isa::value_range_f64)(
-          found + 2 * (g * pieces + (first - g * groups.size) / quant::kPiece), in + first, last - first);
+          found + 2 * (g * pieces + (first - g * groups.size) / groups.piece), in + first, last - first);
     });
     for (int64_t g = 0; g < groups.count(); ++g) {
       const int64_t size = std::min(groups.size, groups.numel - g * groups.size);
       const T* of_group = found + 2 * g * pieces;
       T a = of_group[0], b = of_group[1];
-      for (int64_t p = 1; p < chunk_count(size, quant::kPiece); ++p) {
+      for (int64_t p = 1; p < chunk_count(size, groups.piece); ++p) {
         const T c = of_group[2 * p], d = of_group[2 * p + 1];
         a = std::isnan(c) || c < a ? c : a;
         b = std::isnan(d) || d > b ? d : b;

@@ -90,7 +90,7 @@ uint64_t magnitude_above(const T* x, int64_t n, uint64_t bound) {
 template <class T>
 void magnitude_bins(uint32_t* counts, const T* x, int64_t n, uint64_t least, uint64_t span, int shift) {
   using Signed = typename BitsOf<T>::Signed;
-  constexpr int kBlock = 64;
+  constexpr int kBlock = 32;
   const auto low = static_cast<Signed>(least), width = static_cast<Signed>(span);
   const auto spare = static_cast<int32_t>(((span - 1) >> shift) + 1);
   int32_t bin[kBlock];

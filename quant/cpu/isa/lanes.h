@@ -9,9 +9,20 @@ namespace {
 constexpr int kSumLanes = 32;  // more than 16: shorter loops are unrolled before they can be vectorised
 
 /// sums[0], sums[1] = the sums of weight[i] a and weight[i] b over [0, n), where fn(i, a, b): 32 interleaved
-/// lanes, added up pairwise. A block's numbers are in T, so that the loop that makes them has one type.
+/// lanes, added up pairwise; fewer than 32 in order. A block's numbers are in T, so that the loop that makes
+/// them has one type.
 template <class T, class Fn>
 [[gnu::always_inline]] inline void sum_two(double* sums, const T* weight, int64_t n, const Fn& fn) {
+  if (n < kSumLanes) {
+    sums[0] = sums[1] = 0;
+    for (int64_t i = 0; i < n; ++i) {
+      T a, b;
+      fn(i, a, b);
+      sums[0] += static_cast<double>(weight[i]) * static_cast<double>(a);
+      sums[1] += static_cast<double>(weight[i]) * static_cast<double>(b);
+    }
+    return;
+  }
   double first[kSumLanes] = {}, second[kSumLanes] = {};
   const int64_t whole = n / kSumLanes * kSumLanes;
   for (int64_t i = 0; i < whole; i += kSumLanes) {

@@ -11,8 +11,22 @@ namespace {
 
 constexpr int kRangeLanes = 64;  // four AVX-512 registers of f32: enough to hide a minimum's latency
 
+/// Groups of a few elements, for which lanes would be more work than the elements.
+template <class T>
+void short_range(T* range, const T* x, int64_t n) {
+  T least = x[0], most = x[0], poison = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    least = x[i] < least ? x[i] : least;
+    most = x[i] > most ? x[i] : most;
+    poison += x[i] - x[i];
+  }
+  range[0] = least + poison;
+  range[1] = most + poison;
+}
+
 template <class T>
 void value_range(T* range, const T* x, int64_t n) {
+  if (n < kRangeLanes) return short_range(range, x, n);
   T least[kRangeLanes], most[kRangeLanes], poison[kRangeLanes];
   for (int l = 0; l < kRangeLanes; ++l) {
     least[l] = most[l] = x[0];
