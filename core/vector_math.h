@@ -52,9 +52,6 @@ LATHE_HD_INLINE float erf(float x) {
 LATHE_HD_INLINE float exp2(float x) {
   return ::exp2f(x);
 }
-LATHE_HD_INLINE void cos_sin_turns(float turns, float& cosine, float& sine) {
-  ::sincospif(2.0f * turns, &sine, &cosine);
-}
 #else
 
 /// 2^n in two factors: n reaches past the range of one exponent at both ends. x 2^n
@@ -99,28 +96,6 @@ LATHE_HD_INLINE float exp2(float x) {
   p = p * r + 0x1.62e430p-1f;
   const int32_t k = __builtin_bit_cast(int32_t, shifted) - __builtin_bit_cast(int32_t, 0x1.8p23f);
   return scale_by_power(p * r + 1.0f, k);
-}
-
-/// cos and sin of 2 pi turns for |turns| <= 2^20; absolute errors below 2e-7 (for multiples of 2^-24).
-LATHE_HD_INLINE void cos_sin_turns(float turns, float& cosine, float& sine) {
-  const float shifted = 4.0f * turns + 0x1.8p23f;         // quarters, as in exp
-  const float t = turns - (shifted - 0x1.8p23f) * 0.25f;  // within an eighth of a turn; exact
-  const float z = t * t;
-  float s = -0x1.2d9b40p+6f;
-  s = s * z + 0x1.465ec4p+6f;
-  s = s * z - 0x1.4abbbap+5f;
-  s = (s * z + 0x1.921fb6p+2f) * t;
-  float c = 0x1.d9c2e8p+5f;
-  c = c * z - 0x1.55c57ap+6f;
-  c = c * z + 0x1.03c1dcp+6f;
-  c = c * z - 0x1.3bd3ccp+4f;
-  c = c * z + 1.0f;
-  // A quarter more takes (cos, sin) to (-sin, cos).
-  const uint32_t quarters = __builtin_bit_cast(uint32_t, shifted);
-  const bool odd = (quarters & 1u) != 0;
-  const uint32_t x = __builtin_bit_cast(uint32_t, odd ? s : c), y = __builtin_bit_cast(uint32_t, odd ? c : s);
-  cosine = __builtin_bit_cast(float, x ^ (((quarters + 1u) & 2u) << 30));
-  sine = __builtin_bit_cast(float, y ^ ((quarters & 2u) << 30));
 }
 
 /// log(x 2^-shift) for a positive normal x.

@@ -72,7 +72,7 @@ void codeq_backward(Tensor& dw, Tensor& ddead_zone, Tensor& dbits, const Tensor&
     quant::sum_groups<2>(
         Groups(w.numel(), 0),
         [&](int64_t, int64_t first, int64_t last) {
-          std::array<double, 2> sums;
+          std::array<double, 2> sums{};
           isa::by_type<T>(isa::codeq_backward_f32, isa::codeq_backward_f64)(
               sums.data(), out != nullptr ? out + first : nullptr, grad + first, in + first, last - first, g,
               shape.zero_weight_grad);

@@ -1,7 +1,5 @@
 // Pseudo quantization noise.
 
-#include "quant/math/diffq.h"
-
 #include <cmath>
 #include <vector>
 
@@ -10,6 +8,7 @@
 #include "quant/cpu/groups.h"
 #include "quant/cpu/isa_quant.h"
 #include "quant/kernels.h"
+#include "quant/math/noise.h"
 
 namespace lathe::kernels::cpu {
 namespace {

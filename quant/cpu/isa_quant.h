@@ -7,7 +7,10 @@
 
 #include "core/cpu/isa.h"
 #include "quant/math/codeq.h"
-#include "quant/math/diffq.h"
+
+namespace lathe {
+struct Philox;
+}
 
 namespace lathe::cpu {
 

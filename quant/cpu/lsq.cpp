@@ -42,7 +42,7 @@ void lsq_backward(Tensor& dx, Tensor& dstep, Tensor& doffset, const Tensor& dy, 
     const PerGroup<T> steps(step), offsets(or_zero(offset, zero));
     const T lo = static_cast<T>(grid.lo), hi = static_cast<T>(grid.hi);
     const auto piece = [&](int64_t g, int64_t first, int64_t last) {
-      std::array<double, 2> sums;
+      std::array<double, 2> sums{};
       isa::by_type<T>(isa::lsq_backward_f32, isa::lsq_backward_f64)(
           sums.data(), out != nullptr ? out + first : nullptr, grad + first, in + first, last - first,
           {steps[g], offsets[g], lo, hi});

@@ -35,7 +35,7 @@ class Magnitudes {
             std::clamp(static_cast<int>(std::bit_width(static_cast<uint64_t>(n))) - 2, 6, kMostBinBits)) {}
 
   int64_t count_from(uint64_t least) const {
-    std::array<int64_t, kParts> counts;
+    std::array<int64_t, kParts> counts{};
     parallel_for(n_, grain_, [&](int64_t lo, int64_t hi) {
       counts[static_cast<size_t>(lo / grain_)] =
           cpu::by_type<T>(cpu::magnitudes_from_f32, cpu::magnitudes_from_f64)(x_ + lo, hi - lo, least);
@@ -46,7 +46,7 @@ class Magnitudes {
   }
 
   uint64_t least_above(uint64_t bound) const {
-    std::array<uint64_t, kParts> least;
+    std::array<uint64_t, kParts> least{};
     parallel_for(n_, grain_, [&](int64_t lo, int64_t hi) {
       least[static_cast<size_t>(lo / grain_)] =
           cpu::by_type<T>(cpu::magnitude_above_f32, cpu::magnitude_above_f64)(x_ + lo, hi - lo, bound);

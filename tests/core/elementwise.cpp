@@ -75,18 +75,6 @@ int64_t stretched_offset(const Shape& y, const Shape& operand, int64_t index) {
 
 }  // namespace
 
-TEST_CASE("vector math: cosine and sine of every 2^-24 of a turn") {
-  double worst = 0;
-  for (int i = -(1 << 12); i < (1 << 24); i += i < (1 << 12) ? 1 : 511) {
-    const float turns = static_cast<float>(i) * 0x1p-24f;
-    float cosine = 0, sine = 0;
-    math::cos_sin_turns(turns, cosine, sine);
-    const double angle = 2 * 3.14159265358979323846 * static_cast<double>(turns);
-    worst = std::max({worst, std::abs(cosine - std::cos(angle)), std::abs(sine - std::sin(angle))});
-  }
-  CHECK(worst < 2e-7);
-}
-
 TEST_CASE("vector math: accuracy against libm in f64") {
   CHECK(worst_ulps(exp32, std::exp, -87, 88) < 2);
   CHECK(worst_ulps(exp2_32, std::exp2, -125, 127) < 2);

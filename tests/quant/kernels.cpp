@@ -14,6 +14,7 @@
 #include "quant/math/absmax.h"
 #include "quant/math/lsq.h"
 #include "quant/math/minmax.h"
+#include "quant/math/noise.h"
 #include "quant/ops/ops.h"
 #include "tests/laws/evaluate.h"
 
@@ -179,6 +180,18 @@ TEST_CASE("loops compute the formulas of quant/math/, bit for bit") {
     cpu::codeq_f32(y.data(), x.data(), kN, grid);
     check("codeq", [&](float w) { return quant::codeq_value(w, grid); });
   }
+}
+
+TEST_CASE("DiffQ's noise: cosine and sine of any turn") {
+  double worst = 0;
+  for (int i = -(1 << 23); i < 1 << 24; i += 511) {
+    const float turns = static_cast<float>(i) * 0x1p-24f;
+    float cosine = 0, sine = 0;
+    quant::cos_sin_turns(turns, cosine, sine);
+    const double angle = 2 * 3.14159265358979323846 * static_cast<double>(turns);
+    worst = std::max({worst, std::abs(cosine - std::cos(angle)), std::abs(sine - std::sin(angle))});
+  }
+  CHECK(worst < 2e-7);
 }
 
 TEST_CASE("DiffQ's noise: element i is the documented normal, close to Box and Muller in f64") {

@@ -5,6 +5,7 @@
 #include "core/cpu/isa/philox_lanes.h"
 #include "core/philox.h"
 #include "quant/cpu/isa_quant.h"
+#include "quant/math/noise.h"
 
 namespace lathe::cpu::LATHE_ISA_NAMESPACE {
 namespace {
