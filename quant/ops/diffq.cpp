@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "autograd/ops/elementwise.h"
+#include "core/kernels/elementwise.h"
 #include "quant/ops/check.h"
 
 namespace lathe {
@@ -15,7 +15,7 @@ void check(const kernels::DiffqWidths& options) {
 
 Var record_elementwise(const char* op, const Tensor& y, const Var& x, const Tensor& derivative) {
   return record(op, y, {x}, Saved{derivative},
-                [](Backward& b) { b.pass(0, mul(Var(b.dy()), Var(b.saved(0))).data()); });
+                [](Backward& b) { kernels::binary(b.dx(0), b.dy(), b.saved(0), BinaryOp::Mul); });
 }
 
 }  // namespace

@@ -30,6 +30,22 @@ inline void draw_row(uint32_t (&words)[4][kNoiseBlocks], const Philox& philox, u
   }
 }
 
+inline void normal_row(float* noise, const uint32_t (&words)[4][kNoiseBlocks]) {
+  for (int k = 0; k < 4; k += 2) {
+    for (int b = 0; b < kNoiseBlocks; ++b) {
+      quant::diffq_normals(words[k][b], words[k + 1][b], noise[k * kNoiseBlocks + b],
+                           noise[(k + 1) * kNoiseBlocks + b]);
+    }
+  }
+}
+
+inline void uniform_row(float* noise, const uint32_t (&words)[4][kNoiseBlocks]) {
+  for (int k = 0; k < 4; ++k) {
+    for (int b = 0; b < kNoiseBlocks; ++b)
+      noise[k * kNoiseBlocks + b] = quant::diffq_uniform(words[k][b]) - 0.5f;
+  }
+}
+
 /// fn(first, last, g): the parts of a span that lie in one group each, in order.
 template <class Fn>
 [[gnu::always_inline]] inline void for_each_part(GroupSpan span, const Fn& fn) {
@@ -137,22 +153,14 @@ void diffq_widths(T* y, T* derivative, const T* logits, int64_t n, T least, T mo
 }  // namespace
 
 void noise_rows(float* noise, const Philox& philox, bool gaussian, uint64_t first_row, int64_t rows) {
-  uint32_t words[4][kNoiseBlocks];
-  for (int64_t row = 0; row < rows; ++row, noise += 4 * kNoiseBlocks) {
-    draw_row(words, philox, (first_row + static_cast<uint64_t>(row)) * kNoiseBlocks);
-    if (gaussian) {
-      for (int k = 0; k < 4; k += 2) {
-        for (int b = 0; b < kNoiseBlocks; ++b) {
-          quant::diffq_normals(words[k][b], words[k + 1][b], noise[k * kNoiseBlocks + b],
-                               noise[(k + 1) * kNoiseBlocks + b]);
-        }
-      }
-    } else {
-      for (int k = 0; k < 4; ++k) {
-        for (int b = 0; b < kNoiseBlocks; ++b)
-          noise[k * kNoiseBlocks + b] = quant::diffq_uniform(words[k][b]) - 0.5f;
-      }
-    }
+  constexpr int64_t kAtOnce = 4;  // a row's rounds wait for each other; those of several rows do not
+  uint32_t words[kAtOnce][4][kNoiseBlocks];
+  for (int64_t row = 0; row < rows; row += kAtOnce) {
+    const int64_t count = rows - row < kAtOnce ? rows - row : kAtOnce;
+    for (int64_t r = 0; r < count; ++r)
+      draw_row(words[r], philox, (first_row + static_cast<uint64_t>(row + r)) * kNoiseBlocks);
+    for (int64_t r = 0; r < count; ++r, noise += quant::kNoiseRow)
+      gaussian ? normal_row(noise, words[r]) : uniform_row(noise, words[r]);
   }
 }
 
