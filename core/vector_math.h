@@ -30,14 +30,32 @@ LATHE_HD_INLINE double erf(double x) {
   return ::erf(x);
 }
 
+/// log(x 2^-shift) for a positive normal x.
+LATHE_HD_INLINE float log_normal(float x, float shift = 0.0f) {
+  // x = m 2^e with m in [sqrt 1/2, sqrt 2): subtracting sqrt 1/2's bits carries into the exponent at that
+  // bound.
+  const int32_t bits = __builtin_bit_cast(int32_t, x);
+  const int32_t e = (bits - 0x3F3504F3) >> 23;
+  const float f = __builtin_bit_cast(float, bits - (e << 23)) - 1.0f;
+  const float n = static_cast<float>(e) - shift;
+  float p = 0x1.1d8ea6p-4f;
+  p = p * f - 0x1.d635bcp-4f;
+  p = p * f + 0x1.dea282p-4f;
+  p = p * f - 0x1.fcf4c6p-4f;
+  p = p * f + 0x1.23d21ap-3f;
+  p = p * f - 0x1.555b4ap-3f;
+  p = p * f + 0x1.999d5ap-3f;
+  p = p * f - 0x1.fffffcp-3f;
+  p = p * f + 0x1.555554p-2f;
+  // n ln 2's high part is exact; small terms first.
+  return f + ((f * f * (f * p - 0.5f)) + n * 0x1.7f7d1cp-20f) + n * 0x1.62e4p-1f;
+}
+
 #if defined(__CUDA_ARCH__)
 LATHE_HD_INLINE float exp(float x) {
   return ::expf(x);
 }
 LATHE_HD_INLINE float log(float x) {
-  return ::logf(x);
-}
-LATHE_HD_INLINE float log_normal(float x) {
   return ::logf(x);
 }
 LATHE_HD_INLINE float log1p(float x) {
@@ -96,27 +114,6 @@ LATHE_HD_INLINE float exp2(float x) {
   p = p * r + 0x1.62e430p-1f;
   const int32_t k = __builtin_bit_cast(int32_t, shifted) - __builtin_bit_cast(int32_t, 0x1.8p23f);
   return scale_by_power(p * r + 1.0f, k);
-}
-
-/// log(x 2^-shift) for a positive normal x.
-LATHE_HD_INLINE float log_normal(float x, float shift = 0.0f) {
-  // x = m 2^e with m in [sqrt 1/2, sqrt 2): subtracting sqrt 1/2's bits carries into the exponent at that
-  // bound.
-  const int32_t bits = __builtin_bit_cast(int32_t, x);
-  const int32_t e = (bits - 0x3F3504F3) >> 23;
-  const float f = __builtin_bit_cast(float, bits - (e << 23)) - 1.0f;
-  const float n = static_cast<float>(e) - shift;
-  float p = 0x1.1d8ea6p-4f;
-  p = p * f - 0x1.d635bcp-4f;
-  p = p * f + 0x1.dea282p-4f;
-  p = p * f - 0x1.fcf4c6p-4f;
-  p = p * f + 0x1.23d21ap-3f;
-  p = p * f - 0x1.555b4ap-3f;
-  p = p * f + 0x1.999d5ap-3f;
-  p = p * f - 0x1.fffffcp-3f;
-  p = p * f + 0x1.555554p-2f;
-  // n ln 2's high part is exact; small terms first.
-  return f + ((f * f * (f * p - 0.5f)) + n * 0x1.7f7d1cp-20f) + n * 0x1.62e4p-1f;
 }
 
 LATHE_HD_INLINE float log(float x) {

@@ -19,11 +19,6 @@ LATHE_HD_INLINE float diffq_uniform(uint32_t word) {
   return static_cast<float>(static_cast<int32_t>(word >> 8)) * 0x1p-24f;
 }
 
-#if defined(__CUDA_ARCH__)
-LATHE_HD_INLINE void cos_sin_turns(float turns, float& cosine, float& sine) {
-  ::sincospif(2.0f * turns, &sine, &cosine);
-}
-#else
 /// cos and sin of 2 pi turns for |turns| <= 2^20; absolute errors below 2e-7 (for multiples of 2^-24).
 LATHE_HD_INLINE void cos_sin_turns(float turns, float& cosine, float& sine) {
   const float shifted = 4.0f * turns + 0x1.8p23f;         // quarters, as in exp
@@ -45,7 +40,6 @@ LATHE_HD_INLINE void cos_sin_turns(float turns, float& cosine, float& sine) {
   cosine = __builtin_bit_cast(float, x ^ (((quarters + 1u) & 2u) << 30));
   sine = __builtin_bit_cast(float, y ^ ((quarters & 2u) << 30));
 }
-#endif
 
 /// Two independent halves of a normal: within 4e-7 of the formula in real numbers, at most sqrt(12 ln 2)
 /// = 2.88 (a radius of 24 bits has no farther tail).
