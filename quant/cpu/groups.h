@@ -17,7 +17,8 @@ inline constexpr int64_t kPiece = 1 << 15, kCheapPiece = 1 << 17, kNoisePiece = 
 struct Groups {
   int64_t numel, size, piece, pieces;
   Groups(int64_t elements, int64_t group, int64_t most = kPiece)
-      : numel(elements), size(group > 0 ? group : std::max<int64_t>(1, elements)) {
+      : numel(elements), size(std::max<int64_t>(1, elements)) {
+    if (group > 0) size = std::min(size, group);
     const int64_t least = chunk_count(size, most);
     piece = least > 1 ? chunk_count(chunk_count(size, least), 64) * 64 : most;
     pieces = chunk_count(size, piece);
