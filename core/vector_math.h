@@ -14,6 +14,9 @@ namespace lathe::math {
 LATHE_HD_INLINE double exp(double x) {
   return ::exp(x);
 }
+LATHE_HD_INLINE double exp2(double x) {
+  return ::exp2(x);
+}
 LATHE_HD_INLINE double log(double x) {
   return ::log(x);
 }
@@ -25,6 +28,27 @@ LATHE_HD_INLINE double tanh(double x) {
 }
 LATHE_HD_INLINE double erf(double x) {
   return ::erf(x);
+}
+
+/// log(x 2^-shift) for a positive normal x.
+LATHE_HD_INLINE float log_normal(float x, float shift = 0.0f) {
+  // x = m 2^e with m in [sqrt 1/2, sqrt 2): subtracting sqrt 1/2's bits carries into the exponent at that
+  // bound.
+  const int32_t bits = __builtin_bit_cast(int32_t, x);
+  const int32_t e = (bits - 0x3F3504F3) >> 23;
+  const float f = __builtin_bit_cast(float, bits - (e << 23)) - 1.0f;
+  const float n = static_cast<float>(e) - shift;
+  float p = 0x1.1d8ea6p-4f;
+  p = p * f - 0x1.d635bcp-4f;
+  p = p * f + 0x1.dea282p-4f;
+  p = p * f - 0x1.fcf4c6p-4f;
+  p = p * f + 0x1.23d21ap-3f;
+  p = p * f - 0x1.555b4ap-3f;
+  p = p * f + 0x1.999d5ap-3f;
+  p = p * f - 0x1.fffffcp-3f;
+  p = p * f + 0x1.555554p-2f;
+  // n ln 2's high part is exact; small terms first.
+  return f + ((f * f * (f * p - 0.5f)) + n * 0x1.7f7d1cp-20f) + n * 0x1.62e4p-1f;
 }
 
 #if defined(__CUDA_ARCH__)
@@ -43,7 +67,19 @@ LATHE_HD_INLINE float tanh(float x) {
 LATHE_HD_INLINE float erf(float x) {
   return ::erff(x);
 }
+LATHE_HD_INLINE float exp2(float x) {
+  return ::exp2f(x);
+}
 #else
+
+/// 2^n in two factors: n reaches past the range of one exponent at both ends. x 2^n
+LATHE_HD_INLINE float scale_by_power(float x, int32_t n) {
+  const int32_t half = n >> 1;
+  const float s1 = __builtin_bit_cast(float, static_cast<int32_t>(static_cast<uint32_t>(half + 127) << 23));
+  const float s2 =
+      __builtin_bit_cast(float, static_cast<int32_t>(static_cast<uint32_t>(n - half + 127) << 23));
+  return x * s1 * s2;
+}
 
 LATHE_HD_INLINE float exp(float x) {
   // Beyond these the result is infinite or rounds to zero.
@@ -59,35 +95,30 @@ LATHE_HD_INLINE float exp(float x) {
   p = p * r + 0x1.5554dcp-3f;
   p = p * r + 0.5f;
   p = (p * r) * r + r + 1.0f;
-  // 2^n in two factors: n reaches past the range of one exponent at both ends.
   const int32_t k = __builtin_bit_cast(int32_t, shifted) - __builtin_bit_cast(int32_t, 0x1.8p23f);
-  const int32_t half = k >> 1;
-  const float s1 = __builtin_bit_cast(float, static_cast<int32_t>(static_cast<uint32_t>(half + 127) << 23));
-  const float s2 =
-      __builtin_bit_cast(float, static_cast<int32_t>(static_cast<uint32_t>(k - half + 127) << 23));
-  return p * s1 * s2;
+  return scale_by_power(p, k);
+}
+
+/// 2^x, exactly for whole x.
+LATHE_HD_INLINE float exp2(float x) {
+  // Beyond these the result is infinite or rounds to zero.
+  x = x > 129.0f ? 129.0f : x;
+  x = x < -151.0f ? -151.0f : x;
+  const float shifted = x + 0x1.8p23f;  // as in exp
+  const float r = x - (shifted - 0x1.8p23f);
+  float p = 0x1.44138ap-13f;
+  p = p * r + 0x1.5f0890p-10f;
+  p = p * r + 0x1.3b2a54p-7f;
+  p = p * r + 0x1.c6af6cp-5f;
+  p = p * r + 0x1.ebfbe0p-3f;
+  p = p * r + 0x1.62e430p-1f;
+  const int32_t k = __builtin_bit_cast(int32_t, shifted) - __builtin_bit_cast(int32_t, 0x1.8p23f);
+  return scale_by_power(p * r + 1.0f, k);
 }
 
 LATHE_HD_INLINE float log(float x) {
   const bool subnormal = x < 0x1p-126f;
-  const float scaled = subnormal ? x * 0x1p23f : x;
-  // x = m 2^e with m in [sqrt 1/2, sqrt 2): subtracting sqrt 1/2's bits carries into the exponent at that
-  // bound.
-  const int32_t bits = __builtin_bit_cast(int32_t, scaled);
-  const int32_t e = (bits - 0x3F3504F3) >> 23;
-  const float f = __builtin_bit_cast(float, bits - (e << 23)) - 1.0f;
-  const float n = static_cast<float>(e) - (subnormal ? 23.0f : 0.0f);
-  float p = 0x1.1d8ea6p-4f;
-  p = p * f - 0x1.d635bcp-4f;
-  p = p * f + 0x1.dea282p-4f;
-  p = p * f - 0x1.fcf4c6p-4f;
-  p = p * f + 0x1.23d21ap-3f;
-  p = p * f - 0x1.555b4ap-3f;
-  p = p * f + 0x1.999d5ap-3f;
-  p = p * f - 0x1.fffffcp-3f;
-  p = p * f + 0x1.555554p-2f;
-  // n ln 2's high part is exact; small terms first.
-  const float y = f + ((f * f * (f * p - 0.5f)) + n * 0x1.7f7d1cp-20f) + n * 0x1.62e4p-1f;
+  const float y = log_normal(subnormal ? x * 0x1p23f : x, subnormal ? 23.0f : 0.0f);
   const float finite = x > 3.40282347e38f ? x : y;  // infinity
   const float positive = x > 0.0f ? finite : -__builtin_inff();
   return x >= 0.0f ? positive : __builtin_nanf("");

@@ -6,6 +6,7 @@
 #include "quant/math/dq.h"
 #include "quant/math/lsq.h"
 #include "quant/math/minmax.h"
+#include "quant/math/noise.h"
 #include "quant/math/oscillation.h"
 #include "quant/math/pact.h"
 #include "quant/math/quant_noise.h"
@@ -20,6 +21,13 @@ __global__ void philox_words(uint32_t* words, Philox philox, uint64_t count) {
 __global__ void philox_uniforms(float* values, Philox philox, uint64_t count) {
   const uint64_t i = blockIdx.x * static_cast<uint64_t>(blockDim.x) + threadIdx.x;
   if (i < count) values[i] = philox.uniform(i);
+}
+
+__global__ void normals(float* values, Philox philox, uint64_t count) {
+  const uint64_t i = blockIdx.x * static_cast<uint64_t>(blockDim.x) + threadIdx.x;
+  if (i >= count) return;
+  const Philox::Block block = philox.block(i);
+  quant::diffq_normals(block.word[0], block.word[1], values[2 * i], values[2 * i + 1]);
 }
 
 __global__ void quantized_values(float* values, const float* w, float step, float levels, uint64_t count) {

@@ -44,9 +44,19 @@ struct DiffqWidths {
   double min_bits = 2, max_bits = 15;
   bool noise_parameter = false;  ///< the logit interpolates the noise's logarithm instead of the bits
 };
-/// Of each logit the continuous bits and the noise's unit, and their derivatives (quant::DiffqWidth).
-LATHE_KERNEL(diffq_widths, Tensor& bits, Tensor& unit, Tensor& dbits, Tensor& dunit, const Tensor& logits,
-             const DiffqWidths& widths);
+/// Of each logit the continuous bits, or the noise's unit, and the derivative (quant::DiffqWidth).
+LATHE_KERNEL(diffq_bits, Tensor& bits, Tensor& dbits, const Tensor& logits, const DiffqWidths& widths);
+LATHE_KERNEL(diffq_unit, Tensor& unit, Tensor& dunit, const Tensor& logits, const DiffqWidths& widths);
+struct DiffqSize {
+  int64_t numel, group;
+  double min_bits;  ///< widths are told apart from it on
+  double constant;  ///< bits that depend on no width
+};
+/// y (one element) = the sum over all elements of their group's bits + the constant + for each group
+/// ceil(log2(1 + round(largest bits) - min_bits)).
+LATHE_KERNEL(diffq_size, Tensor& y, const Tensor& bits, const DiffqSize& size);
+/// dbits = dy times the group's elements.
+LATHE_KERNEL(diffq_size_backward, Tensor& dbits, const Tensor& dy, int64_t numel, int64_t group);
 
 /// Noise of an element: given (then `given` is defined), or drawn from philox at the element's index.
 struct NoiseSource {
@@ -62,8 +72,9 @@ LATHE_KERNEL(add_noise, Tensor& y, const Tensor& w, const Tensor& lo, const Tens
 LATHE_KERNEL(add_noise_backward, Tensor& dw, Tensor& dunit, const Tensor& dy, const Tensor& w,
              const Tensor& lo, const Tensor& hi, const Tensor& unit, const NoiseSource& noise, int64_t group);
 
-/// The q-quantile of |w|, linearly interpolated at q (n - 1) (methods.md section 4.2); one element.
-LATHE_KERNEL(magnitude_quantile, Tensor& y, const Tensor& w, double q);
+/// The q-quantile of |w|, linearly interpolated at q (n - 1) (methods.md section 4.2); one element. [lo, hi]
+/// is w's range, finite.
+LATHE_KERNEL(magnitude_quantile, Tensor& y, const Tensor& w, const Tensor& lo, const Tensor& hi, double q);
 
 struct CodeqShape {
   double min_bits = 2, max_bits = 8;

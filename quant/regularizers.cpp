@@ -2,6 +2,7 @@
 
 #include "autograd/ops/elementwise.h"
 #include "core/error.h"
+#include "core/kernels/elementwise.h"
 #include "quant/ops/ops.h"
 
 namespace lathe {
@@ -9,8 +10,15 @@ namespace {
 
 constexpr double kBitsOfMebibyte = 8388608;
 
-Var plus(const Var& sum, const Var& term) {
-  return sum.defined() ? add(sum, term) : term;
+/// Of terms with one element each, as one op; undefined where there are none.
+Var sum_of(std::vector<Var> terms) {
+  if (terms.empty()) return Var();
+  Tensor sum = terms[0].data().clone();
+  for (size_t i = 1; i < terms.size(); ++i) kernels::accumulate(sum, terms[i].data());
+  const int count = static_cast<int>(terms.size());
+  return record("sum_of_terms", sum, std::move(terms), {}, [count](Backward& b) {
+    for (int i = 0; i < count; ++i) b.pass(i, b.dy());
+  });
 }
 
 struct SizeOptions {
@@ -25,8 +33,9 @@ class Size : public Regularizer {
  public:
   explicit Size(const SizeOptions& options) : weight_(options.weight) {}
   Var term(const std::vector<Quantizer*>& quantizers) const override {
-    Var bits;
-    for (const Quantizer* one : quantizers) bits = plus(bits, one->size_in_bits(one->parameter().raw()));
+    std::vector<Var> sizes;
+    for (const Quantizer* one : quantizers) sizes.push_back(one->size_in_bits(one->parameter().raw()));
+    const Var bits = sum_of(std::move(sizes));
     return bits.defined() ? scale(bits, weight_ / kBitsOfMebibyte) : bits;
   }
 
@@ -47,9 +56,10 @@ class Oscillation : public Regularizer {
  public:
   explicit Oscillation(const OscillationOptions& options) : weight_(options.weight) {}
   Var term(const std::vector<Quantizer*>& quantizers) const override {
-    Var sum;
+    std::vector<Var> penalties;
     for (Quantizer* one : quantizers)
-      sum = plus(sum, oscillation_penalty(one->parameter().raw(), one->parameter().quantized()));
+      penalties.push_back(oscillation_penalty(one->parameter().raw(), one->parameter().quantized()));
+    const Var sum = sum_of(std::move(penalties));
     return sum.defined() ? scale(sum, weight_) : sum;
   }
 

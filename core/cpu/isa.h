@@ -1,7 +1,7 @@
 #pragma once
-// Run-time choice of instruction set. The files in core/cpu/isa/ are compiled once per instruction set, each
-// time into a namespace of its own (LATHE_ISA_NAMESPACE), and include nothing that makes weak symbols, so
-// that the linker can never keep the wrong copy.
+// Run-time choice of instruction set. The files in core/cpu/isa/ and quant/cpu/isa/ are compiled once per
+// instruction set, each time into a namespace of its own (LATHE_ISA_NAMESPACE), and include nothing that
+// makes weak symbols, so that the linker can never keep the wrong copy.
 
 #include <string_view>
 
@@ -53,7 +53,7 @@ class IsaFunction<R(Args...)> {
 }  // namespace lathe::cpu
 
 /// Inside namespace lathe::cpu: LATHE_ISA_FUNCTION(void, name, float* y, const float* x, int64_t n);
-/// declares isa_portable::name, isa_v3::name, isa_v4::name (defined in core/cpu/isa/*.cpp) and the
+/// declares isa_portable::name, isa_v3::name, isa_v4::name (defined in an isa folder) and the
 /// IsaFunction `name`.
 #if LATHE_X86_ISAS
 #define LATHE_ISA_FUNCTION(Result, name, ...)              \

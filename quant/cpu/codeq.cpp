@@ -1,14 +1,17 @@
 #include "quant/math/codeq.h"
 
 #include <cmath>
-#include <vector>
 
+#include "core/cpu/by_type.h"
 #include "quant/cpu/groups.h"
+#include "quant/cpu/isa_quant.h"
+#include "quant/cpu/select.h"
 #include "quant/kernels.h"
 
 namespace lathe::kernels::cpu {
 namespace {
 
+namespace isa = lathe::cpu;
 using quant::CodeqGrid;
 using quant::Groups;
 
@@ -20,17 +23,12 @@ CodeqGrid<T> read_grid(const Tensor& grid) {
 
 }  // namespace
 
-void magnitude_quantile(Tensor& y, const Tensor& w, double q) {
+void magnitude_quantile(Tensor& y, const Tensor& w, const Tensor& lo, const Tensor& hi, double q) {
   dispatch_floating(w.dtype(), "magnitude_quantile", [&]<class T>() {
-    const T* in = w.ptr<T>();
-    std::vector<T> values(static_cast<size_t>(w.numel()));
-    for (size_t i = 0; i < values.size(); ++i) values[i] = std::abs(in[i]);
-    const double place = q * static_cast<double>(values.size() - 1);
-    const auto below = static_cast<size_t>(place);
-    const auto nth = values.begin() + static_cast<ptrdiff_t>(below);
-    std::nth_element(values.begin(), nth, values.end());
-    const T first = *nth;
-    const T second = below + 1 < values.size() ? *std::min_element(nth + 1, values.end()) : first;
+    const T largest = std::max(hi.ptr<T>()[0], -lo.ptr<T>()[0]);
+    const double place = q * static_cast<double>(w.numel() - 1);
+    const auto below = static_cast<int64_t>(place);
+    const auto [first, second] = quant::nth_magnitudes(w.ptr<T>(), w.numel(), below, largest);
     y.mut<T>()[0] = first + static_cast<T>(place - static_cast<double>(below)) * (second - first);
   });
 }
@@ -57,7 +55,7 @@ void codeq_quantize(Tensor& y, const Tensor& w, const Tensor& grid) {
     T* out = y.mut<T>();
     const CodeqGrid<T> g = read_grid<T>(grid);
     quant::for_each_piece(Groups(w.numel(), 0), [&](int64_t, int64_t first, int64_t last) {
-      for (int64_t i = first; i < last; ++i) out[i] = quant::codeq_value(in[i], g);
+      isa::by_type<T>(isa::codeq_f32, isa::codeq_f64)(out + first, in + first, last - first, g);
     });
   });
 }
@@ -75,12 +73,9 @@ void codeq_backward(Tensor& dw, Tensor& ddead_zone, Tensor& dbits, const Tensor&
         Groups(w.numel(), 0),
         [&](int64_t, int64_t first, int64_t last) {
           std::array<double, 2> sums{};
-          for (int64_t i = first; i < last; ++i) {
-            if (out != nullptr) out[i] = in[i] == T(0) && !shape.zero_weight_grad ? T(0) : grad[i];
-            const auto d = quant::codeq_gradients(in[i], g);
-            sums[0] += static_cast<double>(grad[i]) * static_cast<double>(d.step);
-            sums[1] += static_cast<double>(grad[i]) * static_cast<double>(d.half_shift);
-          }
+          isa::by_type<T>(isa::codeq_backward_f32, isa::codeq_backward_f64)(
+              sums.data(), out != nullptr ? out + first : nullptr, grad + first, in + first, last - first, g,
+              shape.zero_weight_grad);
           return sums;
         },
         [&](int64_t, const std::array<double, 2>& sums) {

@@ -9,16 +9,22 @@
 
 namespace lathe::quant {
 
-/// Groups of `size` elements (0: one group), the last may be shorter.
+/// Elements that are worth a thread, by what is done to them: a formula, a minimum, a random number.
+inline constexpr int64_t kPiece = 1 << 15, kCheapPiece = 1 << 17, kNoisePiece = 1 << 14;
+
+/// Groups of `size` elements (0: one group), the last may be shorter. A large group is cut into pieces of one
+/// length, at most `piece` and a multiple of 64 that depends on sizes only.
 struct Groups {
-  int64_t numel;
-  int64_t size;
-  Groups(int64_t elements, int64_t group)
-      : numel(elements), size(group > 0 ? group : std::max<int64_t>(1, elements)) {}
+  int64_t numel, size, piece, pieces;
+  Groups(int64_t elements, int64_t group, int64_t most = kPiece)
+      : numel(elements), size(std::max<int64_t>(1, elements)) {
+    if (group > 0) size = std::min(size, group);
+    const int64_t least = chunk_count(size, most);
+    piece = least > 1 ? chunk_count(chunk_count(size, least), 64) * 64 : most;
+    pieces = chunk_count(size, piece);
+  }
   int64_t count() const { return chunk_count(numel, size); }
 };
-
-inline constexpr int64_t kPiece = 1 << 14;
 
 /// A parameter of groups: one for all, or one each.
 template <class T>
@@ -32,13 +38,12 @@ struct PerGroup {
 /// fn(group, lo, hi): the elements of each group, cut into pieces, in parallel.
 template <class Fn>
 void for_each_piece(const Groups& groups, const Fn& fn) {
-  const int64_t pieces = chunk_count(groups.size, kPiece);
-  const int64_t grain = std::max<int64_t>(1, kPiece / groups.size);
+  const int64_t pieces = groups.pieces, grain = std::max<int64_t>(1, groups.piece / groups.size);
   parallel_for(groups.count() * pieces, pieces > 1 ? 1 : grain, [&](int64_t first, int64_t last) {
     for (int64_t task = first; task < last; ++task) {
       const int64_t group = task / pieces, begin = group * groups.size,
                     end = std::min(groups.numel, begin + groups.size);
-      const int64_t lo = begin + task % pieces * kPiece, hi = std::min(end, lo + kPiece);
+      const int64_t lo = begin + task % pieces * groups.piece, hi = std::min(end, lo + groups.piece);
       if (lo < hi) fn(group, lo, hi);
     }
   });
@@ -47,13 +52,13 @@ void for_each_piece(const Groups& groups, const Fn& fn) {
 /// Sums over each group: fn(group, lo, hi) gives those of a piece; add(group, sums) gets a group's, in order.
 template <size_t K, class Fn, class Add>
 void sum_groups(const Groups& groups, const Fn& fn, const Add& add) {
-  const int64_t pieces = chunk_count(groups.size, kPiece), sums = static_cast<int64_t>(K);
+  const int64_t pieces = groups.pieces, sums = static_cast<int64_t>(K);
   Tensor scratch = Tensor::zeros({std::max<int64_t>(1, groups.count() * pieces), sums}, DType::F64);
   double* partial = scratch.mut<double>();
   for_each_piece(groups, [&](int64_t group, int64_t lo, int64_t hi) {
     const std::array<double, K> piece = fn(group, lo, hi);
     std::copy(piece.begin(), piece.end(),
-              partial + (group * pieces + (lo - group * groups.size) / kPiece) * sums);
+              partial + (group * pieces + (lo - group * groups.size) / groups.piece) * sums);
   });
   for (int64_t group = 0; group < groups.count(); ++group) {
     std::array<double, K> total{};

@@ -1,11 +1,14 @@
 #include "quant/math/lsq.h"
 
+#include "core/cpu/by_type.h"
 #include "quant/cpu/groups.h"
+#include "quant/cpu/isa_quant.h"
 #include "quant/kernels.h"
 
 namespace lathe::kernels::cpu {
 namespace {
 
+namespace isa = lathe::cpu;
 using quant::Groups;
 using quant::PerGroup;
 
@@ -23,8 +26,8 @@ void lsq_quantize(Tensor& y, const Tensor& x, const Tensor& step, const Tensor& 
     const PerGroup<T> steps(step), offsets(or_zero(offset, zero));
     const T lo = static_cast<T>(grid.lo), hi = static_cast<T>(grid.hi);
     quant::for_each_piece(Groups(x.numel(), grid.group), [&](int64_t g, int64_t first, int64_t last) {
-      const T s = steps[g], b = offsets[g];
-      for (int64_t i = first; i < last; ++i) out[i] = quant::lsq_value(in[i], s, b, lo, hi);
+      isa::by_type<T>(isa::lsq_f32, isa::lsq_f64)(out + first, in + first, last - first,
+                                                  {steps[g], offsets[g], lo, hi});
     });
   });
 }
@@ -40,13 +43,9 @@ void lsq_backward(Tensor& dx, Tensor& dstep, Tensor& doffset, const Tensor& dy, 
     const T lo = static_cast<T>(grid.lo), hi = static_cast<T>(grid.hi);
     const auto piece = [&](int64_t g, int64_t first, int64_t last) {
       std::array<double, 2> sums{};
-      const T s = steps[g], b = offsets[g];
-      for (int64_t i = first; i < last; ++i) {
-        const auto d = quant::lsq_gradients(in[i], s, b, lo, hi);
-        if (out != nullptr) out[i] = grad[i] * d.x;
-        sums[0] += static_cast<double>(grad[i]) * static_cast<double>(d.step);
-        sums[1] += static_cast<double>(grad[i]) * static_cast<double>(d.offset);
-      }
+      isa::by_type<T>(isa::lsq_backward_f32, isa::lsq_backward_f64)(
+          sums.data(), out != nullptr ? out + first : nullptr, grad + first, in + first, last - first,
+          {steps[g], offsets[g], lo, hi});
       return sums;
     };
     // Parameters that all groups share collect every group's sum.

@@ -3,43 +3,39 @@
 #include <cmath>
 #include <limits>
 
+#include "core/cpu/by_type.h"
 #include "quant/cpu/groups.h"
+#include "quant/cpu/isa_quant.h"
 #include "quant/kernels.h"
 #include "quant/math/absmax.h"
 #include "quant/math/minmax.h"
 
 namespace lathe::kernels::cpu {
 
+namespace isa = lathe::cpu;
 using quant::for_each_piece;
 using quant::Groups;
 using quant::PerGroup;
 using quant::sum_groups;
 
 void group_range(Tensor& lo, Tensor& hi, const Tensor& w, int64_t group) {
-  const Groups groups(w.numel(), group);
+  const Groups groups(w.numel(), group, quant::kCheapPiece);
   dispatch_floating(w.dtype(), "group_range", [&]<class T>() {
     const T* in = w.ptr<T>();
     T* least = lo.mut<T>();
     T* most = hi.mut<T>();
-    const int64_t pieces = chunk_count(groups.size, quant::kPiece);
+    const int64_t pieces = groups.pieces;
     Tensor scratch = Tensor::empty({groups.count() * pieces, 2}, w.dtype());
     T* found = scratch.mut<T>();
     for_each_piece(groups, [&](int64_t g, int64_t first, int64_t last) {
-      T a = in[first], b = in[first], zero = 0;
-      for (int64_t i = first; i < last; ++i) {
-        a = in[i] < a ? in[i] : a;
-        b = in[i] > b ? in[i] : b;
-        zero += in[i] - in[i];  // not 0 for infinities and NaN
-      }
-      T* out = found + 2 * (g * pieces + (first - g * groups.size) / quant::kPiece);
-      out[0] = a + zero;
-      out[1] = b + zero;
+      isa::by_type<T>(isa::value_range_f32, isa::value_range_f64)(
+          found + 2 * (g * pieces + (first - g * groups.size) / groups.piece), in + first, last - first);
     });
     for (int64_t g = 0; g < groups.count(); ++g) {
       const int64_t size = std::min(groups.size, groups.numel - g * groups.size);
       const T* of_group = found + 2 * g * pieces;
       T a = of_group[0], b = of_group[1];
-      for (int64_t p = 1; p < chunk_count(size, quant::kPiece); ++p) {
+      for (int64_t p = 1; p < chunk_count(size, groups.piece); ++p) {
         const T c = of_group[2 * p], d = of_group[2 * p + 1];
         a = std::isnan(c) || c < a ? c : a;
         b = std::isnan(d) || d > b ? d : b;
@@ -78,7 +74,8 @@ void minmax_quantize(Tensor& y, const Tensor& w, const Tensor& lo, const Tensor&
     const PerGroup<uint8_t> width(bits);
     for_each_piece(Groups(w.numel(), group), [&](int64_t g, int64_t first, int64_t last) {
       const T levels = static_cast<T>((1 << width[g]) - 1), min = least[g], range = most[g] - min;
-      for (int64_t i = first; i < last; ++i) out[i] = quant::minmax_value(in[i], levels, range, min);
+      isa::by_type<T>(isa::minmax_f32, isa::minmax_f64)(out + first, in + first, last - first, levels, range,
+                                                        min);
     });
   });
 }
@@ -98,7 +95,8 @@ void absmax_quantize(Tensor& y, const Tensor& w, const Tensor& scale, double mos
     const PerGroup<T> scales(scale);
     for_each_piece(Groups(w.numel(), group), [&](int64_t g, int64_t first, int64_t last) {
       const T s = scales[g];
-      for (int64_t i = first; i < last; ++i) out[i] = quant::absmax_value(in[i], s, static_cast<T>(most));
+      isa::by_type<T>(isa::absmax_f32, isa::absmax_f64)(out + first, in + first, last - first, s,
+                                                        static_cast<T>(most));
     });
   });
 }

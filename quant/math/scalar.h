@@ -8,16 +8,29 @@
 #include <math.h>
 
 #include "core/hd.h"
+#include "core/vector_math.h"
 
 namespace lathe::quant {
 
 /// Half to even (IEEE's default mode, which nobody here changes); gradient 1.
+#if defined(__SSE2__) && !defined(__SSE4_1__) && !defined(__CUDA_ARCH__)
+// No instruction rounds: adding and taking away the power of two above which there are no fractions does.
+LATHE_HD_INLINE float round_ste(float x) {
+  const float rounded = ::copysignf((::fabsf(x) + 0x1p23f) - 0x1p23f, x);
+  return ::fabsf(x) < 0x1p23f ? rounded : x;
+}
+LATHE_HD_INLINE double round_ste(double x) {
+  const double rounded = ::copysign((::fabs(x) + 0x1p52) - 0x1p52, x);
+  return ::fabs(x) < 0x1p52 ? rounded : x;
+}
+#else
 LATHE_HD_INLINE float round_ste(float x) {
   return ::rintf(x);
 }
 LATHE_HD_INLINE double round_ste(double x) {
   return ::rint(x);
 }
+#endif
 
 /// Gradient 1.
 LATHE_HD_INLINE float floor_ste(float x) {
@@ -30,7 +43,8 @@ LATHE_HD_INLINE double floor_ste(double x) {
 /// Gradient 1 for lo <= x <= hi, 0 outside, where the bound takes it.
 template <class T>
 LATHE_HD_INLINE T clip(T x, T lo, T hi) {
-  return x < lo ? lo : (x > hi ? hi : x);
+  const T below = x > hi ? hi : x;  // one after the other: a minimum and a maximum
+  return below < lo ? lo : below;
 }
 /// The same value; gradient 1 for x everywhere, none for the bounds.
 template <class T>
@@ -43,27 +57,31 @@ LATHE_HD_INLINE T relu_ste(T x) {
   return x > T(0) ? x : T(0);
 }
 /// -1, 0 or 1; no gradient.
-template <class T>
-LATHE_HD_INLINE T sign(T x) {
-  return static_cast<T>((x > T(0)) - (x < T(0)));
+LATHE_HD_INLINE float sign(float x) {
+  return x == 0.0f ? 0.0f : ::copysignf(1.0f, x);
+}
+LATHE_HD_INLINE double sign(double x) {
+  return x == 0.0 ? 0.0 : ::copysign(1.0, x);
 }
 /// |x|, with gradient sign(x): 0 at 0.
-template <class T>
-LATHE_HD_INLINE T magnitude(T x) {
-  return x < T(0) ? -x : x;
+LATHE_HD_INLINE float magnitude(float x) {
+  return ::fabsf(x);
+}
+LATHE_HD_INLINE double magnitude(double x) {
+  return ::fabs(x);
 }
 
 LATHE_HD_INLINE float exponential(float x) {
-  return ::expf(x);
+  return math::exp(x);
 }
 LATHE_HD_INLINE double exponential(double x) {
-  return ::exp(x);
+  return math::exp(x);
 }
 LATHE_HD_INLINE float logarithm(float x) {
-  return ::logf(x);
+  return math::log(x);
 }
 LATHE_HD_INLINE double logarithm(double x) {
-  return ::log(x);
+  return math::log(x);
 }
 LATHE_HD_INLINE float hyperbolic_tangent(float x) {
   return ::tanhf(x);
@@ -74,10 +92,10 @@ LATHE_HD_INLINE double hyperbolic_tangent(double x) {
 
 /// 2^x, exactly for whole x.
 LATHE_HD_INLINE float power_of_two(float x) {
-  return ::exp2f(x);
+  return math::exp2(x);
 }
 LATHE_HD_INLINE double power_of_two(double x) {
-  return ::exp2(x);
+  return math::exp2(x);
 }
 
 inline constexpr double kLn2 = 0.69314718055994530942;

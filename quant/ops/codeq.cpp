@@ -22,11 +22,11 @@ void check_shape(const Tensor& bits, const kernels::CodeqShape& shape) {
 Tensor codeq_grid(const Tensor& w, const Tensor& dead_zone, const Tensor& bits,
                   const kernels::CodeqShape& shape) {
   check_shape(bits, shape);
-  group_range(w, 0, kOp);  // refuses NaN and infinities
+  const GroupRange range = group_range(w, 0, kOp);  // refuses NaN and infinities
   LATHE_CHECK(ShapeError, dead_zone.numel() == 1 && (!bits.defined() || bits.numel() == 1), kOp,
               ": logits have one element each");
   Tensor amplitude = w.empty_like({1}), grid = w.empty_like({kGridSize});
-  kernels::magnitude_quantile(amplitude, w, kQuantile);
+  kernels::magnitude_quantile(amplitude, w, range.lo, range.hi, kQuantile);
   kernels::codeq_grid(grid, amplitude, dead_zone, bits, shape);
   return grid;
 }

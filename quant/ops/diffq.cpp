@@ -1,46 +1,42 @@
 #include <algorithm>
 #include <cmath>
-#include <vector>
 
-#include "autograd/ops/elementwise.h"
-#include "autograd/ops/reduce.h"
+#include "core/kernels/elementwise.h"
 #include "quant/ops/check.h"
 
 namespace lathe {
 namespace {
 
-struct Widths {
-  Tensor bits, unit, dbits, dunit;
-};
-
-Widths widths_of(const Tensor& logits, const kernels::DiffqWidths& options) {
+void check(const kernels::DiffqWidths& options) {
   LATHE_CHECK(
       ConfigError, options.min_bits > 0 && options.min_bits < options.max_bits && options.max_bits <= 15,
       "diffq: expected 0 < min_bits < max_bits <= 15, found ", options.min_bits, " and ", options.max_bits);
-  Widths w{logits.empty_like(), logits.empty_like(), logits.empty_like(), logits.empty_like()};
-  kernels::diffq_widths(w.bits, w.unit, w.dbits, w.dunit, logits, options);
-  return w;
 }
 
 Var record_elementwise(const char* op, const Tensor& y, const Var& x, const Tensor& derivative) {
   return record(op, y, {x}, Saved{derivative},
-                [](Backward& b) { b.pass(0, mul(Var(b.dy()), Var(b.saved(0))).data()); });
+                [](Backward& b) { kernels::binary(b.dx(0), b.dy(), b.saved(0), BinaryOp::Mul); });
 }
 
 }  // namespace
 
 Var diffq_bits(const Var& logits, const kernels::DiffqWidths& options) {
-  const Widths w = widths_of(logits.data(), options);
-  return record_elementwise("diffq_bits", w.bits, logits, w.dbits);
+  check(options);
+  Tensor bits = logits.data().empty_like(), dbits = logits.data().empty_like();
+  kernels::diffq_bits(bits, dbits, logits.data(), options);
+  return record_elementwise("diffq_bits", bits, logits, dbits);
 }
 
 Var diffq_unit(const Var& logits, const kernels::DiffqWidths& options) {
-  const Widths w = widths_of(logits.data(), options);
-  return record_elementwise("diffq_unit", w.unit, logits, w.dunit);
+  check(options);
+  Tensor unit = logits.data().empty_like(), dunit = logits.data().empty_like();
+  kernels::diffq_unit(unit, dunit, logits.data(), options);
+  return record_elementwise("diffq_unit", unit, logits, dunit);
 }
 
 Tensor diffq_whole_bits(const Tensor& logits, const kernels::DiffqWidths& options, double extra) {
-  const Tensor bits = widths_of(logits, options).bits.to(Device::cpu()).to(DType::F64);
+  const NoGrad no_grad;
+  const Tensor bits = diffq_bits(Var(logits), options).data().to(Device::cpu()).to(DType::F64);
   Tensor whole = Tensor::empty(logits.shape(), DType::U8);
   uint8_t* out = whole.mut<uint8_t>();
   for (int64_t i = 0; i < whole.numel(); ++i)
@@ -62,18 +58,14 @@ double diffq_logit(double bits, const kernels::DiffqWidths& options) {
 
 Var diffq_size(const Var& bits, int64_t numel, int64_t group, double min_bits, double extra) {
   constexpr double kRangeBits = 64, kWidthBits = 8;
-  const quant::Groups groups(numel, group);
-  const int64_t count = groups.count();
+  const int64_t count = quant::Groups(numel, group).count();
   LATHE_CHECK(ShapeError, bits.data().numel() == count, "diffq_size: ", bits.data().numel(), " widths for ",
               count, " groups");
-  std::vector<double> sizes(static_cast<size_t>(count), static_cast<double>(groups.size));
-  sizes.back() = static_cast<double>(numel - (count - 1) * groups.size);
-  const Tensor host = bits.data().to(Device::cpu()).to(DType::F64);
-  const double most = *std::max_element(host.ptr<double>(), host.ptr<double>() + count);
-  const double to_tell = std::ceil(std::log2(1 + std::rint(most) - min_bits));
-  const Var weights(Tensor::from(sizes, bits.shape()).to(bits.dtype()).to(bits.data().device()));
-  return add_scalar(sum(mul(add_scalar(bits, extra), weights)),
-                    kRangeBits + kWidthBits + to_tell * static_cast<double>(count));
+  Tensor size = bits.data().empty_like({1});
+  kernels::diffq_size(size, bits.data(),
+                      {numel, group, min_bits, kRangeBits + kWidthBits + extra * static_cast<double>(numel)});
+  return record("diffq_size", size, {bits}, {},
+                [numel, group](Backward& b) { kernels::diffq_size_backward(b.dx(0), b.dy(), numel, group); });
 }
 
 Var diffq_noise(const Var& w, const Var& unit, const kernels::NoiseSource& noise, int64_t group,

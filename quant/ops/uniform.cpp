@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 
 #include "quant/ops/check.h"
@@ -10,10 +11,12 @@ GroupRange group_range(const Tensor& w, int64_t group, const char* op) {
   GroupRange range{w.empty_like({count}), w.empty_like({count})};
   kernels::group_range(range.lo, range.hi, w, group);
   if (w.device().type == DeviceType::Meta) return range;
-  const Tensor lo = range.lo.to(Device::cpu()).to(DType::F64);
-  for (int64_t g = 0; g < count; ++g) {
-    LATHE_CHECK(DivergedError, !std::isnan(lo.ptr<double>()[g]), op, ": a value is NaN or infinite");
-  }
+  const Tensor lo = range.lo.to(Device::cpu());
+  dispatch_floating(lo.dtype(), op, [&]<class T>() {
+    const T* least = lo.ptr<T>();
+    const bool finite = std::none_of(least, least + count, [](T value) { return std::isnan(value); });
+    LATHE_CHECK(DivergedError, finite, op, ": a value is NaN or infinite");
+  });
   return range;
 }
 

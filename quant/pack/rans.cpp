@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstring>
 
 #include "core/error.h"
@@ -68,16 +69,22 @@ class DirectLookup {
   std::vector<Entry> entries_;
 };
 
-/// Buckets of slots narrow the search for a slot's symbol.
+/// Buckets of slots narrow the search for a slot's symbol. There are several for each used symbol, so that
+/// most slots lie in a bucket of one symbol.
 class SearchLookup {
  public:
-  explicit SearchLookup(const FrequencyTable& table)
-      : table_(table), starts_(starts_of(table)), shift_(std::max(0, table.precision - kBucketBits)) {
-    uint32_t symbol = 0;
-    for (uint32_t bucket = 0; bucket <= 1u << (table.precision - shift_); ++bucket) {
-      const uint32_t slot = std::min(bucket << shift_, (1u << table.precision) - 1);
-      while (symbol + 1 < starts_.size() && starts_[symbol + 1] <= slot) ++symbol;
-      first_.push_back(symbol);
+  SearchLookup(const FrequencyTable& table, int64_t count)
+      : shift_(std::max(0, table.precision - bucket_bits(table, count))) {
+    const std::vector<uint32_t> starts = starts_of(table);
+    for (size_t i = 0; i < starts.size(); ++i)
+      entries_.push_back({starts[i], table.frequencies[i], table.symbols[i]});
+    const uint32_t buckets = 1u << (table.precision - shift_), slots = 1u << table.precision;
+    first_.reserve(size_t{buckets} + 1);
+    size_t symbol = 0;
+    for (uint32_t bucket = 0; bucket <= buckets; ++bucket) {
+      const uint32_t slot = std::min(bucket << shift_, slots - 1);
+      while (symbol + 1 < starts.size() && starts[symbol + 1] <= slot) ++symbol;
+      first_.push_back(static_cast<uint16_t>(symbol));
     }
   }
   Decoded operator()(uint32_t slot) const {
@@ -85,19 +92,30 @@ class SearchLookup {
     uint32_t low = first_[bucket], high = first_[bucket + 1];
     while (low < high) {
       const uint32_t middle = low + (high - low + 1) / 2;
-      if (starts_[middle] <= slot) {
+      if (entries_[middle].start <= slot) {
         low = middle;
       } else {
         high = middle - 1;
       }
     }
-    return {table_.symbols[low], table_.frequencies[low], slot - starts_[low]};
+    const Entry& entry = entries_[low];
+    return {entry.symbol, entry.frequency, slot - entry.start};
   }
 
  private:
-  static constexpr int kBucketBits = 12;  // at most
-  const FrequencyTable& table_;
-  std::vector<uint32_t> starts_, first_;  // first_: the symbol of each bucket's first slot
+  struct Entry {
+    uint32_t start, frequency;
+    uint16_t symbol;
+  };
+  /// At most 512 KiB of buckets, and not more buckets than codes: they would be more work than the search.
+  static int bucket_bits(const FrequencyTable& table, int64_t count) {
+    const int of_symbols = std::bit_width(table.symbols.size()) + 3,
+              of_codes = std::bit_width(static_cast<uint64_t>(count));
+    return std::min({18, of_symbols, std::max(8, of_codes)});
+  }
+
+  std::vector<Entry> entries_;
+  std::vector<uint16_t> first_;  // the symbol of each bucket's first slot
   int shift_;
 };
 
@@ -242,7 +260,7 @@ void rans_decode(std::span<uint16_t> symbols, std::span<const RansRun> runs,
     } else if (table.precision <= kDirectPrecision && run.count >> table.precision > 0) {
       decoder.run(part, position, table.precision, DirectLookup(table));
     } else {
-      decoder.run(part, position, table.precision, SearchLookup(table));
+      decoder.run(part, position, table.precision, SearchLookup(table, run.count));
     }
     position += run.count;
   }

@@ -40,6 +40,9 @@ double worst_ulps(float (*approximate)(float), double (*exact)(double), float lo
 float exp32(float x) {
   return math::exp(x);
 }
+float exp2_32(float x) {
+  return math::exp2(x);
+}
 float log32(float x) {
   return math::log(x);
 }
@@ -74,6 +77,7 @@ int64_t stretched_offset(const Shape& y, const Shape& operand, int64_t index) {
 
 TEST_CASE("vector math: accuracy against libm in f64") {
   CHECK(worst_ulps(exp32, std::exp, -87, 88) < 2);
+  CHECK(worst_ulps(exp2_32, std::exp2, -125, 127) < 2);
   CHECK(worst_ulps(log32, std::log, 1e-6f, 4) < 2);
   CHECK(worst_ulps(log32, std::log, 1e-45f, 1e-36f) < 2);
   CHECK(worst_ulps(log32, std::log, 1, 1e30f) < 2);
@@ -86,6 +90,10 @@ TEST_CASE("vector math: accuracy against libm in f64") {
 }
 
 TEST_CASE("vector math: ends of the range, NaN") {
+  for (int n = -149; n < 128; ++n) CHECK(math::exp2(static_cast<float>(n)) == std::ldexp(1.0f, n));
+  CHECK(math::exp2(200.0f) == kInf);
+  CHECK(math::exp2(-200.0f) == 0.0f);
+  CHECK(std::isnan(math::exp2(std::nanf(""))));
   CHECK(math::exp(0.0f) == 1.0f);
   CHECK(math::exp(100.0f) == kInf);
   CHECK(math::exp(kInf) == kInf);

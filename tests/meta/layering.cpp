@@ -128,7 +128,7 @@ Problems check_machine_code(const SourceFile& file) {
 // copy of such a function, perhaps one that the machine cannot run.
 Problems check_isa_files(const SourceFile& file) {
   Problems problems;
-  if (!file.path.starts_with("core/cpu/isa/")) return problems;
+  if (!file.path.starts_with("core/cpu/isa/") && !file.path.starts_with("quant/cpu/isa/")) return problems;
   static const std::regex include(R"(^\s*#\s*include\s*<([^>]+)>)");
   for (size_t i = 0; i < file.lines.size(); ++i) {
     std::smatch match;

@@ -21,6 +21,7 @@ struct Case {
 const Case kCases[] = {
     {"ans 2 bits a weight", 4, 0.72}, {"ans 1 bit a weight", 4, 0.27},
     {"ans 6 bits a weight", 8, 12},   {"ans 12 bits a weight", 15, 1000},
+    {"ans 9 bits a weight", 12, 110}, {"ans 10 bits a weight", 14, 300},
     {"bitpack 4 bit", 4, 0},          {"ans 2 bits, groups of 8", 4, 0.72, 8},
 };
 

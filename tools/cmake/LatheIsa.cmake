@@ -1,6 +1,7 @@
-# Compiles core/cpu/isa/*.cpp once per instruction set, each time into a namespace of its own (core/cpu/isa.h).
+# Compiles core/cpu/isa/*.cpp and quant/cpu/isa/*.cpp once per instruction set, each time into a namespace of its own (core/cpu/isa.h).
 function(lathe_add_isa_objects target)
-  file(GLOB isa_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/core/cpu/isa/*.cpp)
+  file(GLOB isa_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/core/cpu/isa/*.cpp
+       ${PROJECT_SOURCE_DIR}/quant/cpu/isa/*.cpp)
   if(NOT isa_sources)
     return()
   endif()

@@ -6,6 +6,7 @@
 #include "tools/bench/conv.h"
 #include "tools/bench/decode.h"
 #include "tools/bench/gemm.h"
+#include "tools/bench/quant.h"
 #include "tools/bench/step.h"
 #include "tools/commands.h"
 #include "tools/exit_code.h"
@@ -85,6 +86,34 @@ int bench_decode(const Session& session, const BenchArguments& arguments) {
   return kOk;
 }
 
+int bench_quant(const Session& session, const BenchArguments& arguments) {
+  const std::vector<bench::QuantCost> costs =
+      bench::bench_quant(arguments.model, arguments.batch, arguments.steps, arguments.filter);
+  std::vector<std::vector<std::string>> table = {
+      {"method", "ms median", "overhead", "alone", "ns/weight", "extra copies"}};
+  for (const bench::QuantCost& cost : costs) {
+    if (session.json) {
+      print_json(Value::object({{"bench", Value::string("quant")},
+                                {"model", Value::string(arguments.model)},
+                                {"batch", Value::integer(cost.batch)},
+                                {"quant", Value::string(cost.name)},
+                                {"threads", Value::integer(num_threads())},
+                                {"isa", Value::string(std::string(to_string(cpu::active_isa())))},
+                                {"ms_median", Value::real(cost.ms_median)},
+                                {"overhead", Value::real(cost.overhead)},
+                                {"alone_share", Value::real(cost.alone_share)},
+                                {"alone_ns_per_weight", Value::real(cost.alone_ns_per_weight)},
+                                {"extra_copies", Value::real(cost.extra_copies)}}));
+    }
+    table.push_back(
+        {cost.name, fmt::format("{:.2f}", cost.ms_median), fmt::format("{:+.1f} %", 100 * cost.overhead),
+         fmt::format("{:.2f} %", 100 * cost.alone_share), fmt::format("{:.2f}", cost.alone_ns_per_weight),
+         fmt::format("{:.2f}", cost.extra_copies)});
+  }
+  if (!session.json) print_table(table);
+  return kOk;
+}
+
 int bench_step(const Session& session, const BenchArguments& arguments) {
   const bench::StepResult result = bench::bench_step({arguments.model, arguments.batch, arguments.steps});
   if (session.json) {
@@ -127,6 +156,7 @@ int bench(const Session& session, const BenchArguments& arguments) {
   if (arguments.what == "conv") return bench_conv(session, arguments);
   if (arguments.what == "gemm") return bench_gemm(session, arguments);
   if (arguments.what == "decode") return bench_decode(session, arguments);
+  if (arguments.what == "quant") return bench_quant(session, arguments);
   if (arguments.what == "limits") return bench_limits(session, arguments);
   return bench_step(session, arguments);
 }
@@ -138,15 +168,19 @@ void add_bench(CLI::App& app, Session& session) {
       "bench", "Benchmark cases: medians of several runs, as a share of the machine's limit");
   command->footer(
       "Examples:\n  lathe bench step --model resnet20 --batch 128 --threads 2\n  lathe bench conv 'r20'\n"
-      "  lathe bench gemm --json\n  lathe bench decode --threads 1\n  lathe bench limits");
+      "  lathe bench gemm --json\n  lathe bench decode --threads 1\n  lathe bench quant --batch 8 --steps "
+      "100 --threads 1\n  "
+      "lathe bench limits");
   auto arguments = std::make_shared<BenchArguments>();
-  command->add_option("NAME", arguments->what, "step, conv, gemm, decode or limits")
-      ->check(CLI::IsMember({"step", "conv", "gemm", "decode", "limits"}));
+  command->add_option("NAME", arguments->what, "step, quant, conv, gemm, decode or limits")
+      ->check(CLI::IsMember({"step", "quant", "conv", "gemm", "decode", "limits"}));
   command->add_option("FILTER", arguments->filter,
-                      "Only cases whose name contains this (conv, gemm, decode)");
-  command->add_option("--model", arguments->model, "Model of `step`");
-  command->add_option("--batch", arguments->batch, "Batch size of `step`")->check(CLI::PositiveNumber);
-  command->add_option("--steps", arguments->steps, "Timed steps of `step`")->check(CLI::PositiveNumber);
+                      "Only cases whose name contains this (quant, conv, gemm, decode)");
+  command->add_option("--model", arguments->model, "Model of `step` and `quant`");
+  command->add_option("--batch", arguments->batch, "Batch size of `step` and `quant`")
+      ->check(CLI::PositiveNumber);
+  command->add_option("--steps", arguments->steps, "Timed steps of `step`, rounds of `quant`")
+      ->check(CLI::PositiveNumber);
   command->add_option("--seconds", arguments->seconds, "Time per case (conv, gemm, decode)")
       ->check(CLI::PositiveNumber);
   add_common_options(*command, session);

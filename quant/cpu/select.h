@@ -1,0 +1,18 @@
+#pragma once
+// Exact order statistics of magnitudes without a copy.
+
+#include <cstdint>
+#include <utility>
+
+namespace lathe::quant {
+
+/// The elements at `place` and place + 1 (the last again past the end) of the n > 0 sorted magnitudes |x|,
+/// the largest of which is `largest`, finite. Bits of floats order as the floats do: a few passes over x
+/// count them in ever narrower intervals. The same bits as sorting would give.
+template <class T>
+std::pair<T, T> nth_magnitudes(const T* x, int64_t n, int64_t place, T largest);
+
+extern template std::pair<float, float> nth_magnitudes(const float*, int64_t, int64_t, float);
+extern template std::pair<double, double> nth_magnitudes(const double*, int64_t, int64_t, double);
+
+}  // namespace lathe::quant
