@@ -5,6 +5,7 @@
 #include "quant/math/absmax.h"
 #include "quant/math/codeq.h"
 #include "quant/math/dq.h"
+#include "quant/math/half.h"
 #include "quant/math/lsq.h"
 #include "quant/math/minmax.h"
 #include "quant/math/pact.h"
@@ -159,6 +160,57 @@ QuantCase dq_case(std::string name, const kernels::DqShape& shape) {
       }};
 }
 
+QuantCase dq_whole_range_case() {
+  return {.op = {.name = "quant dq whole range",
+                 .inputs = {{{1}, 0.1, 0.12, false}, {{1}, 0.7, 0.8}},
+                 .apply = [](const std::vector<Var>& in) { return dq_whole_range(in[0], in[1]); }},
+          .surrogate = [](const FrozenTensors& in) {
+            const Frozen range = in[1][0], whole = quant::dq_whole_range(in[0][0], range);
+            return Values{range + quant::constant(whole - range)};
+          }};
+}
+
+QuantCase dq_size_case(std::string name, const kernels::DqShape& shape, double range) {
+  return {.op = {.name = "quant dq_size " + name,
+                 .inputs = {{{1}, 0.1, 0.12}, {{1}, range, range + 0.01}},
+                 .apply = [=](const std::vector<Var>& in) { return dq_size(in[0], in[1], 7, shape); }},
+          .surrogate = [=](const FrozenTensors& in) {
+            const Frozen step = shape.power_of_two ? quant::dq_power_step(in[0][0]) : in[0][0];
+            const Frozen signs = shape.is_signed ? 1 : 0, least = shape.is_signed ? 2 : 1;
+            return Values{Frozen(7) * quant::dq_width(quant::dq_most(step, in[1][0]), signs, least)};
+          }};
+}
+
+QuantCase half_case() {
+  return {.op = {.name = "quant half",
+                 .inputs = {{{3, 17}}},
+                 .apply = [](const std::vector<Var>& in) { return half_quantize(in[0]); }},
+          .surrogate = [](const FrozenTensors& in) {
+            return each(in[0], [](Frozen x, size_t) {
+              return x + quant::constant(Frozen(quant::half_round_ste(x.v)) - x);
+            });
+          }};
+}
+
+/// Straight-through, beyond the searched range too.
+QuantCase search_case(std::string name, int bits, bool symmetric, int64_t group, const RangeSearch& search) {
+  const auto apply = [=](const Var& w) {
+    return symmetric ? absmax_quantize(w, bits, group, false, search)
+                     : minmax_quantize(w, bits, group, search);
+  };
+  return {.op = {.name = "quant range search " + name,
+                 .inputs = {{{5, 3, 3, 2}}},
+                 .apply = [=](const std::vector<Var>& in) { return apply(in[0]); }},
+          .surrogate = [=](const FrozenTensors& in) {
+            Tensor w = Tensor::empty({static_cast<int64_t>(in[0].size())}, DType::F64);
+            for (size_t i = 0; i < in[0].size(); ++i) w.mut<double>()[i] = in[0][i].v;
+            const Tensor value = apply(Var(w)).data();
+            return each(in[0], [&](Frozen x, size_t i) {
+              return x + quant::constant(Frozen(value.ptr<double>()[i]) - x);
+            });
+          }};
+}
+
 QuantCase pact_case(std::string name, int bits) {
   return {
       .op = {.name = "quant pact " + name,
@@ -271,6 +323,15 @@ const std::vector<QuantCase>& quant_cases() {
         dq_case("signed", {}),
         dq_case("unsigned", {.is_signed = false}),
         dq_case("U3", {.power_of_two = false}),
+        dq_whole_range_case(),
+        dq_size_case("power of two", {}, 0.7),
+        dq_size_case("U3", {.power_of_two = false}, 0.9),
+        dq_size_case("unsigned", {.is_signed = false}, 0.7),
+        half_case(),
+        search_case("percentile", 4, false, 0, {RangeSearch::Kind::Percentile, 90}),
+        search_case("symmetric percentile of groups", 4, true, 7, {RangeSearch::Kind::Percentile, 80}),
+        search_case("least error", 2, false, 18, {.kind = RangeSearch::Kind::LeastError}),
+        search_case("symmetric least error", 2, true, 0, {.kind = RangeSearch::Kind::LeastError}),
         pact_case("2 bits", 2),
         pact_case("4 bits", 4),
         scalar_noise_case("4 bits", 4),

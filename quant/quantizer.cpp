@@ -45,4 +45,12 @@ std::vector<Quantizer*> quantizers_of(const Module& model) {
   return all;
 }
 
+std::vector<Buffer*> model_buffers(const Module& model) {
+  std::vector<Buffer*> buffers = model.buffers();
+  std::erase_if(buffers, [](const Buffer* buffer) {
+    return dynamic_cast<const Quantizer*>(&buffer->module()) != nullptr;
+  });
+  return buffers;
+}
+
 }  // namespace lathe

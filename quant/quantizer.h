@@ -69,5 +69,8 @@ const QuantizerRegistry& quantizer_registry();
 
 /// Every quantizer of a model, each once, in the order of its parameters.
 std::vector<Quantizer*> quantizers_of(const Module& model);
+/// The model's buffers without those of its quantizers. The latter are state of a run: saved and resumed like
+/// the others, but never averaged, packed or counted.
+std::vector<Buffer*> model_buffers(const Module& model);
 
 }  // namespace lathe

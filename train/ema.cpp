@@ -3,17 +3,20 @@
 #include <map>
 
 #include "core/kernels/optim.h"
+#include "quant/quantizer.h"
 #include "train/model_state.h"
 
 namespace lathe {
 
 Ema::Ema(Module& model, double decay)
-    : decay_(decay), parameters_(unique_parameters(model)), buffers_(model.buffers()) {
+    : decay_(decay), parameters_(unique_parameters(model)), buffers_(model_buffers(model)) {
   LATHE_CHECK(ConfigError, decay >= 0 && decay < 1, "ema: expected a decay in [0, 1), found ", decay);
-  for (const NamedTensor& value : model_state(model)) {
-    names_.push_back(value.name);
-    averages_.push_back(value.tensor.clone());
-  }
+  const auto add = [this](std::string name, const Tensor& value) {
+    names_.push_back(std::move(name));
+    averages_.push_back(value.clone());
+  };
+  for (const Parameter* parameter : parameters_) add(parameter->path(), parameter->raw().data());
+  for (const Buffer* buffer : buffers_) add(buffer->path(), buffer->data());
   values_.reserve(averages_.size());
 }
 

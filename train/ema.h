@@ -8,9 +8,9 @@
 
 namespace lathe {
 
-/// Exponential moving average of all parameters and buffers of a model: after each step
-/// average = decay average + (1 - decay) value. Starts from the model's values at construction; integer
-/// buffers are copied.
+/// Exponential moving average of all parameters and buffers of a model (not of its quantizers' buffers):
+/// after each step average = decay average + (1 - decay) value. Starts from the model's values at
+/// construction; integer buffers are copied.
 class Ema {
  public:
   /// `model` outlives this. ConfigError unless 0 <= decay < 1.

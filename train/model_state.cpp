@@ -2,6 +2,8 @@
 
 #include <map>
 
+#include "quant/quantizer.h"
+
 namespace lathe {
 namespace {
 
@@ -66,7 +68,7 @@ std::vector<NamedTensor> model_state(const Module& model) {
 }
 
 std::vector<NamedTensor> weights_of(const Module& model) {
-  return tensors_of(state_parameters(model, true), model.buffers());
+  return tensors_of(state_parameters(model, true), model_buffers(model));
 }
 
 void load_model_state(Module& model, std::span<const NamedTensor> tensors, const std::string& source) {
@@ -74,7 +76,7 @@ void load_model_state(Module& model, std::span<const NamedTensor> tensors, const
 }
 
 void load_weights(Module& model, std::span<const NamedTensor> tensors, const std::string& source) {
-  load(state_parameters(model, true), model.buffers(), tensors, source);
+  load(state_parameters(model, true), model_buffers(model), tensors, source);
 }
 
 }  // namespace lathe

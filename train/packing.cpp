@@ -48,7 +48,8 @@ PackedModel pack_model(const Value& header, const Module& model) {
       packed.tensors.push_back({parameter->path(), on_host(raw)});
     }
   }
-  for (Buffer* buffer : model.buffers()) packed.tensors.push_back({buffer->path(), on_host(buffer->data())});
+  for (Buffer* buffer : model_buffers(model))
+    packed.tensors.push_back({buffer->path(), on_host(buffer->data())});
   return packed;
 }
 
@@ -75,7 +76,7 @@ std::vector<std::string> differing_values(Model& a, Model& b) {
     if (left[i]->path() != right[i]->path() || !same_bits(left[i]->value().data(), right[i]->value().data()))
       names.push_back(left[i]->path());
   }
-  const std::vector<Buffer*> ours = a.buffers(), theirs = b.buffers();
+  const std::vector<Buffer*> ours = model_buffers(a), theirs = model_buffers(b);
   LATHE_CHECK(MismatchError, ours.size() == theirs.size(), "one model has ", ours.size(),
               " buffers, the other ", theirs.size());
   for (size_t i = 0; i < ours.size(); ++i) {

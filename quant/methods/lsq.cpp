@@ -1,4 +1,5 @@
-// LSQ (Esser et al. 2020): a learned step size; methods.md section 2.1.
+// LSQ (Esser et al. 2020): a learned step size; methods.md section 2.1. LSQ+ (Bhalgat et al. 2020) has no
+// offset for weights and is LSQ with another first step (section 2.2).
 
 #include "quant/math/lsq.h"
 
@@ -14,29 +15,35 @@ namespace {
 
 constexpr float kLeastStep = 1e-8f;
 
-struct LsqOptions : Granularity {
+struct StepOptions : Granularity {
   int64_t bits = 4;
-  std::string init = "paper";
   bool grad_scale = true;
   bool log_scale = false;
   void fields(FieldVisitor& v) {
     v.visit("bits", bits, {.doc = "bits of a code", .min = 2, .max = 15});
     Granularity::fields(v);
-    v.visit("init", init,
-            {.doc = "first step: 2 mean |w| / sqrt(2^(bits-1) - 1) as in the paper, or over sqrt(2^(bits-1))",
-             .choices = {"paper", "diffq"}});
     v.visit("grad_scale", grad_scale,
             {.doc = "scale the step's gradient by 1 / sqrt(elements * largest code)"});
     v.visit("log_scale", log_scale, {.doc = "learn the step's logarithm"});
   }
 };
 
-class LsqQuantizer : public Quantizer {
+struct LsqOptions : StepOptions {
+  std::string init = "paper";
+  void fields(FieldVisitor& v) {
+    StepOptions::fields(v);
+    v.visit("init", init,
+            {.doc = "first step: 2 mean |w| / sqrt(2^(bits-1) - 1) as in the paper, or over sqrt(2^(bits-1))",
+             .choices = {"paper", "diffq"}});
+  }
+};
+
+class StepQuantizer : public Quantizer {
  public:
-  LsqQuantizer(const LsqOptions& options, const Site& site)
-      : Quantizer(site, "lsq"),
+  StepQuantizer(const std::string& method, const StepOptions& options, LsqInit init, const Site& site)
+      : Quantizer(site, method),
         bits_(static_cast<int>(options.bits)),
-        init_(options.init == "paper" ? LsqInit::Paper : LsqInit::Diffq),
+        init_(init),
         log_(options.log_scale),
         grid_(lsq_grid(bits_, true, site.parameter.numel(), options.elements(site.parameter),
                        options.grad_scale)),
@@ -58,7 +65,7 @@ class LsqQuantizer : public Quantizer {
   Codes encode(const Tensor& raw) const override {
     const Tensor w = host_f32(raw);
     const NoGrad no_grad;
-    group_range(w, 0, "lsq");  // refuses NaN and infinities
+    group_range(w, 0, method().c_str());  // refuses NaN and infinities
     const Tensor step = host_f32(step_size().data());
     const float* s = step.ptr<float>();
     const float lo = static_cast<float>(grid_.lo), hi = static_cast<float>(grid_.hi);
@@ -86,10 +93,26 @@ class LsqQuantizer : public Quantizer {
   Parameter step_;
 };
 
+class LsqQuantizer : public StepQuantizer {
+ public:
+  LsqQuantizer(const LsqOptions& options, const Site& site)
+      : StepQuantizer("lsq", options, options.init == "paper" ? LsqInit::Paper : LsqInit::Diffq, site) {}
+};
+
+class LsqPlusQuantizer : public StepQuantizer {
+ public:
+  LsqPlusQuantizer(const StepOptions& options, const Site& site)
+      : StepQuantizer("lsq_plus", options, LsqInit::Plus, site) {}
+};
+
 }  // namespace
 
 QuantizerRegistry::Entry lsq_method() {
   return make_method<LsqQuantizer>("lsq", "LSQ: a learned step size", LsqOptions());
+}
+QuantizerRegistry::Entry lsq_plus_method() {
+  return make_method<LsqPlusQuantizer>("lsq_plus", "LSQ+: LSQ from a step that spans three deviations",
+                                       StepOptions());
 }
 
 }  // namespace lathe
