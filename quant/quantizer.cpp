@@ -16,25 +16,6 @@ Var Quantizer::apply(const Var& raw, const RunState& run, uint32_t stream) {
   return Var(decode(encode(raw.data())).to(raw.dtype()).to(raw.data().device()));
 }
 
-void Granularity::fields(FieldVisitor& v) {
-  v.visit("granularity", granularity,
-          {.doc = "what shares a scale: the tensor, an output channel, or `group` consecutive elements",
-           .choices = {"tensor", "channel", "group"}});
-  v.visit("group", group,
-          {.doc = "elements of a group, the last may be shorter; 0: not in groups", .min = 0});
-}
-
-int64_t Granularity::elements(const Parameter& parameter) const {
-  LATHE_CHECK(ConfigError, (granularity == "group") == (group > 0), "granularity '", granularity,
-              "' with group ", group, ": expected granularity 'group' and a group of at least 1, or neither");
-  if (granularity == "group") return group;
-  if (granularity == "tensor") return 0;
-  LATHE_CHECK(ConfigError, parameter.axes() != Axes::ConvTranspose,
-              "granularity 'channel': the output channels of ", parameter.path(),
-              " are not consecutive (a transposed convolution)");
-  return parameter.numel() / parameter.shape()[0];
-}
-
 std::vector<Quantizer*> quantizers_of(const Module& model) {
   std::vector<Quantizer*> all;
   for (Parameter* parameter : model.parameters()) {

@@ -8,6 +8,7 @@
 #include "core/registry.h"
 #include "layers/parameter.h"
 #include "quant/codes.h"
+#include "quant/grouping.h"
 
 namespace lathe {
 
@@ -52,15 +53,6 @@ class Quantizer : public Module, public Parametrization {
   std::string method_;
   Parameter& parameter_;
   bool forward_;
-};
-
-/// Which elements share a scale: options of every method.
-struct Granularity {
-  std::string granularity = "tensor";
-  int64_t group = 0;
-  void fields(FieldVisitor& v);
-  /// Elements of a group of this parameter, 0 for all. ConfigError where they are not consecutive.
-  int64_t elements(const Parameter& parameter) const;
 };
 
 /// Quantizers by name. A quantizer's options are one struct, its file one of quant/methods/.

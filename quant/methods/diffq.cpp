@@ -13,6 +13,7 @@ namespace {
 
 struct DiffqOptions {
   int64_t group = 8;
+  std::string order = "storage";
   double min_bits = 2, init_bits = 8, max_bits = 15;
   bool learn_bits = true;
   std::string param = "bits";
@@ -21,6 +22,7 @@ struct DiffqOptions {
   bool grad_through_range = true;
   void fields(FieldVisitor& v) {
     v.visit("group", group, {.doc = "consecutive elements with one width; 0: the whole tensor", .min = 0});
+    v.visit("order", order, {.doc = kOrderDoc, .choices = {"storage", "pytorch"}});
     v.visit("min_bits", min_bits, {.doc = "lower bound of the width", .min = 1, .max = 15});
     v.visit("init_bits", init_bits, {.doc = "width at the start", .min = 1, .max = 15});
     v.visit("max_bits", max_bits, {.doc = "upper bound of the width", .min = 1, .max = 15});
@@ -40,6 +42,7 @@ class DiffqQuantizer : public Quantizer {
   DiffqQuantizer(const DiffqOptions& options, const Site& site)
       : Quantizer(site, "diffq"),
         options_(options),
+        grouping_(grouping_of(site.parameter, options.group, options.order)),
         widths_{options.min_bits, options.max_bits, options.param == "noise"},
         logits_(*this, "bits",
                 {.shape = {quant::Groups(site.parameter.numel(), options.group).count()},
@@ -47,7 +50,7 @@ class DiffqQuantizer : public Quantizer {
                  .role = Role::Bits}) {}
 
   Codes encode(const Tensor& raw) const override {
-    const Tensor w = host_f32(raw);
+    const Tensor w = grouping_.gather(Var(host_f32(raw))).data();
     const GroupRange range = group_range(w, 0, "diffq");
     const float lo = range.lo.item(), span = static_cast<float>(range.hi.item()) - lo;
     const Tensor bits =
@@ -59,7 +62,7 @@ class DiffqQuantizer : public Quantizer {
     codes.bits = bits;
     codes.offset = range.lo;
     codes.scale = Tensor::full({1}, span);
-    return codes;
+    return grouping_.scatter(std::move(codes));
   }
   Var size_in_bits(const Var& raw) const override {
     return diffq_size(diffq_bits(logits(), widths_), raw.data().numel(), options_.group, options_.min_bits,
@@ -77,8 +80,8 @@ class DiffqQuantizer : public Quantizer {
   Var train(const Var& raw, const RunState& run, uint32_t stream) override {
     const kernels::NoiseSource noise{.philox = {run.seed, stream, run.step},
                                      .gaussian = options_.noise == "gaussian"};
-    return diffq_noise(raw, diffq_unit(logits(), widths_), noise, options_.group,
-                       options_.grad_through_range);
+    return grouping_.scatter(diffq_noise(grouping_.gather(raw), diffq_unit(logits(), widths_), noise,
+                                         options_.group, options_.grad_through_range));
   }
 
  private:
@@ -92,6 +95,7 @@ class DiffqQuantizer : public Quantizer {
   }
 
   DiffqOptions options_;
+  Grouping grouping_;
   kernels::DiffqWidths widths_;
   Parameter logits_;
 };

@@ -45,15 +45,16 @@ class StepQuantizer : public Quantizer {
         bits_(static_cast<int>(options.bits)),
         init_(init),
         log_(options.log_scale),
-        grid_(lsq_grid(bits_, true, site.parameter.numel(), options.elements(site.parameter),
-                       options.grad_scale)),
+        grouping_(options.grouping(site.parameter)),
+        grid_(lsq_grid(bits_, true, site.parameter.numel(), grouping_.size, options.grad_scale)),
         step_(*this, log_ ? "log_step_size" : "step_size",
               {.shape = {quant::Groups(site.parameter.numel(), grid_.group).count()},
                .init = init::constant(log_ ? 0 : 1),
                .role = Role::Scale}) {}
 
   void initialise() override {
-    const Tensor step = lsq_initial_step(parameter().raw().data(), grid_.group, bits_, init_);
+    const Tensor step =
+        lsq_initial_step(grouping_.gather(parameter().raw().detach()).data(), grid_.group, bits_, init_);
     const NoGrad no_grad;
     step_.raw().set_data(log_ ? log(Var(step)).data() : step);
   }
@@ -63,7 +64,7 @@ class StepQuantizer : public Quantizer {
     step_.raw().set_data(clamp(step_.raw(), kLeastStep, std::numeric_limits<double>::infinity()).data());
   }
   Codes encode(const Tensor& raw) const override {
-    const Tensor w = host_f32(raw);
+    const Tensor w = grouping_.gather(Var(host_f32(raw))).data();
     const NoGrad no_grad;
     group_range(w, 0, method().c_str());  // refuses NaN and infinities
     const Tensor step = host_f32(step_size().data());
@@ -74,13 +75,13 @@ class StepQuantizer : public Quantizer {
     });
     codes.bits = one_width(bits_);
     codes.scale = step.clone();
-    return codes;
+    return grouping_.scatter(std::move(codes));
   }
   Var size_in_bits(const Var& raw) const override { return fixed_size(raw, bits_); }
 
  protected:
   Var train(const Var& raw, const RunState&, uint32_t) override {
-    return lsq_quantize(raw, step_size(), grid_);
+    return grouping_.scatter(lsq_quantize(grouping_.gather(raw), step_size(), grid_));
   }
 
  private:
@@ -89,6 +90,7 @@ class StepQuantizer : public Quantizer {
   int bits_;
   LsqInit init_;
   bool log_;
+  Grouping grouping_;
   kernels::LsqGrid grid_;
   Parameter step_;
 };

@@ -45,35 +45,36 @@ class MinmaxQuantizer : public Quantizer {
         bits_(static_cast<int>(options.bits)),
         qat_(options.qat),
         search_(options.search()),
-        group_(options.elements(site.parameter)) {}
+        grouping_(options.grouping(site.parameter)) {}
 
   Codes encode(const Tensor& raw) const override {
-    const Tensor w = host_f32(raw);
-    const GroupRange range = find_range(w, bits_, false, group_, search_, "minmax");
+    const Tensor w = grouping_.gather(Var(host_f32(raw))).data();
+    const GroupRange range = find_range(w, bits_, false, grouping_.size, search_, "minmax");
     const float* lo = range.lo.ptr<float>();
     const float* hi = range.hi.ptr<float>();
     const float levels = static_cast<float>((1 << bits_) - 1);
-    Codes codes = encode_elements(Decoder::Range, w, group_, [&](float value, int64_t g) {
+    Codes codes = encode_elements(Decoder::Range, w, grouping_.size, [&](float value, int64_t g) {
       return quant::minmax_code(value, levels, hi[g] - lo[g], lo[g]);
     });
     codes.bits = one_width(bits_);
     codes.offset = range.lo;
     codes.scale = Tensor::empty(range.lo.shape());
     for (int64_t g = 0; g < codes.scale.numel(); ++g) codes.scale.mut<float>()[g] = hi[g] - lo[g];
-    return codes;
+    return grouping_.scatter(std::move(codes));
   }
   Var size_in_bits(const Var& raw) const override { return fixed_size(raw, bits_); }
 
  protected:
   Var train(const Var& raw, const RunState&, uint32_t) override {
-    return qat_ ? minmax_quantize(raw, bits_, group_, search_) : raw;
+    if (!qat_) return raw;
+    return grouping_.scatter(minmax_quantize(grouping_.gather(raw), bits_, grouping_.size, search_));
   }
 
  private:
   int bits_;
   bool qat_;
   RangeSearch search_;
-  int64_t group_;
+  Grouping grouping_;
 };
 
 struct AbsmaxOptions : UniformOptions {
@@ -93,38 +94,40 @@ class AbsmaxQuantizer : public Quantizer {
         qat_(options.qat),
         through_scale_(options.grad_through_scale),
         search_(options.search()),
-        group_(options.elements(site.parameter)) {
+        grouping_(options.grouping(site.parameter)) {
     LATHE_CHECK(ConfigError, bits_ >= 2, "absmax: expected 2 to 15 bits, found ", bits_);
     LATHE_CHECK(ConfigError, !through_scale_ || search_.kind == RangeSearch::Kind::MinMax,
                 "absmax: grad_through_scale needs range 'minmax', found '", options.range, "'");
   }
 
   Codes encode(const Tensor& raw) const override {
-    const Tensor w = host_f32(raw);
-    const GroupRange range = find_range(w, bits_, true, group_, search_, "absmax");
+    const Tensor w = grouping_.gather(Var(host_f32(raw))).data();
+    const GroupRange range = find_range(w, bits_, true, grouping_.size, search_, "absmax");
     const double most = (1 << (bits_ - 1)) - 1;
     Tensor scale = range.lo.empty_like();
     kernels::absmax_scale(scale, range.lo, range.hi, most);
     const float* s = scale.ptr<float>();
-    Codes codes = encode_elements(Decoder::Affine, w, group_, [&](float value, int64_t g) {
+    Codes codes = encode_elements(Decoder::Affine, w, grouping_.size, [&](float value, int64_t g) {
       return quant::absmax_code(value, s[g], static_cast<float>(most));
     });
     codes.bits = one_width(bits_);
     codes.scale = scale;
-    return codes;
+    return grouping_.scatter(std::move(codes));
   }
   Var size_in_bits(const Var& raw) const override { return fixed_size(raw, bits_); }
 
  protected:
   Var train(const Var& raw, const RunState&, uint32_t) override {
-    return qat_ ? absmax_quantize(raw, bits_, group_, through_scale_, search_) : raw;
+    if (!qat_) return raw;
+    return grouping_.scatter(
+        absmax_quantize(grouping_.gather(raw), bits_, grouping_.size, through_scale_, search_));
   }
 
  private:
   int bits_;
   bool qat_, through_scale_;
   RangeSearch search_;
-  int64_t group_;
+  Grouping grouping_;
 };
 
 }  // namespace

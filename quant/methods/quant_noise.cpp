@@ -53,7 +53,7 @@ class QuantNoiseQuantizer : public Quantizer {
       : Quantizer(site, "quant_noise"),
         options_(options),
         bits_(static_cast<int>(options.bits)),
-        group_(options.elements(site.parameter)),
+        grouping_(options.grouping(site.parameter)),
         scale_(*this, "scale", {groups()}, 1),
         zero_(*this, "zero", {groups()}, 0) {
     LATHE_CHECK(ConfigError, options.block == 0 || options.p < 1,
@@ -62,19 +62,19 @@ class QuantNoiseQuantizer : public Quantizer {
 
   void initialise() override { look(parameter().raw().data()); }
   Codes encode(const Tensor& raw) const override {
-    const Tensor w = host_f32(raw);
+    const Tensor w = grouping_.gather(Var(host_f32(raw))).data();
     group_range(w, 0, "quant_noise");  // refuses NaN and infinities
     const Grid grid = options_.block > 0 ? grid_of(w) : Grid{host_f32(scale_.data()), host_f32(zero_.data())};
     const float* scale = grid.scale.ptr<float>();
     const float* zero = grid.zero.ptr<float>();
     const float levels = static_cast<float>((1 << bits_) - 1);
-    Codes codes = encode_elements(Decoder::ZeroPoint, w, group_, [&](float value, int64_t g) {
+    Codes codes = encode_elements(Decoder::ZeroPoint, w, grouping_.size, [&](float value, int64_t g) {
       return quant::zero_point_code(value, scale[g], zero[g], levels);
     });
     codes.bits = one_width(bits_);
     codes.scale = grid.scale.clone();
     codes.offset = grid.zero.clone();
-    return codes;
+    return grouping_.scatter(std::move(codes));
   }
   Var size_in_bits(const Var& raw) const override { return fixed_size(raw, bits_); }
 
@@ -83,17 +83,18 @@ class QuantNoiseQuantizer : public Quantizer {
     const kernels::MaskSource mask{.philox = {run.seed, stream, run.step}, .p = options_.p, .given = {}};
     if (options_.block > 0) return block_quant_noise(raw, mask, blocks_of(raw.shape(), options_.block));
     if (run.step % static_cast<uint64_t>(options_.update_step) == 0) look(raw.data());
-    return scalar_quant_noise(raw, scale_.data(), zero_.data(), bits_, mask, group_);
+    return grouping_.scatter(
+        scalar_quant_noise(grouping_.gather(raw), scale_.data(), zero_.data(), bits_, mask, grouping_.size));
   }
 
  private:
   struct Grid {
     Tensor scale, zero;
   };
-  int64_t groups() const { return quant::Groups(parameter().numel(), group_).count(); }
+  int64_t groups() const { return quant::Groups(parameter().numel(), grouping_.size).count(); }
 
   Grid grid_of(const Tensor& w) const {
-    const GroupRange range = group_range(w, group_, "quant_noise");
+    const GroupRange range = group_range(w, grouping_.size, "quant_noise");
     Grid grid{Tensor::empty({groups()}), Tensor::empty({groups()})};
     for (int64_t g = 0; g < groups(); ++g) {
       const auto made = quant::zero_point_grid(range.lo.ptr<float>()[g], range.hi.ptr<float>()[g],
@@ -104,14 +105,14 @@ class QuantNoiseQuantizer : public Quantizer {
     return grid;
   }
   void look(const Tensor& raw) {
-    const Grid grid = grid_of(host_f32(raw));
+    const Grid grid = grid_of(grouping_.gather(Var(host_f32(raw))).data());
     scale_.data() = grid.scale.to(raw.dtype()).to(raw.device());
     zero_.data() = grid.zero.to(raw.dtype()).to(raw.device());
   }
 
   QuantNoiseOptions options_;
   int bits_;
-  int64_t group_;
+  Grouping grouping_;
   Buffer scale_, zero_;
 };
 

@@ -6,14 +6,14 @@
 
 #include <doctest/doctest.h>
 
-#include "autograd/ops/elementwise.h"
-#include "autograd/ops/reduce.h"
+#include "autograd/ops/shape.h"
 #include "core/error.h"
 #include "core/half.h"
 #include "core/json.h"
 #include "layers/init.h"
 #include "quant/attach.h"
 #include "quant/ops/ops.h"
+#include "quant/pack/packed_model.h"
 
 namespace lathe {
 namespace {
@@ -206,6 +206,34 @@ TEST_CASE("quant_noise: chosen elements are evaluation's, the others stay; block
   CHECK(dropped > 100);
   CHECK(dropped < 200);
   CHECK_THROWS_AS(Net(R"({"type": "quant_noise", "p": 1, "block": 4})", {30, 20}), ConfigError);
+}
+
+TEST_CASE("order pytorch is storage order on the tensor in PyTorch's layout, in every method, and packs") {
+  const NoGrad no_grad;
+  for (const char* rest :
+       {R"("minmax", "bits": 3, "granularity": "group")", R"("absmax", "bits": 3, "granularity": "group")",
+        R"("lsq", "bits": 3, "granularity": "group")", R"("lsq_plus", "bits": 3, "granularity": "group")",
+        R"("quant_noise", "bits": 3, "granularity": "group")", R"("diffq")"}) {
+    for (const int group : {1, 4, 7}) {
+      const std::string rule = concat(R"({"type": )", rest, R"(, "group": )", group);
+      INFO(rule);
+      Net ours(rule + R"(, "order": "pytorch"})", {5, 3, 2, 6}, Axes::ConvWeight);
+      Net theirs(rule + "}", {5, 6, 3, 2});
+      const auto to_theirs = [](const Tensor& w) { return permute(Var(w), {0, 3, 1, 2}).data(); };
+      theirs.weight.raw().set_data(to_theirs(ours.weight.raw().data()));
+      theirs.quantizer->initialise();
+      for (const Mode mode : {Mode::Train, Mode::Eval})
+        CHECK(same_bits(to_theirs(ours.value(mode)), theirs.value(mode)));
+      const Codes codes = ours.quantizer->encode(ours.weight.raw().data());
+      CHECK(codes.pytorch_order);
+      PackedModel packed{.header = Value::object(), .tensors = {}};
+      packed.tensors.push_back({"weight", codes});
+      const PackedModel read = parse_packed(packed_bytes(packed), "test");
+      CHECK(same_bits(decode(std::get<Codes>(read.tensors.at(0).content)), ours.value(Mode::Eval)));
+    }
+  }
+  Net plain(R"({"type": "diffq", "order": "pytorch"})", {5, 3, 2, 6});
+  CHECK(!plain.quantizer->encode(plain.weight.raw().data()).pytorch_order);
 }
 
 TEST_CASE("dq: an update stays within the bounds, and step and range say the bits") {
