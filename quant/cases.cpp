@@ -282,6 +282,12 @@ std::vector<QuantCase> penalty_cases() {
                   [grid](const std::vector<Var>& in) {
                     return dampening_penalty(in[0], in[1], in[2], grid, Dampening::KernelMean);
                   }}},
+      {.op = {.name = "quant dampening_penalty sum, groups of 5",
+              .inputs = {{{3, 4}}, {{3, 4}, -1, 1, false}, {{3}, 0.15, 0.2}},
+              .apply =
+                  [groups = lsq_grid(3, true, 12, 5, false)](const std::vector<Var>& in) {
+                    return dampening_penalty(in[0], in[1], in[2], groups, Dampening::Sum);
+                  }}},
       {.op = {.name = "quant diffq_size the last group shorter",
               .inputs = {{{4}, 3, 8}},
               .apply = [](const std::vector<Var>& in) { return diffq_size(in[0], 29, 8, 2); }}},

@@ -16,6 +16,8 @@ Var Quantizer::apply(const Var& raw, const RunState& run, uint32_t stream) {
   return Var(decode(encode(raw.data())).to(raw.dtype()).to(raw.data().device()));
 }
 
+void Quantizer::before_update(const Moment&) {}
+
 std::vector<Quantizer*> quantizers_of(const Module& model) {
   std::vector<Quantizer*> all;
   for (Parameter* parameter : model.parameters()) {

@@ -2,6 +2,7 @@
 // A weight quantizer: what stands between a parameter's raw values and what its layer multiplies with.
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -9,6 +10,8 @@
 #include "layers/parameter.h"
 #include "quant/codes.h"
 #include "quant/grouping.h"
+#include "quant/kernels.h"
+#include "quant/weight_schedule.h"
 
 namespace lathe {
 
@@ -40,8 +43,15 @@ class Quantizer : public Module, public Parametrization {
   /// Bits of the codes and of what tells groups' widths apart, summed over the tensor; a function of own
   /// parameters where widths are learned. `raw` is the parameter's.
   virtual Var size_in_bits(const Var& raw) const = 0;
+  /// Where training rounds to step * q, grid.lo <= q <= grid.hi: what dampening needs; nothing elsewhere.
+  struct StepGrid {
+    Var step;  ///< one element, or one for each group
+    kernels::LsqGrid grid;
+    Grouping grouping;
+  };
+  virtual std::optional<StepGrid> step_grid() const { return {}; }
   /// Between backward and the optimizer's step.
-  virtual void before_update() {}
+  virtual void before_update(const Moment& moment);
   /// After it: keeps own parameters where they mean something.
   virtual void after_update() {}
 

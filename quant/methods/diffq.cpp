@@ -69,7 +69,7 @@ class DiffqQuantizer : public Quantizer {
                       options_.extra_bits);
   }
   // LayerDrop: a weight that took no part in the step does not lose bits to the size penalty.
-  void before_update() override {
+  void before_update(const Moment&) override {
     if (!logits_.raw().grad().defined()) return;
     const Tensor& gradient = parameter().raw().grad();
     if (gradient.defined() && !is_zero(gradient)) return;

@@ -78,6 +78,7 @@ class StepQuantizer : public Quantizer {
     return grouping_.scatter(std::move(codes));
   }
   Var size_in_bits(const Var& raw) const override { return fixed_size(raw, bits_); }
+  std::optional<StepGrid> step_grid() const override { return StepGrid{step_size(), grid_, grouping_}; }
 
  protected:
   Var train(const Var& raw, const RunState&, uint32_t) override {

@@ -13,11 +13,15 @@ Var dampening_penalty(const Var& w, const Var& w_hat, const Var& step, const ker
                       Dampening kind) {
   check_parameter("dampening_penalty", "step", step.data(), w.data(), grid.group);
   const int64_t groups = step.data().numel();
-  LATHE_CHECK(ShapeError, w.data().numel() % groups == 0, "dampening_penalty: ", w.data().numel(),
-              " elements in ", groups, " groups of different sizes");
-  const Var rows = reshape(w, {groups, w.data().numel() / groups}), steps = reshape(step, {groups, 1});
-  const Var clipped = minimum(maximum(rows, scale(steps, grid.lo)), scale(steps, grid.hi));
-  const Var total = sum(square(sub(clipped, reshape(w_hat.detach(), rows.shape()))));
+  const int64_t size = groups == 1 ? w.data().numel() : quant::Groups(w.data().numel(), grid.group).size;
+  const auto in_rows = [&](const Var& x) {  // zeros fill the last row: their penalty is 0
+    const Var flat = reshape(x, {x.data().numel()});
+    const int64_t missing = groups * size - x.data().numel();
+    return reshape(missing > 0 ? pad(flat, {.axis = 0, .after = missing}) : flat, {groups, size});
+  };
+  const Var steps = reshape(step, {groups, 1});
+  const Var clipped = minimum(maximum(in_rows(w), scale(steps, grid.lo)), scale(steps, grid.hi));
+  const Var total = sum(square(sub(clipped, in_rows(w_hat.detach()))));
   const double numel = static_cast<double>(w.data().numel());
   switch (kind) {
     case Dampening::Sum:
