@@ -94,6 +94,33 @@ QuantCase lsq_case(std::string name, const Shape& shape, int bits, bool is_signe
           .factors = {1, grid.gradient_scale, grid.gradient_scale}};
 }
 
+/// Linear in the step.
+QuantCase lsq_decode_case(std::string name, int64_t group) {
+  const Shape shape{3, 5};
+  const int64_t count = group > 0 ? (shape.numel() + group - 1) / group : 1;
+  const kernels::LsqGrid grid = lsq_grid(4, true, shape.numel(), group);
+  const auto code = [](size_t i) { return static_cast<double>(i % 7) - 3; };
+  return {.op = {.name = "quant lsq decode " + name,
+                 .inputs = {{{count}, 0.1, 0.2}},
+                 .apply =
+                     [=](const std::vector<Var>& in) {
+                       Tensor codes = Tensor::empty(shape, in[0].dtype());
+                       dispatch_floating(in[0].dtype(), "lsq decode", [&]<class T>() {
+                         for (size_t i = 0; i < static_cast<size_t>(shape.numel()); ++i)
+                           codes.mut<T>()[i] = static_cast<T>(code(i));
+                       });
+                       return lsq_decode(codes, in[0], grid);
+                     }},
+          .surrogate =
+              [=](const FrozenTensors& in) {
+                Values y;
+                for (size_t i = 0; i < static_cast<size_t>(shape.numel()); ++i)
+                  y.push_back(quant::decode_affine(Frozen(code(i)), of_group(in[0], group, i)));
+                return y;
+              },
+          .factors = {grid.gradient_scale}};
+}
+
 /// Smooth for frozen noise: no surrogate.
 QuantCase diffq_case(std::string name, const Shape& shape, int64_t group, const kernels::DiffqWidths& widths,
                      bool gaussian) {
@@ -158,6 +185,13 @@ QuantCase dq_case(std::string name, const kernels::DqShape& shape) {
           return quant::decode_affine(quant::dq_code(x, step, lo, range), step);
         });
       }};
+}
+
+QuantCase dq_unit_case() {
+  return {.op = {.name = "quant dq unit",
+                 .inputs = {{{1}, 0.1, 0.12}},
+                 .apply = [](const std::vector<Var>& in) { return dq_unit(in[0], {}); }},
+          .surrogate = [](const FrozenTensors& in) { return Values{quant::dq_power_step(in[0][0])}; }};
 }
 
 QuantCase dq_whole_range_case() {
@@ -313,6 +347,8 @@ const std::vector<QuantCase>& quant_cases() {
         lsq_case("8 bits, groups of 7", conv, 8, true, 7, false),
         lsq_case("unsigned 2 bits", {4, 9}, 2, false, 0, true),
         lsq_case("4 bits per channel", conv, 4, true, 18, true),
+        lsq_decode_case("one group", 0),
+        lsq_decode_case("the last group shorter", 4),
         diffq_case("one group", {3, 5}, 0, {}, true),
         diffq_case("groups of 8, the last of 2", conv, 8, {}, true),
         diffq_case("uniform noise", conv, 6, {}, false),
@@ -329,6 +365,7 @@ const std::vector<QuantCase>& quant_cases() {
         dq_case("signed", {}),
         dq_case("unsigned", {.is_signed = false}),
         dq_case("U3", {.power_of_two = false}),
+        dq_unit_case(),
         dq_whole_range_case(),
         dq_size_case("power of two", {}, 0.7),
         dq_size_case("U3", {.power_of_two = false}, 0.9),

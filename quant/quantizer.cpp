@@ -18,6 +18,10 @@ Var Quantizer::apply(const Var& raw, const RunState& run, uint32_t stream) {
 
 void Quantizer::before_update(const Moment&) {}
 
+std::optional<Oscillations> Quantizer::oscillations(double) const {
+  return {};
+}
+
 std::vector<Quantizer*> quantizers_of(const Module& model) {
   std::vector<Quantizer*> all;
   for (Parameter* parameter : model.parameters()) {

@@ -15,6 +15,12 @@
 
 namespace lathe {
 
+/// Shares of a tensor's weights.
+struct Oscillations {
+  double oscillating = 0;  ///< those whose code turns back more often than a cutoff
+  double frozen = 0;
+};
+
 /// A child of the module that owns the parameter, named after it ("weight_lsq"), so that its own parameters
 /// are named, saved and optimised like any others; they keep out of sizes by their Role. Training multiplies
 /// with train(), evaluation with decode(encode(raw)): what is evaluated is what is stored.
@@ -50,6 +56,9 @@ class Quantizer : public Module, public Parametrization {
     Grouping grouping;
   };
   virtual std::optional<StepGrid> step_grid() const { return {}; }
+  /// Shares of oscillating (more often than `cutoff`) and frozen weights, where codes are tracked:
+  /// quant/tracking.h.
+  virtual std::optional<Oscillations> oscillations(double cutoff) const;
   /// Between backward and the optimizer's step.
   virtual void before_update(const Moment& moment);
   /// After it: keeps own parameters where they mean something.

@@ -1,5 +1,6 @@
 #include "train/ema.h"
 
+#include <algorithm>
 #include <map>
 
 #include "core/kernels/optim.h"
@@ -17,6 +18,9 @@ Ema::Ema(Module& model, double decay)
   };
   for (const Parameter* parameter : parameters_) add(parameter->path(), parameter->raw().data());
   for (const Buffer* buffer : buffers_) add(buffer->path(), buffer->data());
+  for (const Buffer* buffer : model.buffers()) {
+    if (std::find(buffers_.begin(), buffers_.end(), buffer) == buffers_.end()) as_they_are_.push_back(buffer);
+  }
   values_.reserve(averages_.size());
 }
 
@@ -40,6 +44,7 @@ void Ema::swap() {
 std::vector<NamedTensor> Ema::state() const {
   std::vector<NamedTensor> state;
   for (size_t i = 0; i < names_.size(); ++i) state.push_back({names_[i], averages_[i]});
+  for (const Buffer* buffer : as_they_are_) state.push_back({buffer->path(), buffer->data()});
   return state;
 }
 
@@ -56,6 +61,7 @@ void Ema::restore(std::span<const NamedTensor> tensors) {
     averages_[i] = tensor.to(averages_[i].device()).clone();
     given.erase(found);
   }
+  for (const Buffer* buffer : as_they_are_) given.erase(buffer->path());
   LATHE_CHECK(FormatError, given.empty(), "ema: the model has no ", given.begin()->first);
 }
 

@@ -30,6 +30,7 @@ class Ema {
   double decay_;
   std::vector<Parameter*> parameters_;
   std::vector<Buffer*> buffers_;
+  std::vector<const Buffer*> as_they_are_;  // of quantizers: not averaged, but part of the state
   std::vector<std::string> names_;
   std::vector<Tensor> averages_;
   std::vector<Tensor> values_;  // handles during update(), kept for their capacity

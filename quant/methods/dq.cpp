@@ -10,17 +10,19 @@
 #include <algorithm>
 #include <cmath>
 
+#include "autograd/ops/elementwise.h"
 #include "layers/init.h"
 #include "quant/methods/encode.h"
 #include "quant/methods/methods.h"
 #include "quant/ops/ops.h"
+#include "quant/tracking.h"
 
 namespace lathe {
 namespace {
 
 constexpr float kLeast = 0x1p-8f, kMostStep = 1, kMostRange = 127, kGap = 1e-5f;
 
-struct DqOptions {
+struct DqOptions : TrackingOptions {
   std::string form = "power_of_two";
   int64_t bits = 4, min_bits = 2, max_bits = 8;
   void fields(FieldVisitor& v) {
@@ -30,6 +32,7 @@ struct DqOptions {
     v.visit("bits", bits, {.doc = "bits at the start", .min = 2, .max = 15});
     v.visit("min_bits", min_bits, {.doc = "lower bound of the bits", .min = 2, .max = 15});
     v.visit("max_bits", max_bits, {.doc = "upper bound of the bits", .min = 2, .max = 15});
+    TrackingOptions::fields(v);
   }
 };
 
@@ -37,10 +40,10 @@ float most_code(int64_t bits) {
   return static_cast<float>((int64_t{1} << (bits - 1)) - 1);
 }
 
-class DqQuantizer : public Quantizer {
+class DqQuantizer : public TrackedQuantizer {
  public:
   DqQuantizer(const DqOptions& options, const Site& site)
-      : Quantizer(site, "dq"),
+      : TrackedQuantizer(site, "dq", options),
         options_(options),
         shape_{.power_of_two = options.form == "power_of_two"},
         step_(*this, "step", {.shape = {1}, .init = init::constant(kLeast), .role = Role::Scale}),
@@ -50,7 +53,7 @@ class DqQuantizer : public Quantizer {
                 ", ", options.max_bits);
   }
 
-  void initialise() override {
+  void begin() override {
     const GroupRange range = group_range(host_f32(parameter().raw().data()), 0, "dq");
     const double largest = std::max(range.hi.item(), -range.lo.item());
     const double exponent = std::log2(largest / most_code(options_.bits));
@@ -60,17 +63,17 @@ class DqQuantizer : public Quantizer {
   }
   // The bounds of the released code, and codes of min_bits to max_bits.
   void after_update() override {
-    float range = std::clamp(value_of(range_), kLeast, kMostRange);
-    const float step = std::min(std::clamp(value_of(step_), kLeast, kMostStep), range - kGap);
+    float range = std::clamp(number(range_), kLeast, kMostRange);
+    const float step = std::min(std::clamp(number(step_), kLeast, kMostStep), range - kGap);
     const float unit = unit_of(step);
     range = std::clamp(range, unit * most_code(options_.min_bits), unit * most_code(options_.max_bits));
     put(step, range);
   }
 
-  Codes encode(const Tensor& raw) const override {
+  Codes codes_of(const Tensor& raw) const override {
     const Tensor w = host_f32(raw);
     group_range(w, 0, "dq");  // refuses NaN and infinities
-    const float range = value_of(range_), unit = unit_of(value_of(step_));
+    const float range = number(range_), unit = unit_of(number(step_));
     const float most = quant::dq_most(unit, range), whole = quant::dq_whole_range(unit, range);
     Codes codes = encode_elements(Decoder::Affine, w, 0, [&](float value, int64_t) {
       if (shape_.power_of_two) return quant::dq_code(value, unit, -range, range);
@@ -85,13 +88,17 @@ class DqQuantizer : public Quantizer {
   }
 
  protected:
-  Var train(const Var& raw, const RunState&, uint32_t) override {
+  Var rounded(const Var& raw) override {
     if (shape_.power_of_two) return dq_quantize(raw, step_.raw(), range_.raw(), shape_);
     return dq_quantize(raw, step_.raw(), dq_whole_range(step_.raw(), range_.raw()), shape_);
   }
+  Var value_of(const Codes& codes) const override {
+    const Tensor& raw = parameter().raw().data();
+    return mul(Var(codes.integers.to(raw.dtype()).to(raw.device())), dq_unit(step_.raw(), shape_));
+  }
 
  private:
-  static float value_of(const Parameter& parameter) {
+  static float number(const Parameter& parameter) {
     return static_cast<float>(parameter.raw().data().item());
   }
   float unit_of(float step) const { return shape_.power_of_two ? quant::dq_power_step(step) : step; }

@@ -9,13 +9,14 @@
 #include "quant/methods/encode.h"
 #include "quant/methods/methods.h"
 #include "quant/ops/ops.h"
+#include "quant/tracking.h"
 
 namespace lathe {
 namespace {
 
 constexpr float kLeastStep = 1e-8f;
 
-struct StepOptions : Granularity {
+struct StepOptions : Granularity, TrackingOptions {
   int64_t bits = 4;
   bool grad_scale = true;
   bool log_scale = false;
@@ -25,6 +26,7 @@ struct StepOptions : Granularity {
     v.visit("grad_scale", grad_scale,
             {.doc = "scale the step's gradient by 1 / sqrt(elements * largest code)"});
     v.visit("log_scale", log_scale, {.doc = "learn the step's logarithm"});
+    TrackingOptions::fields(v);
   }
 };
 
@@ -38,10 +40,10 @@ struct LsqOptions : StepOptions {
   }
 };
 
-class StepQuantizer : public Quantizer {
+class StepQuantizer : public TrackedQuantizer {
  public:
   StepQuantizer(const std::string& method, const StepOptions& options, LsqInit init, const Site& site)
-      : Quantizer(site, method),
+      : TrackedQuantizer(site, method, options),
         bits_(static_cast<int>(options.bits)),
         init_(init),
         log_(options.log_scale),
@@ -52,7 +54,7 @@ class StepQuantizer : public Quantizer {
                .init = init::constant(log_ ? 0 : 1),
                .role = Role::Scale}) {}
 
-  void initialise() override {
+  void begin() override {
     const Tensor step =
         lsq_initial_step(grouping_.gather(parameter().raw().detach()).data(), grid_.group, bits_, init_);
     const NoGrad no_grad;
@@ -63,7 +65,7 @@ class StepQuantizer : public Quantizer {
     const NoGrad no_grad;
     step_.raw().set_data(clamp(step_.raw(), kLeastStep, std::numeric_limits<double>::infinity()).data());
   }
-  Codes encode(const Tensor& raw) const override {
+  Codes codes_of(const Tensor& raw) const override {
     const Tensor w = grouping_.gather(Var(host_f32(raw))).data();
     const NoGrad no_grad;
     group_range(w, 0, method().c_str());  // refuses NaN and infinities
@@ -81,8 +83,13 @@ class StepQuantizer : public Quantizer {
   std::optional<StepGrid> step_grid() const override { return StepGrid{step_size(), grid_, grouping_}; }
 
  protected:
-  Var train(const Var& raw, const RunState&, uint32_t) override {
+  Var rounded(const Var& raw) override {
     return grouping_.scatter(lsq_quantize(grouping_.gather(raw), step_size(), grid_));
+  }
+  Var value_of(const Codes& codes) const override {
+    const Tensor& raw = parameter().raw().data();
+    const Var q = grouping_.gather(Var(codes.integers.to(raw.dtype()).to(raw.device())));
+    return grouping_.scatter(lsq_decode(q.data(), step_size(), grid_));
   }
 
  private:

@@ -8,11 +8,12 @@
 #include "quant/methods/encode.h"
 #include "quant/methods/methods.h"
 #include "quant/ops/ops.h"
+#include "quant/tracking.h"
 
 namespace lathe {
 namespace {
 
-struct UniformOptions : Granularity {
+struct UniformOptions : Granularity, TrackingOptions {
   int64_t bits = 8;
   bool qat = true;
   std::string range = "minmax";
@@ -28,6 +29,7 @@ struct UniformOptions : Granularity {
          .choices = {"minmax", "percentile", "mse"}});
     v.visit("percentile", percentile,
             {.doc = "of range percentile, in per cent", .min = 50, .max = 100, .above_min = true});
+    TrackingOptions::fields(v);
   }
   RangeSearch search() const {
     using Kind = RangeSearch::Kind;
@@ -38,16 +40,16 @@ struct UniformOptions : Granularity {
   }
 };
 
-class MinmaxQuantizer : public Quantizer {
+class MinmaxQuantizer : public TrackedQuantizer {
  public:
   MinmaxQuantizer(const UniformOptions& options, const Site& site)
-      : Quantizer(site, "minmax"),
+      : TrackedQuantizer(site, "minmax", options, options.qat),
         bits_(static_cast<int>(options.bits)),
         qat_(options.qat),
         search_(options.search()),
         grouping_(options.grouping(site.parameter)) {}
 
-  Codes encode(const Tensor& raw) const override {
+  Codes codes_of(const Tensor& raw) const override {
     const Tensor w = grouping_.gather(Var(host_f32(raw))).data();
     const GroupRange range = find_range(w, bits_, false, grouping_.size, search_, "minmax");
     const float* lo = range.lo.ptr<float>();
@@ -65,7 +67,7 @@ class MinmaxQuantizer : public Quantizer {
   Var size_in_bits(const Var& raw) const override { return fixed_size(raw, bits_); }
 
  protected:
-  Var train(const Var& raw, const RunState&, uint32_t) override {
+  Var rounded(const Var& raw) override {
     if (!qat_) return raw;
     return grouping_.scatter(minmax_quantize(grouping_.gather(raw), bits_, grouping_.size, search_));
   }
@@ -86,10 +88,10 @@ struct AbsmaxOptions : UniformOptions {
   }
 };
 
-class AbsmaxQuantizer : public Quantizer {
+class AbsmaxQuantizer : public TrackedQuantizer {
  public:
   AbsmaxQuantizer(const AbsmaxOptions& options, const Site& site)
-      : Quantizer(site, "absmax"),
+      : TrackedQuantizer(site, "absmax", options, options.qat),
         bits_(static_cast<int>(options.bits)),
         qat_(options.qat),
         through_scale_(options.grad_through_scale),
@@ -100,7 +102,7 @@ class AbsmaxQuantizer : public Quantizer {
                 "absmax: grad_through_scale needs range 'minmax', found '", options.range, "'");
   }
 
-  Codes encode(const Tensor& raw) const override {
+  Codes codes_of(const Tensor& raw) const override {
     const Tensor w = grouping_.gather(Var(host_f32(raw))).data();
     const GroupRange range = find_range(w, bits_, true, grouping_.size, search_, "absmax");
     const double most = (1 << (bits_ - 1)) - 1;
@@ -117,7 +119,7 @@ class AbsmaxQuantizer : public Quantizer {
   Var size_in_bits(const Var& raw) const override { return fixed_size(raw, bits_); }
 
  protected:
-  Var train(const Var& raw, const RunState&, uint32_t) override {
+  Var rounded(const Var& raw) override {
     if (!qat_) return raw;
     return grouping_.scatter(
         absmax_quantize(grouping_.gather(raw), bits_, grouping_.size, through_scale_, search_));

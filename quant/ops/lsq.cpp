@@ -4,6 +4,7 @@
 #include "autograd/ops/activations.h"
 #include "autograd/ops/elementwise.h"
 #include "quant/ops/check.h"
+#include "quant/ops/rows.h"
 
 namespace lathe {
 
@@ -37,6 +38,16 @@ Var lsq_plus_quantize(const Var& x, const Var& step, const Var& offset, const ke
                           plus && b.wants(2) ? b.dx(2) : none, b.dy(), b.saved(0), b.saved(1),
                           plus ? b.saved(2) : none, grid);
   });
+}
+
+Var lsq_decode(const Tensor& codes, const Var& step, const kernels::LsqGrid& grid) {
+  check_parameter("lsq_decode", "step", step.data(), codes, grid.group);
+  const int64_t groups = step.data().numel();
+  const Var scaled = record("lsq_decode", step.data(), {step}, {}, [g = grid.gradient_scale](Backward& b) {
+    b.pass(0, scale(Var(b.dy()), g).data());
+  });
+  const Var rows = in_rows(Var(codes), groups == 1 ? 0 : grid.group);
+  return from_rows(mul(reshape(scaled, {groups, 1}), rows), codes.shape());
 }
 
 namespace {

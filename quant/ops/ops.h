@@ -53,6 +53,9 @@ Var lsq_plus_quantize(const Var& x, const Var& step, const Var& offset, const ke
 kernels::LsqGrid lsq_grid(int bits, bool is_signed, int64_t numel, int64_t group = 0,
                           bool scale_gradient = true);
 
+/// step * code for given codes: the gradient of the step is scaled as above.
+Var lsq_decode(const Tensor& codes, const Var& step, const kernels::LsqGrid& grid);
+
 enum class LsqInit : uint8_t {
   Paper,  ///< 2 mean |w| / sqrt(2^(bits-1) - 1)
   Diffq,  ///< 2 mean |w| / sqrt(2^(bits-1)), as DiffQ's library has it
@@ -91,6 +94,8 @@ Var dq_quantize(const Var& x, const Var& step, const Var& range, const kernels::
 /// Bits of its codes: ceil(log2(range / step + 1) + 1) for signed values, one less for unsigned ones.
 double dq_bits(const Tensor& step, const Tensor& range, const kernels::DqShape& shape);
 
+/// The step itself, or the power of two that it is rounded to, straight-through.
+Var dq_unit(const Var& step, const kernels::DqShape& shape);
 /// The nearest range that a code of the step stands for; gradient 1 for the range, none for the step.
 Var dq_whole_range(const Var& step, const Var& range);
 /// Bits of the codes of `numel` elements, straight-through for the roundings: dq_bits where the range is

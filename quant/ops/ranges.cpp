@@ -1,5 +1,6 @@
 #include <cmath>
 
+#include "autograd/ops/elementwise.h"
 #include "quant/math/dq.h"
 #include "quant/ops/check.h"
 
@@ -22,6 +23,17 @@ double dq_bits(const Tensor& step, const Tensor& range, const kernels::DqShape& 
   const double raw = step.to(DType::F64).item(), most = range.to(DType::F64).item();
   const double levels = shape.power_of_two ? quant::dq_most(quant::dq_power_step(raw), most) : most / raw;
   return quant::dq_width(levels, shape.is_signed ? 1.0 : 0.0, shape.is_signed ? 2.0 : 1.0);
+}
+
+Var dq_unit(const Var& step, const kernels::DqShape& shape) {
+  if (!shape.power_of_two) return step;
+  const double raw = step.data().item();
+  const double unit = step.dtype() == DType::F32
+                          ? static_cast<double>(quant::dq_power_step(static_cast<float>(raw)))
+                          : quant::dq_power_step(raw);
+  const Tensor y = Tensor::full(step.shape(), unit, step.dtype(), step.data().device());
+  return record("dq_unit", y, {step}, {},
+                [slope = unit / raw](Backward& b) { b.pass(0, scale(Var(b.dy()), slope).data()); });
 }
 
 Var dq_whole_range(const Var& step, const Var& range) {
