@@ -56,6 +56,12 @@ class Quantizer : public Module, public Parametrization {
     Grouping grouping;
   };
   virtual std::optional<StepGrid> step_grid() const { return {}; }
+  /// What scales and learned widths are kept within: for figures about a model.
+  struct Limits {
+    float least_scale = 0;              ///< a scale that is not above is at its floor; 0: of an empty range
+    int least_bits = 0, most_bits = 0;  ///< of learned widths; 0: they are not learned
+  };
+  virtual Limits limits() const { return {}; }
   /// Shares of oscillating (more often than `cutoff`) and frozen weights, where codes are tracked:
   /// quant/tracking.h.
   virtual std::optional<Oscillations> oscillations(double cutoff) const;

@@ -3,6 +3,7 @@
 
 #include "quant/math/codeq.h"
 
+#include <algorithm>
 #include <limits>
 
 #include "autograd/ops/activations.h"
@@ -67,6 +68,16 @@ class CodeqQuantizer : public TrackedQuantizer {
     codes.scale = Tensor::full({1}, grid.step);
     codes.offset = Tensor::full({1}, grid.shift);
     return codes;
+  }
+  Limits limits() const override {
+    const double amplitude = codeq_values(parameter().raw().data()).ptr<float>()[0];
+    const double least = std::max(shape_.step_floor * amplitude, shape_.eps);
+    Limits limits{.least_scale = static_cast<float>(least)};
+    if (options_.learn_bits) {
+      limits.least_bits = static_cast<int>(shape_.min_bits);
+      limits.most_bits = static_cast<int>(shape_.max_bits);
+    }
+    return limits;
   }
   // Bits are whole in training too: no gradient to hand to a size penalty, decay is what moves them.
   Var size_in_bits(const Var& raw) const override {

@@ -1,6 +1,9 @@
 // DiffQ (Defossez et al. 2022): pseudo quantization noise while training, learned bits for each group;
 // methods.md section 3.
 
+#include <algorithm>
+#include <cmath>
+
 #include "core/kernels/optim.h"
 #include "layers/init.h"
 #include "quant/math/minmax.h"
@@ -67,6 +70,13 @@ class DiffqQuantizer : public Quantizer {
   Var size_in_bits(const Var& raw) const override {
     return diffq_size(diffq_bits(logits(), widths_), raw.data().numel(), options_.group, options_.min_bits,
                       options_.extra_bits);
+  }
+  Limits limits() const override {
+    if (!options_.learn_bits) return {};
+    const auto whole = [&](double bits) {
+      return static_cast<int>(std::clamp(std::rint(bits + options_.extra_bits), 1.0, 15.0));
+    };
+    return {.least_bits = whole(options_.min_bits), .most_bits = whole(options_.max_bits)};
   }
   // LayerDrop: a weight that took no part in the step does not lose bits to the size penalty.
   void before_update(const Moment&) override {

@@ -83,6 +83,9 @@ class DqQuantizer : public TrackedQuantizer {
     codes.scale = Tensor::full({1}, static_cast<double>(unit));
     return codes;
   }
+  Limits limits() const override {
+    return {kLeast, static_cast<int>(options_.min_bits), static_cast<int>(options_.max_bits)};
+  }
   Var size_in_bits(const Var& raw) const override {
     return dq_size(step_.raw(), range_.raw(), raw.data().numel(), shape_);
   }

@@ -80,6 +80,7 @@ class StepQuantizer : public TrackedQuantizer {
     return grouping_.scatter(std::move(codes));
   }
   Var size_in_bits(const Var& raw) const override { return fixed_size(raw, bits_); }
+  Limits limits() const override { return {.least_scale = kLeastStep}; }
   std::optional<StepGrid> step_grid() const override { return StepGrid{step_size(), grid_, grouping_}; }
 
  protected:
