@@ -383,6 +383,7 @@ const std::vector<QuantCase>& quant_cases() {
         zero_point_case("3 bits", 3),
     };
     for (QuantCase& one : penalty_cases()) cases.push_back(std::move(one));
+    for (QuantCase& one : chain_cases()) cases.push_back(std::move(one));
     return cases;
   }();
   return all;
