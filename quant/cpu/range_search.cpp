@@ -32,24 +32,32 @@ T quantile(std::vector<T>& values, double q) {
   return first + static_cast<T>(place - static_cast<double>(below)) * (second - first);
 }
 
-/// Sum of (value(w) - w)^2, in pieces and lanes of fixed places.
+/// Sum of (value(w) - w)^2 over [lo, hi), in lanes of fixed places.
+template <class T, class Value>
+double piece_error(const T* w, int64_t lo, int64_t hi, const Value& value) {
+  constexpr int64_t kLanes = 8;
+  std::array<double, kLanes> lanes{};
+  const auto add = [&](int64_t i, int64_t lane) {
+    const double error = static_cast<double>(value(w[i])) - static_cast<double>(w[i]);
+    lanes[static_cast<size_t>(lane)] += error * error;
+  };
+  int64_t i = lo;
+  for (; i + kLanes <= hi; i += kLanes) {
+    for (int64_t lane = 0; lane < kLanes; ++lane) add(i + lane, lane);
+  }
+  for (; i < hi; ++i) add(i, 0);
+  double sum = 0;
+  for (const double lane : lanes) sum += lane;
+  return sum;
+}
+
+/// The same over all elements, in pieces.
 template <class T, class Value>
 double squared_error(const T* w, int64_t numel, const Value& value) {
-  constexpr int64_t kLanes = 8;
+  if (numel <= quant::kPiece) return piece_error(w, 0, numel, value);
   std::vector<double> sums(static_cast<size_t>(chunk_count(numel, quant::kPiece)));
   parallel_for(numel, quant::kPiece, [&](int64_t lo, int64_t hi) {
-    std::array<double, kLanes> lanes{};
-    const auto add = [&](int64_t i, int64_t lane) {
-      const double error = static_cast<double>(value(w[i])) - static_cast<double>(w[i]);
-      lanes[static_cast<size_t>(lane)] += error * error;
-    };
-    int64_t i = lo;
-    for (; i + kLanes <= hi; i += kLanes) {
-      for (int64_t lane = 0; lane < kLanes; ++lane) add(i + lane, lane);
-    }
-    for (; i < hi; ++i) add(i, 0);
-    double& sum = sums[static_cast<size_t>(lo / quant::kPiece)];
-    for (const double lane : lanes) sum += lane;
+    sums[static_cast<size_t>(lo / quant::kPiece)] = piece_error(w, lo, hi, value);
   });
   double total = 0;
   for (const double sum : sums) total += sum;

@@ -61,6 +61,10 @@ class QuantNoiseQuantizer : public Quantizer {
   }
 
   void initialise() override { look(parameter().raw().data()); }
+  // Where training does not multiply with the noise, its forward does not look either.
+  void before_update(const Moment& moment) override {
+    if (!in_training_forward() && due(moment.step)) look(parameter().raw().data());
+  }
   Codes encode(const Tensor& raw) const override {
     const Tensor w = grouping_.gather(Var(host_f32(raw))).data();
     group_range(w, 0, "quant_noise");  // refuses NaN and infinities
@@ -82,7 +86,7 @@ class QuantNoiseQuantizer : public Quantizer {
   Var train(const Var& raw, const RunState& run, uint32_t stream) override {
     const kernels::MaskSource mask{.philox = {run.seed, stream, run.step}, .p = options_.p, .given = {}};
     if (options_.block > 0) return block_quant_noise(raw, mask, blocks_of(raw.shape(), options_.block));
-    if (run.step % static_cast<uint64_t>(options_.update_step) == 0) look(raw.data());
+    if (in_training_forward() && due(run.step)) look(raw.data());
     return grouping_.scatter(
         scalar_quant_noise(grouping_.gather(raw), scale_.data(), zero_.data(), bits_, mask, grouping_.size));
   }
@@ -91,6 +95,7 @@ class QuantNoiseQuantizer : public Quantizer {
   struct Grid {
     Tensor scale, zero;
   };
+  bool due(int64_t step) const { return step % options_.update_step == 0; }
   int64_t groups() const { return quant::Groups(parameter().numel(), grouping_.size).count(); }
 
   Grid grid_of(const Tensor& w) const {

@@ -19,10 +19,14 @@ namespace lathe {
 namespace {
 
 struct Net : Module {
-  Net(const std::string& rule, const Shape& shape, Axes axes = Axes::Plain)
+  Net(const std::string& rule, const Shape& shape, Axes axes = Axes::Plain, bool forward = true)
       : Module({.seed = 7}),
         weight(*this, "weight", {.shape = shape, .init = init::normal(0.3), .axes = axes}) {
-    attach_quantizers(*this, parse_json(R"({"rules": [)" + rule + "]}", "test"), {"test", "quant"});
+    attach_quantizers(
+        *this,
+        parse_json(concat(R"({"forward": )", forward ? "true" : "false", R"(, "rules": [)", rule, "]}"),
+                   "test"),
+        {"test", "quant"});
     quantizer = quantizers_of(*this).at(0);
     quantizer->initialise();
   }
@@ -176,6 +180,18 @@ TEST_CASE("quant_noise: levels stay for update_step steps, and are state that an
   CHECK(largest(net.value(Mode::Eval)) > 0.9f * largest(grown));
   CHECK(net.buffers().size() == 2);
   CHECK(model_buffers(net).empty());
+}
+
+TEST_CASE("quant_noise: where training stays float, levels follow the weights all the same") {
+  Net net(R"({"type": "quant_noise", "bits": 3, "update_step": 10})", {40}, Axes::Plain, false);
+  Tensor grown = normal_weights({40});
+  for (int64_t i = 0; i < grown.numel(); ++i) grown.mut<float>()[i] *= 3;
+  net.weight.raw().set_data(grown);
+  const double before = squared_error(net.value(Mode::Eval), grown);
+  net.quantizer->before_update({9, 100});
+  CHECK(squared_error(net.value(Mode::Eval), grown) == before);
+  net.quantizer->before_update({10, 100});
+  CHECK(squared_error(net.value(Mode::Eval), grown) < before);
 }
 
 TEST_CASE("quant_noise: chosen elements are evaluation's, the others stay; blocks are dropped whole") {
