@@ -4,6 +4,7 @@
 
 #include "autograd/ops/elementwise.h"
 #include "core/error.h"
+#include "core/kernels/elementwise.h"
 #include "quant/ops/ops.h"
 
 namespace lathe {
@@ -11,8 +12,15 @@ namespace {
 
 constexpr double kBitsOfMebibyte = 8388608;
 
-Var plus(const Var& sum, const Var& term) {
-  return sum.defined() ? add(sum, term) : term;
+/// Of terms with one element each, as one op; undefined where there are none.
+Var sum_of(std::vector<Var> terms) {
+  if (terms.empty()) return Var();
+  Tensor sum = terms[0].data().clone();
+  for (size_t i = 1; i < terms.size(); ++i) kernels::accumulate(sum, terms[i].data());
+  const int count = static_cast<int>(terms.size());
+  return record("sum_of_terms", sum, std::move(terms), {}, [count](Backward& b) {
+    for (int i = 0; i < count; ++i) b.pass(i, b.dy());
+  });
 }
 
 /// What every regulariser has: a weight, and what it is multiplied with in the course of a run.
@@ -60,8 +68,9 @@ class Size : public Scheduled {
 
  protected:
   Var unweighted(const std::vector<Quantizer*>& quantizers) const override {
-    Var bits;
-    for (const Quantizer* one : quantizers) bits = plus(bits, one->size_in_bits(one->parameter().raw()));
+    std::vector<Var> sizes;
+    for (const Quantizer* one : quantizers) sizes.push_back(one->size_in_bits(one->parameter().raw()));
+    const Var bits = sum_of(std::move(sizes));
     return bits.defined() ? scale(bits, 1 / kBitsOfMebibyte) : bits;
   }
 };
@@ -79,10 +88,10 @@ class Oscillation : public Scheduled {
 
  protected:
   Var unweighted(const std::vector<Quantizer*>& quantizers) const override {
-    Var sum;
+    std::vector<Var> penalties;
     for (Quantizer* one : quantizers)
-      sum = plus(sum, oscillation_penalty(one->parameter().raw(), one->parameter().quantized()));
-    return sum;
+      penalties.push_back(oscillation_penalty(one->parameter().raw(), one->parameter().quantized()));
+    return sum_of(std::move(penalties));
   }
 };
 
@@ -116,16 +125,16 @@ class DampeningTerm : public Scheduled {
  protected:
   Var unweighted(const std::vector<Quantizer*>& quantizers) const override {
     check(quantizers);
-    Var sum;
+    std::vector<Var> penalties;
     for (Quantizer* one : quantizers) {
       const std::optional<Quantizer::StepGrid> grid = one->step_grid();
       if (!grid) continue;
       Parameter& parameter = one->parameter();
       const Var w = grid->grouping.gather(parameter.raw()),
                 w_hat = grid->grouping.gather(parameter.quantized().detach());
-      sum = plus(sum, dampening_penalty(w, w_hat, grid->step, grid->grid, kind_));
+      penalties.push_back(dampening_penalty(w, w_hat, grid->step, grid->grid, kind_));
     }
-    return sum;
+    return sum_of(std::move(penalties));
   }
 
  private:
