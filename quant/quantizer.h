@@ -58,7 +58,7 @@ class Quantizer : public Module, public Parametrization {
   virtual std::optional<StepGrid> step_grid() const { return {}; }
   /// What scales and learned widths are kept within: for figures about a model.
   struct Limits {
-    float least_scale = 0;              ///< a scale that is not above is at its floor; 0: of an empty range
+    float least_scale = 0;              ///< a scale that is not above is at its floor; 0: there is none
     int least_bits = 0, most_bits = 0;  ///< of learned widths; 0: they are not learned
   };
   virtual Limits limits() const { return {}; }

@@ -39,7 +39,7 @@ QuantRow row_of(const Quantizer& quantizer) {
   count_widths(row, codes);
   row.sparsity = static_cast<double>(std::count(w.begin(), w.end(), 0.0f)) / elements;
   const Quantizer::Limits limits = quantizer.limits();
-  if (codes.scale.defined()) {
+  if (codes.scale.defined() && limits.least_scale > 0) {
     const auto scales = codes.scale.span<float>();
     const auto at_floor = [&](float scale) { return scale <= limits.least_scale; };
     row.scales_at_floor = static_cast<double>(std::count_if(scales.begin(), scales.end(), at_floor)) /

@@ -32,7 +32,7 @@ class TrackedQuantizer : public Quantizer {
 
   void initialise() final;
   Codes encode(const Tensor& raw) const final;
-  void before_update(const Moment& moment) final;
+  void before_update(const Moment& moment) override;
   std::optional<Oscillations> oscillations(double cutoff) const final;
 
  protected:

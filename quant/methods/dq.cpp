@@ -2,8 +2,8 @@
 // section 7. The released form rounds the step to a power of two. Of the paper's U3 the range is rounded to a
 // code here, in training too: an integer code cannot stand for a value between codes.
 //
-// The penalty on the model's size is the regulariser `size`. The released code also clips the gradients of
-// step and range while a constraint is set; here that is an optimizer group's clip_norm.
+// The penalty on the model's size is the regulariser `size`. The gradients of step and range are clipped to
+// [-step, step], which the released code does while a constraint on the size is set.
 
 #include "quant/math/dq.h"
 
@@ -25,6 +25,7 @@ constexpr float kLeast = 0x1p-8f, kMostStep = 1, kMostRange = 127, kGap = 1e-5f;
 struct DqOptions : TrackingOptions {
   std::string form = "power_of_two";
   int64_t bits = 4, min_bits = 2, max_bits = 8;
+  bool clip_grad = true;
   void fields(FieldVisitor& v) {
     v.visit("form", form,
             {.doc = "steps are powers of two, as released, or any number: the paper's U3",
@@ -32,6 +33,7 @@ struct DqOptions : TrackingOptions {
     v.visit("bits", bits, {.doc = "bits at the start", .min = 2, .max = 15});
     v.visit("min_bits", min_bits, {.doc = "lower bound of the bits", .min = 2, .max = 15});
     v.visit("max_bits", max_bits, {.doc = "upper bound of the bits", .min = 2, .max = 15});
+    v.visit("clip_grad", clip_grad, {.doc = "gradients of step and range are clipped to [-step, step]"});
     TrackingOptions::fields(v);
   }
 };
@@ -60,6 +62,16 @@ class DqQuantizer : public TrackedQuantizer {
     const double step = std::exp2(options_.bits > 4 ? std::ceil(exponent) : std::floor(exponent));
     const float bounded = std::clamp(static_cast<float>(step), kLeast, kMostStep);
     put(bounded, bounded * most_code(options_.bits));
+  }
+  void before_update(const Moment& moment) override {
+    TrackedQuantizer::before_update(moment);
+    if (!options_.clip_grad) return;
+    const double most = static_cast<double>(number(step_));
+    const NoGrad no_grad;
+    for (Parameter* own : {&step_, &range_}) {
+      Tensor& gradient = own->raw().grad();
+      if (gradient.defined()) gradient = clamp(Var(gradient), -most, most).data();
+    }
   }
   // The bounds of the released code, and codes of min_bits to max_bits.
   void after_update() override {

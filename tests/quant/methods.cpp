@@ -278,6 +278,17 @@ TEST_CASE("dq: an update stays within the bounds, and step and range say the bit
   CHECK_THROWS_AS(Net(R"({"type": "dq", "bits": 9})", {50}), ConfigError);
 }
 
+TEST_CASE("dq: gradients of step and range are at most a step, unless that is not wanted") {
+  for (const bool clip : {true, false}) {
+    Net net(concat(R"({"type": "dq", "clip_grad": )", clip ? "true" : "false", "}"), {50});
+    Parameter* range = net.find_parameter("weight_dq.range");
+    const double step = net.find_parameter("weight_dq.step")->raw().data().item();
+    range->raw().grad() = Tensor::full({1}, -7);
+    net.quantizer->before_update({0, 1});
+    CHECK(range->raw().grad().item() == (clip ? -step : -7));
+  }
+}
+
 TEST_SUITE_END();
 
 }  // namespace lathe

@@ -51,6 +51,11 @@ TEST_CASE("healthy quantizers get rows and no warning") {
   CHECK(values.items()[0].find("bits_histogram")->find("4")->as_int() == 1000);
 }
 
+TEST_CASE("a group of one weight has no range, which is nothing to warn of") {
+  Net net(R"([{"type": "minmax", "bits": 4, "granularity": "group", "group": 9}])");
+  CHECK(diagnose_quantizers(net).warnings.empty());
+}
+
 TEST_CASE("zeros, floors, bounds and oscillations get a sentence that names the parameter") {
   Net net(R"([{"match": "a", "type": "lsq", "oscillation_momentum": 0.5}, {"type": "diffq", "group": 7}])");
   Tensor sparse = Tensor::zeros({4, 250});
