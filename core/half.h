@@ -18,4 +18,20 @@ constexpr float half_to_float(uint16_t half) {
   return std::bit_cast<float>(sign | widened << 23 | fraction << 13);
 }
 
+/// Nearest, half to even; infinite from 65520 on.
+constexpr uint16_t float_to_half(float value) {
+  const uint32_t bits = std::bit_cast<uint32_t>(value), magnitude = bits & 0x7FFFFFFFu;
+  const uint32_t sign = bits >> 16 & 0x8000u;
+  uint32_t half = 0x7C00u;  // infinite
+  if (magnitude > 0x7F800000u) {
+    half = 0x7E00u;  // NaN
+  } else if (magnitude < 0x38800000u) {
+    // Subnormal: beside 0.5 a float is a multiple of 2^-24, so that the addition rounds.
+    half = std::bit_cast<uint32_t>(std::bit_cast<float>(magnitude) + 0.5f) - 0x3F000000u;
+  } else if (magnitude < 0x477FF000u) {
+    half = (magnitude + 0xFFFu + (magnitude >> 13 & 1u) - 0x38000000u) >> 13;
+  }
+  return static_cast<uint16_t>(sign | half);
+}
+
 }  // namespace lathe

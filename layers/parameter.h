@@ -103,6 +103,7 @@ class Buffer {
 
   const std::string& name() const { return name_; }
   std::string path() const;
+  Module& module() const { return module_; }
   Tensor& data() { return data_; }
   const Tensor& data() const { return data_; }
 

@@ -5,6 +5,7 @@
 #include "quant/math/absmax.h"
 #include "quant/math/codeq.h"
 #include "quant/math/dq.h"
+#include "quant/math/half.h"
 #include "quant/math/lsq.h"
 #include "quant/math/minmax.h"
 #include "quant/math/pact.h"
@@ -93,6 +94,33 @@ QuantCase lsq_case(std::string name, const Shape& shape, int bits, bool is_signe
           .factors = {1, grid.gradient_scale, grid.gradient_scale}};
 }
 
+/// Linear in the step.
+QuantCase lsq_decode_case(std::string name, int64_t group) {
+  const Shape shape{3, 5};
+  const int64_t count = group > 0 ? (shape.numel() + group - 1) / group : 1;
+  const kernels::LsqGrid grid = lsq_grid(4, true, shape.numel(), group);
+  const auto code = [](size_t i) { return static_cast<double>(i % 7) - 3; };
+  return {.op = {.name = "quant lsq decode " + name,
+                 .inputs = {{{count}, 0.1, 0.2}},
+                 .apply =
+                     [=](const std::vector<Var>& in) {
+                       Tensor codes = Tensor::empty(shape, in[0].dtype());
+                       dispatch_floating(in[0].dtype(), "lsq decode", [&]<class T>() {
+                         for (size_t i = 0; i < static_cast<size_t>(shape.numel()); ++i)
+                           codes.mut<T>()[i] = static_cast<T>(code(i));
+                       });
+                       return lsq_decode(codes, in[0], grid);
+                     }},
+          .surrogate =
+              [=](const FrozenTensors& in) {
+                Values y;
+                for (size_t i = 0; i < static_cast<size_t>(shape.numel()); ++i)
+                  y.push_back(quant::decode_affine(Frozen(code(i)), of_group(in[0], group, i)));
+                return y;
+              },
+          .factors = {grid.gradient_scale}};
+}
+
 /// Smooth for frozen noise: no surrogate.
 QuantCase diffq_case(std::string name, const Shape& shape, int64_t group, const kernels::DiffqWidths& widths,
                      bool gaussian) {
@@ -157,6 +185,64 @@ QuantCase dq_case(std::string name, const kernels::DqShape& shape) {
           return quant::decode_affine(quant::dq_code(x, step, lo, range), step);
         });
       }};
+}
+
+QuantCase dq_unit_case() {
+  return {.op = {.name = "quant dq unit",
+                 .inputs = {{{1}, 0.1, 0.12}},
+                 .apply = [](const std::vector<Var>& in) { return dq_unit(in[0], {}); }},
+          .surrogate = [](const FrozenTensors& in) { return Values{quant::dq_power_step(in[0][0])}; }};
+}
+
+QuantCase dq_whole_range_case() {
+  return {.op = {.name = "quant dq whole range",
+                 .inputs = {{{1}, 0.1, 0.12, false}, {{1}, 0.7, 0.8}},
+                 .apply = [](const std::vector<Var>& in) { return dq_whole_range(in[0], in[1]); }},
+          .surrogate = [](const FrozenTensors& in) {
+            const Frozen range = in[1][0], whole = quant::dq_whole_range(in[0][0], range);
+            return Values{range + quant::constant(whole - range)};
+          }};
+}
+
+QuantCase dq_size_case(std::string name, const kernels::DqShape& shape, double range) {
+  return {.op = {.name = "quant dq_size " + name,
+                 .inputs = {{{1}, 0.1, 0.12}, {{1}, range, range + 0.01}},
+                 .apply = [=](const std::vector<Var>& in) { return dq_size(in[0], in[1], 7, shape); }},
+          .surrogate = [=](const FrozenTensors& in) {
+            const Frozen step = shape.power_of_two ? quant::dq_power_step(in[0][0]) : in[0][0];
+            const Frozen signs = shape.is_signed ? 1 : 0, least = shape.is_signed ? 2 : 1;
+            return Values{Frozen(7) * quant::dq_width(quant::dq_most(step, in[1][0]), signs, least)};
+          }};
+}
+
+QuantCase half_case() {
+  return {.op = {.name = "quant half",
+                 .inputs = {{{3, 17}}},
+                 .apply = [](const std::vector<Var>& in) { return half_quantize(in[0]); }},
+          .surrogate = [](const FrozenTensors& in) {
+            return each(in[0], [](Frozen x, size_t) {
+              return x + quant::constant(Frozen(quant::half_round_ste(x.v)) - x);
+            });
+          }};
+}
+
+/// Straight-through, beyond the searched range too.
+QuantCase search_case(std::string name, int bits, bool symmetric, int64_t group, const RangeSearch& search) {
+  const auto apply = [=](const Var& w) {
+    return symmetric ? absmax_quantize(w, bits, group, false, search)
+                     : minmax_quantize(w, bits, group, search);
+  };
+  return {.op = {.name = "quant range search " + name,
+                 .inputs = {{{5, 3, 3, 2}}},
+                 .apply = [=](const std::vector<Var>& in) { return apply(in[0]); }},
+          .surrogate = [=](const FrozenTensors& in) {
+            Tensor w = Tensor::empty({static_cast<int64_t>(in[0].size())}, DType::F64);
+            for (size_t i = 0; i < in[0].size(); ++i) w.mut<double>()[i] = in[0][i].v;
+            const Tensor value = apply(Var(w)).data();
+            return each(in[0], [&](Frozen x, size_t i) {
+              return x + quant::constant(Frozen(value.ptr<double>()[i]) - x);
+            });
+          }};
 }
 
 QuantCase pact_case(std::string name, int bits) {
@@ -230,6 +316,12 @@ std::vector<QuantCase> penalty_cases() {
                   [grid](const std::vector<Var>& in) {
                     return dampening_penalty(in[0], in[1], in[2], grid, Dampening::KernelMean);
                   }}},
+      {.op = {.name = "quant dampening_penalty sum, groups of 5",
+              .inputs = {{{3, 4}}, {{3, 4}, -1, 1, false}, {{3}, 0.15, 0.2}},
+              .apply =
+                  [groups = lsq_grid(3, true, 12, 5, false)](const std::vector<Var>& in) {
+                    return dampening_penalty(in[0], in[1], in[2], groups, Dampening::Sum);
+                  }}},
       {.op = {.name = "quant diffq_size the last group shorter",
               .inputs = {{{4}, 3, 8}},
               .apply = [](const std::vector<Var>& in) { return diffq_size(in[0], 29, 8, 2); }}},
@@ -255,6 +347,8 @@ const std::vector<QuantCase>& quant_cases() {
         lsq_case("8 bits, groups of 7", conv, 8, true, 7, false),
         lsq_case("unsigned 2 bits", {4, 9}, 2, false, 0, true),
         lsq_case("4 bits per channel", conv, 4, true, 18, true),
+        lsq_decode_case("one group", 0),
+        lsq_decode_case("the last group shorter", 4),
         diffq_case("one group", {3, 5}, 0, {}, true),
         diffq_case("groups of 8, the last of 2", conv, 8, {}, true),
         diffq_case("uniform noise", conv, 6, {}, false),
@@ -271,6 +365,16 @@ const std::vector<QuantCase>& quant_cases() {
         dq_case("signed", {}),
         dq_case("unsigned", {.is_signed = false}),
         dq_case("U3", {.power_of_two = false}),
+        dq_unit_case(),
+        dq_whole_range_case(),
+        dq_size_case("power of two", {}, 0.7),
+        dq_size_case("U3", {.power_of_two = false}, 0.9),
+        dq_size_case("unsigned", {.is_signed = false}, 0.7),
+        half_case(),
+        search_case("percentile", 4, false, 0, {RangeSearch::Kind::Percentile, 90}),
+        search_case("symmetric percentile of groups", 4, true, 7, {RangeSearch::Kind::Percentile, 80}),
+        search_case("least error", 2, false, 18, {.kind = RangeSearch::Kind::LeastError}),
+        search_case("symmetric least error", 2, true, 0, {.kind = RangeSearch::Kind::LeastError}),
         pact_case("2 bits", 2),
         pact_case("4 bits", 4),
         scalar_noise_case("4 bits", 4),
@@ -279,6 +383,7 @@ const std::vector<QuantCase>& quant_cases() {
         zero_point_case("3 bits", 3),
     };
     for (QuantCase& one : penalty_cases()) cases.push_back(std::move(one));
+    for (QuantCase& one : chain_cases()) cases.push_back(std::move(one));
     return cases;
   }();
   return all;

@@ -22,10 +22,15 @@ struct QuantCase {
 };
 
 const std::vector<QuantCase>& quant_cases();
+/// The rows about whole networks, which quant_cases() ends with.
+std::vector<QuantCase> chain_cases();
 
 /// Fails also where the surrogate's value is not the op's.
 GradcheckRow gradcheck_case(const QuantCase& quant_case);
-/// Every case whose name contains `filter`, in the table's order.
+/// Checks that are no difference of one op (methods.md section 15.6): DiffQ's gradient for its bits, averaged
+/// over draws of the noise.
+std::vector<GradcheckRow> gradcheck_protocols(std::string_view filter = "");
+/// Every case whose name contains `filter`, in the table's order, then the protocols.
 std::vector<GradcheckRow> gradcheck_quant(std::string_view filter = "");
 
 }  // namespace lathe

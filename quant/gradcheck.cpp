@@ -122,6 +122,7 @@ std::vector<GradcheckRow> gradcheck_quant(std::string_view filter) {
   for (const QuantCase& one : quant_cases()) {
     if (one.op.name.find(filter) != std::string::npos) rows.push_back(gradcheck_case(one));
   }
+  for (GradcheckRow& row : gradcheck_protocols(filter)) rows.push_back(std::move(row));
   return rows;
 }
 

@@ -14,6 +14,16 @@ LATHE_KERNEL(group_range, Tensor& lo, Tensor& hi, const Tensor& w, int64_t group
 /// y = the mean of |w| of each group.
 LATHE_KERNEL(group_mean_magnitude, Tensor& y, const Tensor& w, int64_t group);
 
+/// In place of a range [lo, hi] of each group the narrower one that a search finds
+/// (quant/math/range_search.h). `symmetric`: lo = -hi.
+LATHE_KERNEL(percentile_range, Tensor& lo, Tensor& hi, const Tensor& w, double percentile, bool symmetric,
+             int64_t group);
+LATHE_KERNEL(least_error_range, Tensor& lo, Tensor& hi, const Tensor& w, int bits, bool symmetric,
+             int64_t group);
+
+/// y = half_round_ste(x)
+LATHE_KERNEL(round_to_half, Tensor& y, const Tensor& x);
+
 /// y = minmax_value(w) over the ranges [lo, hi]; bits: u8.
 LATHE_KERNEL(minmax_quantize, Tensor& y, const Tensor& w, const Tensor& lo, const Tensor& hi,
              const Tensor& bits, int64_t group);

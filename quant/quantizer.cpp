@@ -1,6 +1,7 @@
 #include "quant/quantizer.h"
 
 #include "core/error.h"
+#include "quant/activation.h"
 
 namespace lathe {
 
@@ -16,23 +17,10 @@ Var Quantizer::apply(const Var& raw, const RunState& run, uint32_t stream) {
   return Var(decode(encode(raw.data())).to(raw.dtype()).to(raw.data().device()));
 }
 
-void Granularity::fields(FieldVisitor& v) {
-  v.visit("granularity", granularity,
-          {.doc = "what shares a scale: the tensor, an output channel, or `group` consecutive elements",
-           .choices = {"tensor", "channel", "group"}});
-  v.visit("group", group,
-          {.doc = "elements of a group, the last may be shorter; 0: not in groups", .min = 0});
-}
+void Quantizer::before_update(const Moment&) {}
 
-int64_t Granularity::elements(const Parameter& parameter) const {
-  LATHE_CHECK(ConfigError, (granularity == "group") == (group > 0), "granularity '", granularity,
-              "' with group ", group, ": expected granularity 'group' and a group of at least 1, or neither");
-  if (granularity == "group") return group;
-  if (granularity == "tensor") return 0;
-  LATHE_CHECK(ConfigError, parameter.axes() != Axes::ConvTranspose,
-              "granularity 'channel': the output channels of ", parameter.path(),
-              " are not consecutive (a transposed convolution)");
-  return parameter.numel() / parameter.shape()[0];
+std::optional<Oscillations> Quantizer::oscillations(double) const {
+  return {};
 }
 
 std::vector<Quantizer*> quantizers_of(const Module& model) {
@@ -43,6 +31,16 @@ std::vector<Quantizer*> quantizers_of(const Module& model) {
       all.push_back(quantizer);
   }
   return all;
+}
+
+std::vector<Buffer*> model_buffers(const Module& model) {
+  std::vector<Buffer*> buffers = model.buffers();
+  std::erase_if(buffers, [](const Buffer* buffer) {
+    const Module* owner = &buffer->module();
+    return dynamic_cast<const Quantizer*>(owner) != nullptr ||
+           dynamic_cast<const ActivationQuantizer*>(owner) != nullptr;
+  });
+  return buffers;
 }
 
 }  // namespace lathe

@@ -2,14 +2,24 @@
 // A weight quantizer: what stands between a parameter's raw values and what its layer multiplies with.
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "core/registry.h"
 #include "layers/parameter.h"
 #include "quant/codes.h"
+#include "quant/grouping.h"
+#include "quant/kernels.h"
+#include "quant/weight_schedule.h"
 
 namespace lathe {
+
+/// Shares of a tensor's weights.
+struct Oscillations {
+  double oscillating = 0;  ///< those whose code turns back more often than a cutoff
+  double frozen = 0;
+};
 
 /// A child of the module that owns the parameter, named after it ("weight_lsq"), so that its own parameters
 /// are named, saved and optimised like any others; they keep out of sizes by their Role. Training multiplies
@@ -39,8 +49,24 @@ class Quantizer : public Module, public Parametrization {
   /// Bits of the codes and of what tells groups' widths apart, summed over the tensor; a function of own
   /// parameters where widths are learned. `raw` is the parameter's.
   virtual Var size_in_bits(const Var& raw) const = 0;
+  /// Where training rounds to step * q, grid.lo <= q <= grid.hi: what dampening needs; nothing elsewhere.
+  struct StepGrid {
+    Var step;  ///< one element, or one for each group
+    kernels::LsqGrid grid;
+    Grouping grouping;
+  };
+  virtual std::optional<StepGrid> step_grid() const { return {}; }
+  /// What scales and learned widths are kept within: for figures about a model.
+  struct Limits {
+    float least_scale = 0;              ///< a scale that is not above is at its floor; 0: there is none
+    int least_bits = 0, most_bits = 0;  ///< of learned widths; 0: they are not learned
+  };
+  virtual Limits limits() const { return {}; }
+  /// Shares of oscillating (more often than `cutoff`) and frozen weights, where codes are tracked:
+  /// quant/tracking.h.
+  virtual std::optional<Oscillations> oscillations(double cutoff) const;
   /// Between backward and the optimizer's step.
-  virtual void before_update() {}
+  virtual void before_update(const Moment& moment);
   /// After it: keeps own parameters where they mean something.
   virtual void after_update() {}
 
@@ -54,20 +80,14 @@ class Quantizer : public Module, public Parametrization {
   bool forward_;
 };
 
-/// Which elements share a scale: options of every method.
-struct Granularity {
-  std::string granularity = "tensor";
-  int64_t group = 0;
-  void fields(FieldVisitor& v);
-  /// Elements of a group of this parameter, 0 for all. ConfigError where they are not consecutive.
-  int64_t elements(const Parameter& parameter) const;
-};
-
 /// Quantizers by name. A quantizer's options are one struct, its file one of quant/methods/.
 using QuantizerRegistry = Registry<std::shared_ptr<Quantizer>, const Quantizer::Site&>;
 const QuantizerRegistry& quantizer_registry();
 
 /// Every quantizer of a model, each once, in the order of its parameters.
 std::vector<Quantizer*> quantizers_of(const Module& model);
+/// The model's buffers without those of its quantizers. The latter are state of a run: saved and resumed like
+/// the others, but never averaged or counted; those of activations are packed.
+std::vector<Buffer*> model_buffers(const Module& model);
 
 }  // namespace lathe

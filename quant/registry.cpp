@@ -4,7 +4,8 @@ namespace lathe {
 
 const QuantizerRegistry& quantizer_registry() {
   static const QuantizerRegistry registry(
-      "quantizer", {minmax_method(), absmax_method(), lsq_method(), diffq_method(), codeq_method()});
+      "quantizer", {minmax_method(), absmax_method(), lsq_method(), lsq_plus_method(), diffq_method(),
+                    codeq_method(), quant_noise_method(), dq_method(), float16_method()});
   return registry;
 }
 

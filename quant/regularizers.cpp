@@ -1,5 +1,7 @@
 #include "quant/regularizers.h"
 
+#include <algorithm>
+
 #include "autograd/ops/elementwise.h"
 #include "core/error.h"
 #include "core/kernels/elementwise.h"
@@ -21,57 +23,152 @@ Var sum_of(std::vector<Var> terms) {
   });
 }
 
-struct SizeOptions {
+/// What every regulariser has: a weight, and what it is multiplied with in the course of a run.
+struct RegularizerOptions {
   double weight = 1;
-  void fields(FieldVisitor& v) {
-    v.visit("weight", weight, {.doc = "times the size in MiB: DiffQ's lambda", .min = 0, .required = true});
+  Value schedule;
+  void fields(FieldVisitor& v, std::string_view doc) {
+    v.visit("weight", weight, {.doc = doc, .min = 0, .required = true});
+    v.visit(
+        "schedule", schedule,
+        {.doc = "what the weight is multiplied with, step by step; null: 1. {\"type\": \"cosine\"}: `start` "
+                "until the share `begin` of the steps, then half a cosine to `end`"});
   }
 };
 
-/// DiffQ's differentiable model size (methods.md section 3.5), of quantized parameters.
-class Size : public Regularizer {
+class Scheduled : public Regularizer {
  public:
-  explicit Size(const SizeOptions& options) : weight_(options.weight) {}
-  Var term(const std::vector<Quantizer*>& quantizers) const override {
-    std::vector<Var> sizes;
-    for (const Quantizer* one : quantizers) sizes.push_back(one->size_in_bits(one->parameter().raw()));
-    const Var bits = sum_of(std::move(sizes));
-    return bits.defined() ? scale(bits, weight_ / kBitsOfMebibyte) : bits;
+  Scheduled(const RegularizerOptions& options, const FieldPath& where) : weight_(options.weight) {
+    if (!options.schedule.is(Value::Type::Null))
+      schedule_ = weight_schedule_registry().build(options.schedule, where / "schedule");
   }
+  Var term(const std::vector<Quantizer*>& quantizers, const Moment& moment) const final {
+    const double weight = schedule_ ? weight_ * schedule_(moment) : weight_;
+    if (weight == 0) return {};
+    const Var sum = unweighted(quantizers);
+    return sum.defined() ? scale(sum, weight) : sum;
+  }
+
+ protected:
+  virtual Var unweighted(const std::vector<Quantizer*>& quantizers) const = 0;
 
  private:
   double weight_;
+  WeightSchedule schedule_;
 };
 
-struct OscillationOptions {
-  double weight = 1;
+struct SizeOptions : RegularizerOptions {
+  void fields(FieldVisitor& v) { RegularizerOptions::fields(v, "times the size in MiB: DiffQ's lambda"); }
+};
+
+/// DiffQ's differentiable model size (methods.md section 3.5), of quantized parameters.
+class Size : public Scheduled {
+ public:
+  using Scheduled::Scheduled;
+
+ protected:
+  Var unweighted(const std::vector<Quantizer*>& quantizers) const override {
+    std::vector<Var> sizes;
+    for (const Quantizer* one : quantizers) sizes.push_back(one->size_in_bits(one->parameter().raw()));
+    const Var bits = sum_of(std::move(sizes));
+    return bits.defined() ? scale(bits, 1 / kBitsOfMebibyte) : bits;
+  }
+};
+
+struct OscillationOptions : RegularizerOptions {
   void fields(FieldVisitor& v) {
-    v.visit("weight", weight,
-            {.doc = "times the mean of quantized^2 - weight^2 of each tensor", .min = 0, .required = true});
+    RegularizerOptions::fields(v, "times the mean of quantized^2 - weight^2 of each tensor");
   }
 };
 
 /// The oscillation-inducing regulariser (methods.md section 5.3).
-class Oscillation : public Regularizer {
+class Oscillation : public Scheduled {
  public:
-  explicit Oscillation(const OscillationOptions& options) : weight_(options.weight) {}
-  Var term(const std::vector<Quantizer*>& quantizers) const override {
+  using Scheduled::Scheduled;
+
+ protected:
+  Var unweighted(const std::vector<Quantizer*>& quantizers) const override {
     std::vector<Var> penalties;
     for (Quantizer* one : quantizers)
       penalties.push_back(oscillation_penalty(one->parameter().raw(), one->parameter().quantized()));
-    const Var sum = sum_of(std::move(penalties));
-    return sum.defined() ? scale(sum, weight_) : sum;
+    return sum_of(std::move(penalties));
+  }
+};
+
+struct DampeningOptions : RegularizerOptions {
+  std::string kind = "kernel_mean";
+  void fields(FieldVisitor& v) {
+    RegularizerOptions::fields(v,
+                               "times |quantized - weight|^2, the weight clipped to the quantizer's range");
+    v.visit("kind", kind,
+            {.doc = "how elements of a tensor add up; kernel_mean: the sum over output channels of the mean",
+             .choices = {"sum", "mean", "kernel_mean"}});
+  }
+};
+
+/// Dampening (Nagel et al. 2022; methods.md section 11): pulls weights to the centres of their bins, away
+/// from the thresholds between which they would oscillate.
+class DampeningTerm : public Scheduled {
+ public:
+  DampeningTerm(const DampeningOptions& options, const FieldPath& where)
+      : Scheduled(options, where),
+        kind_(options.kind == "sum"    ? Dampening::Sum
+              : options.kind == "mean" ? Dampening::Mean
+                                       : Dampening::KernelMean) {}
+
+  void check(const std::vector<Quantizer*>& quantizers) const override {
+    const auto has_grid = [](const Quantizer* one) { return one->step_grid().has_value(); };
+    LATHE_CHECK(ConfigError, std::any_of(quantizers.begin(), quantizers.end(), has_grid),
+                "dampening: no parameter has a quantizer with a learned step, such as lsq or lsq_plus");
+  }
+
+ protected:
+  Var unweighted(const std::vector<Quantizer*>& quantizers) const override {
+    check(quantizers);
+    std::vector<Var> penalties;
+    for (Quantizer* one : quantizers) {
+      const std::optional<Quantizer::StepGrid> grid = one->step_grid();
+      if (!grid) continue;
+      Parameter& parameter = one->parameter();
+      const Var w = grid->grouping.gather(parameter.raw()),
+                w_hat = grid->grouping.gather(parameter.quantized().detach());
+      penalties.push_back(dampening_penalty(w, w_hat, grid->step, grid->grid, kind_));
+    }
+    return sum_of(std::move(penalties));
   }
 
  private:
-  double weight_;
+  Dampening kind_;
 };
 
 template <class R, class Options>
 RegularizerRegistry::Entry entry(std::string name, std::string doc, Options defaults) {
-  return make_entry<std::unique_ptr<Regularizer>>(
+  auto made = make_entry<std::unique_ptr<Regularizer>>(
       std::move(name), std::move(doc), defaults,
-      [](const Options& options) -> std::unique_ptr<Regularizer> { return std::make_unique<R>(options); });
+      [](const Options& options, const FieldPath& where) -> std::unique_ptr<Regularizer> {
+        return std::make_unique<R>(options, where);
+      });
+  made.resolve = [resolve = made.resolve](const Value& section, const FieldPath& where) {
+    Value resolved = resolve(section, where);
+    const Value schedule = *resolved.find("schedule");
+    if (!schedule.is(Value::Type::Null))
+      resolved.set("schedule", weight_schedule_registry().resolve(schedule, where / "schedule"));
+    return resolved;
+  };
+  return made;
+}
+
+Value schedule_schema() {
+  Value choices = Value::array({Value::object({{"type", Value::string("null")}})});
+  for (const auto& one : weight_schedule_registry().entries()) {
+    Value fields = one.schema();
+    Value properties = Value::object({{"type", Value::object({{"const", Value::string(one.name)}})}});
+    for (const auto& [key, value] : fields.find("properties")->members()) properties.set(key, value);
+    fields.set("properties", std::move(properties));
+    fields.set("required", Value::array({Value::string("type")}));
+    choices.push_back(std::move(fields));
+  }
+  return Value::object({{"oneOf", std::move(choices)}});
 }
 
 const std::vector<Value>& items_of(const Value& list, const FieldPath& where) {
@@ -88,6 +185,8 @@ const RegularizerRegistry& regularizer_registry() {
     entries.push_back(entry<Size>("size", "DiffQ's differentiable model size", SizeOptions()));
     entries.push_back(entry<Oscillation>("oscillation", "pushes weights towards the thresholds of their grid",
                                          OscillationOptions()));
+    entries.push_back(
+        entry<DampeningTerm>("dampening", "pulls weights to the centres of their bins", DampeningOptions()));
     return RegularizerRegistry("regularizer", std::move(entries));
   }();
   return registry;
@@ -113,6 +212,7 @@ Value regularizers_schema() {
     Value fields = one.schema();
     Value properties = Value::object({{"type", Value::object({{"const", Value::string(one.name)}})}});
     for (const auto& [key, value] : fields.find("properties")->members()) properties.set(key, value);
+    properties.set("schedule", schedule_schema());
     fields.set("description", Value::string(one.doc));
     fields.set("properties", std::move(properties));
     fields.set("required", Value::array({Value::string("type"), Value::string("weight")}));

@@ -14,11 +14,13 @@ namespace lathe {
 class Regularizer {
  public:
   virtual ~Regularizer() = default;
-  /// Weighted, one element; undefined where no quantizer takes part.
-  virtual Var term(const std::vector<Quantizer*>& quantizers) const = 0;
+  /// ConfigError where no quantizer is one that it needs. Before training.
+  virtual void check(const std::vector<Quantizer*>&) const {}
+  /// Weighted, one element; undefined where no quantizer takes part or the weight is 0 at this moment.
+  virtual Var term(const std::vector<Quantizer*>& quantizers, const Moment& moment) const = 0;
 };
 
-/// Regularisers by name: size, oscillation.
+/// Regularisers by name: size, oscillation, dampening.
 using RegularizerRegistry = Registry<std::unique_ptr<Regularizer>>;
 const RegularizerRegistry& regularizer_registry();
 

@@ -58,6 +58,13 @@ TrainingObjects build_training(const Experiment& experiment) {
     config_error(experiment.where / "regularizers", experiment.regularizers.line(),
                  "no parameter is quantized: there is nothing to regularise");
   }
+  for (const auto& regularizer : objects.regularizers) {
+    try {
+      regularizer->check(quantizers_of(*objects.model));
+    } catch (const ConfigError& error) {
+      config_error(experiment.where / "regularizers", experiment.regularizers.line(), error.brief());
+    }
+  }
   objects.task = build_task(experiment, objects.data.train->info());
   objects.optimizer = optimizer_registry().build(experiment.optimizer, experiment.where / "optimizer",
                                                  objects.model->parameters());

@@ -1,18 +1,25 @@
 #include "train/ema.h"
 
+#include <algorithm>
 #include <map>
 
 #include "core/kernels/optim.h"
+#include "quant/quantizer.h"
 #include "train/model_state.h"
 
 namespace lathe {
 
 Ema::Ema(Module& model, double decay)
-    : decay_(decay), parameters_(unique_parameters(model)), buffers_(model.buffers()) {
+    : decay_(decay), parameters_(unique_parameters(model)), buffers_(model_buffers(model)) {
   LATHE_CHECK(ConfigError, decay >= 0 && decay < 1, "ema: expected a decay in [0, 1), found ", decay);
-  for (const NamedTensor& value : model_state(model)) {
-    names_.push_back(value.name);
-    averages_.push_back(value.tensor.clone());
+  const auto add = [this](std::string name, const Tensor& value) {
+    names_.push_back(std::move(name));
+    averages_.push_back(value.clone());
+  };
+  for (const Parameter* parameter : parameters_) add(parameter->path(), parameter->raw().data());
+  for (const Buffer* buffer : buffers_) add(buffer->path(), buffer->data());
+  for (const Buffer* buffer : model.buffers()) {
+    if (std::find(buffers_.begin(), buffers_.end(), buffer) == buffers_.end()) as_they_are_.push_back(buffer);
   }
   values_.reserve(averages_.size());
 }
@@ -37,6 +44,7 @@ void Ema::swap() {
 std::vector<NamedTensor> Ema::state() const {
   std::vector<NamedTensor> state;
   for (size_t i = 0; i < names_.size(); ++i) state.push_back({names_[i], averages_[i]});
+  for (const Buffer* buffer : as_they_are_) state.push_back({buffer->path(), buffer->data()});
   return state;
 }
 
@@ -53,6 +61,7 @@ void Ema::restore(std::span<const NamedTensor> tensors) {
     averages_[i] = tensor.to(averages_[i].device()).clone();
     given.erase(found);
   }
+  for (const Buffer* buffer : as_they_are_) given.erase(buffer->path());
   LATHE_CHECK(FormatError, given.empty(), "ema: the model has no ", given.begin()->first);
 }
 

@@ -8,9 +8,9 @@
 
 namespace lathe {
 
-/// Exponential moving average of all parameters and buffers of a model: after each step
-/// average = decay average + (1 - decay) value. Starts from the model's values at construction; integer
-/// buffers are copied.
+/// Exponential moving average of all parameters and buffers of a model (not of its quantizers' buffers):
+/// after each step average = decay average + (1 - decay) value. Starts from the model's values at
+/// construction; integer buffers are copied.
 class Ema {
  public:
   /// `model` outlives this. ConfigError unless 0 <= decay < 1.
@@ -30,6 +30,7 @@ class Ema {
   double decay_;
   std::vector<Parameter*> parameters_;
   std::vector<Buffer*> buffers_;
+  std::vector<const Buffer*> as_they_are_;  // of quantizers: not averaged, but part of the state
   std::vector<std::string> names_;
   std::vector<Tensor> averages_;
   std::vector<Tensor> values_;  // handles during update(), kept for their capacity

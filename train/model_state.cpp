@@ -46,13 +46,6 @@ void load(const std::vector<Parameter*>& parameters, const std::vector<Buffer*>&
   for (Buffer* buffer : buffers) buffer->data() = fresh[next++];
 }
 
-void add_model_buffers(const Module& module, std::vector<Buffer*>& buffers) {
-  if (dynamic_cast<const Quantizer*>(&module) != nullptr) return;
-  if (dynamic_cast<const ActivationQuantizer*>(&module) != nullptr) return;
-  buffers.insert(buffers.end(), module.own_buffers().begin(), module.own_buffers().end());
-  for (const Module* child : module.children()) add_model_buffers(*child, buffers);
-}
-
 /// Of activation quantizers.
 struct GridState {
   std::vector<Parameter*> parameters;
@@ -96,12 +89,6 @@ std::vector<NamedTensor> weights_of(const Module& model) {
 std::vector<NamedTensor> activation_state(const Module& model) {
   const GridState grids(model);
   return tensors_of(grids.parameters, grids.buffers);
-}
-
-std::vector<Buffer*> model_buffers(const Module& model) {
-  std::vector<Buffer*> buffers;
-  add_model_buffers(model, buffers);
-  return buffers;
 }
 
 void load_model_state(Module& model, std::span<const NamedTensor> tensors, const std::string& source) {

@@ -28,9 +28,6 @@ std::vector<NamedTensor> activation_state(const Module& model);
 /// weights_of() and activation_state() in one list: what evaluation needs where no weight is quantized.
 void load_evaluated(Module& model, std::span<const NamedTensor> tensors, const std::string& source);
 
-/// Without those of quantizers.
-std::vector<Buffer*> model_buffers(const Module& model);
-
 /// The parameters that own their tensors, in the order of the module tree.
 std::vector<Parameter*> unique_parameters(const Module& model);
 

@@ -148,9 +148,8 @@ Value train_in(const RunFolder& folder, const Experiment& experiment, const RunR
   options.stop = request.stop;
   if (!folder.fresh()) check_same_run(folder.paths(), resolved, environment);
   if (folder.fresh() && request.initialise) request.initialise(*objects.model);
-  if (folder.fresh()) {
-    for (Quantizer* quantizer : quantizers_of(*objects.model)) quantizer->initialise();
-  }
+  // Also of a run that was killed before its first checkpoint; a checkpoint replaces what this sets.
+  for (Quantizer* quantizer : quantizers_of(*objects.model)) quantizer->initialise();
   Trainer trainer({*objects.model, *objects.task, *objects.optimizer, *objects.schedule, *objects.data.train,
                    objects.data.test.get(), objects.regularizers},
                   options);

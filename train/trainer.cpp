@@ -95,7 +95,7 @@ void Trainer::step() {
     for (size_t g = 0; g < rates.size(); ++g) {
       if (!parts_.optimizer.groups()[g].parameters.empty()) progress_.learning_rate = rates[g];
     }
-    for (Quantizer* quantizer : quantizers_) quantizer->before_update();
+    for (Quantizer* quantizer : quantizers_) quantizer->before_update(moment());
     parts_.optimizer.step({rates, options_.train.clip_norm});
     for (Quantizer* quantizer : quantizers_) quantizer->after_update();
     for (ActivationQuantizer* quantizer : activations_) quantizer->after_update();
@@ -111,7 +111,7 @@ void Trainer::step() {
 Var Trainer::with_regularizers(const Var& loss) const {
   Var sum = loss;
   for (const auto& regularizer : parts_.regularizers) {
-    const Var term = regularizer->term(quantizers_);
+    const Var term = regularizer->term(quantizers_, moment());
     if (term.defined()) sum = add(sum, reshape(term, sum.shape()));
   }
   return sum;

@@ -77,6 +77,7 @@ class Trainer {
 
  private:
   void begin_epoch_if_needed();
+  Moment moment() const { return {progress_.step, progress_.total_steps}; }
   Var with_regularizers(const Var& loss) const;
   void count_step(double loss, double seconds);
   void check_fits(const CheckpointState& state) const;

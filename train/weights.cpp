@@ -10,6 +10,7 @@
 #include "core/fields.h"
 #include "core/kernels/shape.h"
 #include "layers/parameter.h"
+#include "quant/quantizer.h"
 
 namespace lathe {
 namespace {
@@ -61,7 +62,8 @@ std::vector<Place> places_of(const Module& model) {
     if (parameter->role() != Role::Weight) continue;  // a quantizer's
     places.push_back({parameter->path(), parameter, nullptr, parameter->axes()});
   }
-  for (Buffer* buffer : model.buffers()) places.push_back({buffer->path(), nullptr, buffer, Axes::Plain});
+  for (Buffer* buffer : model_buffers(model))
+    places.push_back({buffer->path(), nullptr, buffer, Axes::Plain});
   return places;
 }
 

@@ -19,8 +19,30 @@ LATHE_HD_INLINE T dq_code(T x, T step, T lo, T range) {
 /// The paper's U3 within its range; ties go away from 0.
 template <class T>
 LATHE_HD_INLINE T dq_u3_code(T x, T step) {
-  return sign(x) * floor_ste(magnitude(x) / step + T(0.5));
+  return sign(x) * floor_ste(magnitude(x) / step + T(0.5)) + T(0);
 }
+/// The largest code.
+template <class T>
+LATHE_HD_INLINE T dq_most(T step, T range) {
+  return round_ste(range / step);
+}
+/// A range that is a code's value, so that saturated values of U3 have a code; gradient 1 for the range
+/// alone.
+template <class T>
+LATHE_HD_INLINE T dq_whole_range(T step, T range) {
+  return decode_affine(dq_most(step, range), step);
+}
+/// Bits of codes up to `most` in magnitude, at least `least`; `signs` is 1 where values are signed, else 0.
+template <class T>
+LATHE_HD_INLINE T dq_width(T most, T signs, T least) {
+  const T bits = -floor_ste(-(logarithm(most + T(1)) / T(kLn2) + signs));
+  return clip(bits, least, T(64));
+}
+template <class T>
+LATHE_HD_INLINE T dq_width_gradient(T most, T signs, T least) {
+  return logarithm(most + T(1)) / T(kLn2) + signs < least ? T(0) : T(1) / ((most + T(1)) * T(kLn2));
+}
+
 /// U3: saturated values take the range itself.
 template <class T>
 LATHE_HD_INLINE T dq_u3_value(T x, T step, T range) {

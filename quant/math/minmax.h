@@ -6,9 +6,10 @@
 namespace lathe::quant {
 
 /// 0 to levels = 2^bits - 1; 0 where the range is empty. One division: a rounded reciprocal moves ties.
+/// Values beyond a range that a search narrowed saturate, straight-through like the others.
 template <class T>
 LATHE_HD_INLINE T minmax_code(T w, T levels, T range, T min) {
-  return range > T(0) ? round_ste((w - min) / range * levels) : T(0);
+  return range > T(0) ? clip_ste(round_ste((w - min) / range * levels), T(0), levels) + T(0) : T(0);
 }
 
 template <class T>

@@ -6,10 +6,22 @@
 
 namespace lathe::quant {
 
+template <class T>
+struct ZeroPointGrid {
+  T scale, zero;
+};
+/// Levels over [lo, hi], stretched to hold 0, with a whole zero point. A range of nothing but 0 has scale 1.
+template <class T>
+LATHE_HD_INLINE ZeroPointGrid<T> zero_point_grid(T lo, T hi, T levels) {
+  const T least = lo < T(0) ? lo : T(0), most = hi > T(0) ? hi : T(0), scale = (most - least) / levels;
+  if (!(scale > T(0))) return {T(1), T(0)};
+  return {scale, clip(round_ste(-least / scale), T(0), levels) + T(0)};
+}
+
 /// 0 to levels = 2^bits - 1.
 template <class T>
 LATHE_HD_INLINE T zero_point_code(T w, T scale, T zero, T levels) {
-  return clip(round_ste(w / scale + zero), T(0), levels);
+  return clip(round_ste(w / scale + zero), T(0), levels) + T(0);
 }
 template <class T>
 LATHE_HD_INLINE T zero_point_value(T w, T scale, T zero, T levels) {

@@ -3,15 +3,21 @@
 
 #include "quant/math/codeq.h"
 
+#include <algorithm>
+#include <limits>
+
+#include "autograd/ops/activations.h"
+#include "autograd/ops/elementwise.h"
 #include "layers/init.h"
 #include "quant/methods/encode.h"
 #include "quant/methods/methods.h"
 #include "quant/ops/ops.h"
+#include "quant/tracking.h"
 
 namespace lathe {
 namespace {
 
-struct CodeqOptions {
+struct CodeqOptions : TrackingOptions {
   int64_t bits = 4;
   bool learn_bits = false;
   bool learn_dead_zone = true;
@@ -29,13 +35,14 @@ struct CodeqOptions {
     v.visit("step_floor", step_floor,
             {.doc = "least step as a share of the largest level; 0: none, as published", .min = 0, .max = 1});
     v.visit("zero_weight_grad", zero_weight_grad, {.doc = "a weight of exactly 0 gets a gradient too"});
+    TrackingOptions::fields(v);
   }
 };
 
-class CodeqQuantizer : public Quantizer {
+class CodeqQuantizer : public TrackedQuantizer {
  public:
   CodeqQuantizer(const CodeqOptions& options, const Site& site)
-      : Quantizer(site, "codeq"),
+      : TrackedQuantizer(site, "codeq", options),
         options_(options),
         dead_zone_(*this, "dead_zone",
                    {.shape = {1}, .init = init::constant(options.init_dead_zone), .role = Role::DeadZone}) {
@@ -50,10 +57,9 @@ class CodeqQuantizer : public Quantizer {
     }
   }
 
-  Codes encode(const Tensor& raw) const override {
+  Codes codes_of(const Tensor& raw) const override {
     const Tensor w = host_f32(raw);
-    const Tensor values = codeq_grid(w, host_f32(dead_zone_.raw().data()),
-                                     bits_ == nullptr ? Tensor() : host_f32(bits_->raw().data()), shape_);
+    const Tensor values = codeq_values(w);
     const float* g = values.ptr<float>();
     const quant::CodeqGrid<float> grid{g[0], g[1], g[2], g[3], g[4]};
     Codes codes = encode_elements(Decoder::DeadZone, w, 0,
@@ -63,18 +69,49 @@ class CodeqQuantizer : public Quantizer {
     codes.offset = Tensor::full({1}, grid.shift);
     return codes;
   }
+  Limits limits() const override {
+    const double amplitude = codeq_values(parameter().raw().data()).ptr<float>()[0];
+    const double least = std::max(shape_.step_floor * amplitude, shape_.eps);
+    Limits limits{.least_scale = static_cast<float>(least)};
+    if (options_.learn_bits) {
+      limits.least_bits = static_cast<int>(shape_.min_bits);
+      limits.most_bits = static_cast<int>(shape_.max_bits);
+    }
+    return limits;
+  }
   // Bits are whole in training too: no gradient to hand to a size penalty, decay is what moves them.
   Var size_in_bits(const Var& raw) const override {
     return fixed_size(raw, encode(raw.data()).bits.ptr<uint8_t>()[0]);
   }
 
  protected:
-  Var train(const Var& raw, const RunState&, uint32_t) override {
+  Var rounded(const Var& raw) override {
     const Var dead_zone = options_.learn_dead_zone ? dead_zone_.raw() : dead_zone_.raw().detach();
     return codeq_quantize(raw, dead_zone, bits_ == nullptr ? Var() : bits_->raw(), shape_);
   }
+  // scale q + sign(q) offset, whose gradient for the dead zone is that of formulas 4.2 at a constant code.
+  Var value_of(const Codes& codes) const override {
+    const Tensor& raw = parameter().raw().data();
+    const Var value = TrackedQuantizer::value_of(codes);
+    if (!options_.learn_dead_zone) return value;
+    const Tensor grid = codeq_values(raw);
+    const double amplitude = grid.ptr<float>()[0], most = grid.ptr<float>()[2];
+    const Var width = scale(add_scalar(neg(abs(tanh(dead_zone_.raw()))), 1), 2 * amplitude);
+    const Var free = scale(add_scalar(scale(width, -0.5), amplitude), 1 / (most - 0.5));
+    const Var step = clamp(free, shape_.step_floor * amplitude, std::numeric_limits<double>::infinity());
+    const Var q(codes.integers.to(raw.dtype()).to(raw.device()));
+    const Var sign = clamp(q, -1, 1);
+    const Var slope = add(mul(q, step), mul(sign, scale(sub(width, step), 0.5)));
+    return add(value, sub(slope, slope.detach()));
+  }
 
  private:
+  /// What codes mean, see kernels::codeq_grid; on the host.
+  Tensor codeq_values(const Tensor& raw) const {
+    return codeq_grid(host_f32(raw), host_f32(dead_zone_.raw().data()),
+                      bits_ == nullptr ? Tensor() : host_f32(bits_->raw().data()), shape_);
+  }
+
   CodeqOptions options_;
   kernels::CodeqShape shape_;
   Parameter dead_zone_;

@@ -2,6 +2,7 @@
 // methods.md section 3.
 
 #include <algorithm>
+#include <cmath>
 
 #include "layers/init.h"
 #include "quant/math/minmax.h"
@@ -14,6 +15,7 @@ namespace {
 
 struct DiffqOptions {
   int64_t group = 8;
+  std::string order = "storage";
   double min_bits = 2, init_bits = 8, max_bits = 15;
   bool learn_bits = true;
   std::string param = "bits";
@@ -22,6 +24,7 @@ struct DiffqOptions {
   bool grad_through_range = true;
   void fields(FieldVisitor& v) {
     v.visit("group", group, {.doc = "consecutive elements with one width; 0: the whole tensor", .min = 0});
+    v.visit("order", order, {.doc = kOrderDoc, .choices = {"storage", "pytorch"}});
     v.visit("min_bits", min_bits, {.doc = "lower bound of the width", .min = 1, .max = 15});
     v.visit("init_bits", init_bits, {.doc = "width at the start", .min = 1, .max = 15});
     v.visit("max_bits", max_bits, {.doc = "upper bound of the width", .min = 1, .max = 15});
@@ -41,6 +44,7 @@ class DiffqQuantizer : public Quantizer {
   DiffqQuantizer(const DiffqOptions& options, const Site& site)
       : Quantizer(site, "diffq"),
         options_(options),
+        grouping_(grouping_of(site.parameter, options.group, options.order)),
         widths_{options.min_bits, options.max_bits, options.param == "noise"},
         logits_(*this, "bits",
                 {.shape = {quant::Groups(site.parameter.numel(), options.group).count()},
@@ -48,7 +52,7 @@ class DiffqQuantizer : public Quantizer {
                  .role = Role::Bits}) {}
 
   Codes encode(const Tensor& raw) const override {
-    const Tensor w = host_f32(raw);
+    const Tensor w = grouping_.gather(Var(host_f32(raw))).data();
     const GroupRange range = group_range(w, 0, "diffq");
     const float lo = range.lo.item(), span = static_cast<float>(range.hi.item()) - lo;
     const Tensor bits =
@@ -60,14 +64,21 @@ class DiffqQuantizer : public Quantizer {
     codes.bits = bits;
     codes.offset = range.lo;
     codes.scale = Tensor::full({1}, span);
-    return codes;
+    return grouping_.scatter(std::move(codes));
   }
   Var size_in_bits(const Var& raw) const override {
     return diffq_size(diffq_bits(logits(), widths_), raw.data().numel(), options_.group, options_.min_bits,
                       options_.extra_bits);
   }
+  Limits limits() const override {
+    if (!options_.learn_bits) return {};
+    const auto whole = [&](double bits) {
+      return static_cast<int>(std::clamp(std::rint(bits + options_.extra_bits), 1.0, 15.0));
+    };
+    return {.least_bits = whole(options_.min_bits), .most_bits = whole(options_.max_bits)};
+  }
   // LayerDrop: a weight that took no part in the step does not lose bits to the size penalty.
-  void before_update() override {
+  void before_update(const Moment&) override {
     if (!logits_.raw().grad().defined()) return;
     const Tensor& gradient = parameter().raw().grad();
     if (gradient.defined() && !is_zero(gradient)) return;
@@ -78,8 +89,8 @@ class DiffqQuantizer : public Quantizer {
   Var train(const Var& raw, const RunState& run, uint32_t stream) override {
     const kernels::NoiseSource noise{.philox = {run.seed, stream, run.step},
                                      .gaussian = options_.noise == "gaussian"};
-    return diffq_noise(raw, diffq_unit(logits(), widths_), noise, options_.group,
-                       options_.grad_through_range);
+    return grouping_.scatter(diffq_noise(grouping_.gather(raw), diffq_unit(logits(), widths_), noise,
+                                         options_.group, options_.grad_through_range));
   }
 
  private:
@@ -96,6 +107,7 @@ class DiffqQuantizer : public Quantizer {
   }
 
   DiffqOptions options_;
+  Grouping grouping_;
   kernels::DiffqWidths widths_;
   Parameter logits_;
 };

@@ -1,4 +1,5 @@
-// LSQ (Esser et al. 2020): a learned step size; methods.md section 2.1.
+// LSQ (Esser et al. 2020): a learned step size; methods.md section 2.1. LSQ+ (Bhalgat et al. 2020) has no
+// offset for weights and is LSQ with another first step (section 2.2).
 
 #include "quant/math/lsq.h"
 
@@ -8,45 +9,54 @@
 #include "quant/methods/encode.h"
 #include "quant/methods/methods.h"
 #include "quant/ops/ops.h"
+#include "quant/tracking.h"
 
 namespace lathe {
 namespace {
 
 constexpr float kLeastStep = 1e-8f;
 
-struct LsqOptions : Granularity {
+struct StepOptions : Granularity, TrackingOptions {
   int64_t bits = 4;
-  std::string init = "paper";
   bool grad_scale = true;
   bool log_scale = false;
   void fields(FieldVisitor& v) {
     v.visit("bits", bits, {.doc = "bits of a code", .min = 2, .max = 15});
     Granularity::fields(v);
-    v.visit("init", init,
-            {.doc = "first step: 2 mean |w| / sqrt(2^(bits-1) - 1) as in the paper, or over sqrt(2^(bits-1))",
-             .choices = {"paper", "diffq"}});
     v.visit("grad_scale", grad_scale,
             {.doc = "scale the step's gradient by 1 / sqrt(elements * largest code)"});
     v.visit("log_scale", log_scale, {.doc = "learn the step's logarithm"});
+    TrackingOptions::fields(v);
   }
 };
 
-class LsqQuantizer : public Quantizer {
+struct LsqOptions : StepOptions {
+  std::string init = "paper";
+  void fields(FieldVisitor& v) {
+    StepOptions::fields(v);
+    v.visit("init", init,
+            {.doc = "first step: 2 mean |w| / sqrt(2^(bits-1) - 1) as in the paper, or over sqrt(2^(bits-1))",
+             .choices = {"paper", "diffq"}});
+  }
+};
+
+class StepQuantizer : public TrackedQuantizer {
  public:
-  LsqQuantizer(const LsqOptions& options, const Site& site)
-      : Quantizer(site, "lsq"),
+  StepQuantizer(const std::string& method, const StepOptions& options, LsqInit init, const Site& site)
+      : TrackedQuantizer(site, method, options),
         bits_(static_cast<int>(options.bits)),
-        init_(options.init == "paper" ? LsqInit::Paper : LsqInit::Diffq),
+        init_(init),
         log_(options.log_scale),
-        grid_(lsq_grid(bits_, true, site.parameter.numel(), options.elements(site.parameter),
-                       options.grad_scale)),
+        grouping_(options.grouping(site.parameter)),
+        grid_(lsq_grid(bits_, true, site.parameter.numel(), grouping_.size, options.grad_scale)),
         step_(*this, log_ ? "log_step_size" : "step_size",
               {.shape = {quant::Groups(site.parameter.numel(), grid_.group).count()},
                .init = init::constant(log_ ? 0 : 1),
                .role = Role::Scale}) {}
 
-  void initialise() override {
-    const Tensor step = lsq_initial_step(parameter().raw().data(), grid_.group, bits_, init_);
+  void begin() override {
+    const Tensor step =
+        lsq_initial_step(grouping_.gather(parameter().raw().detach()).data(), grid_.group, bits_, init_);
     const NoGrad no_grad;
     step_.raw().set_data(log_ ? log(Var(step)).data() : step);
   }
@@ -55,10 +65,10 @@ class LsqQuantizer : public Quantizer {
     const NoGrad no_grad;
     step_.raw().set_data(clamp(step_.raw(), kLeastStep, std::numeric_limits<double>::infinity()).data());
   }
-  Codes encode(const Tensor& raw) const override {
-    const Tensor w = host_f32(raw);
+  Codes codes_of(const Tensor& raw) const override {
+    const Tensor w = grouping_.gather(Var(host_f32(raw))).data();
     const NoGrad no_grad;
-    group_range(w, 0, "lsq");  // refuses NaN and infinities
+    group_range(w, 0, method().c_str());  // refuses NaN and infinities
     const Tensor step = host_f32(step_size().data());
     const float* s = step.ptr<float>();
     const float lo = static_cast<float>(grid_.lo), hi = static_cast<float>(grid_.hi);
@@ -67,13 +77,20 @@ class LsqQuantizer : public Quantizer {
     });
     codes.bits = one_width(bits_);
     codes.scale = step.clone();
-    return codes;
+    return grouping_.scatter(std::move(codes));
   }
   Var size_in_bits(const Var& raw) const override { return fixed_size(raw, bits_); }
+  Limits limits() const override { return {.least_scale = kLeastStep}; }
+  std::optional<StepGrid> step_grid() const override { return StepGrid{step_size(), grid_, grouping_}; }
 
  protected:
-  Var train(const Var& raw, const RunState&, uint32_t) override {
-    return lsq_quantize(raw, step_size(), grid_);
+  Var rounded(const Var& raw) override {
+    return grouping_.scatter(lsq_quantize(grouping_.gather(raw), step_size(), grid_));
+  }
+  Var value_of(const Codes& codes) const override {
+    const Tensor& raw = parameter().raw().data();
+    const Var q = grouping_.gather(Var(codes.integers.to(raw.dtype()).to(raw.device())));
+    return grouping_.scatter(lsq_decode(q.data(), step_size(), grid_));
   }
 
  private:
@@ -82,14 +99,31 @@ class LsqQuantizer : public Quantizer {
   int bits_;
   LsqInit init_;
   bool log_;
+  Grouping grouping_;
   kernels::LsqGrid grid_;
   Parameter step_;
+};
+
+class LsqQuantizer : public StepQuantizer {
+ public:
+  LsqQuantizer(const LsqOptions& options, const Site& site)
+      : StepQuantizer("lsq", options, options.init == "paper" ? LsqInit::Paper : LsqInit::Diffq, site) {}
+};
+
+class LsqPlusQuantizer : public StepQuantizer {
+ public:
+  LsqPlusQuantizer(const StepOptions& options, const Site& site)
+      : StepQuantizer("lsq_plus", options, LsqInit::Plus, site) {}
 };
 
 }  // namespace
 
 QuantizerRegistry::Entry lsq_method() {
   return make_method<LsqQuantizer>("lsq", "LSQ: a learned step size", LsqOptions());
+}
+QuantizerRegistry::Entry lsq_plus_method() {
+  return make_method<LsqPlusQuantizer>("lsq_plus", "LSQ+: LSQ from a step that spans three deviations",
+                                       StepOptions());
 }
 
 }  // namespace lathe

@@ -8,8 +8,12 @@ namespace lathe {
 QuantizerRegistry::Entry minmax_method();
 QuantizerRegistry::Entry absmax_method();
 QuantizerRegistry::Entry lsq_method();
+QuantizerRegistry::Entry lsq_plus_method();
 QuantizerRegistry::Entry diffq_method();
 QuantizerRegistry::Entry codeq_method();
+QuantizerRegistry::Entry quant_noise_method();
+QuantizerRegistry::Entry dq_method();
+QuantizerRegistry::Entry float16_method();
 
 /// The entry of quantizer Q, made from (Options, Site).
 template <class Q, class Options>

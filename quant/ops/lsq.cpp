@@ -4,6 +4,7 @@
 #include "autograd/ops/activations.h"
 #include "autograd/ops/elementwise.h"
 #include "quant/ops/check.h"
+#include "quant/ops/rows.h"
 
 namespace lathe {
 
@@ -39,16 +40,51 @@ Var lsq_plus_quantize(const Var& x, const Var& step, const Var& offset, const ke
   });
 }
 
+Var lsq_decode(const Tensor& codes, const Var& step, const kernels::LsqGrid& grid) {
+  check_parameter("lsq_decode", "step", step.data(), codes, grid.group);
+  const int64_t groups = step.data().numel();
+  const Var scaled = record("lsq_decode", step.data(), {step}, {}, [g = grid.gradient_scale](Backward& b) {
+    b.pass(0, scale(Var(b.dy()), g).data());
+  });
+  const Var rows = in_rows(Var(codes), groups == 1 ? 0 : grid.group);
+  return from_rows(mul(reshape(scaled, {groups, 1}), rows), codes.shape());
+}
+
+namespace {
+
+/// LSQ+'s first step of each group, from the population's deviation. Once a run: on the host.
+Tensor deviation_step(const Tensor& w, int64_t group, int bits) {
+  const Tensor values = w.to(Device::cpu()).to(DType::F64);
+  const double* x = values.ptr<double>();
+  const quant::Groups groups(w.numel(), group);
+  Tensor step = Tensor::empty({groups.count()}, DType::F64);
+  for (int64_t g = 0; g < groups.count(); ++g) {
+    const int64_t first = g * groups.size, last = std::min(groups.numel, first + groups.size);
+    const double count = static_cast<double>(last - first);
+    double sum = 0, squares = 0;
+    for (int64_t i = first; i < last; ++i) sum += x[i];
+    const double mean = sum / count;
+    for (int64_t i = first; i < last; ++i) squares += (x[i] - mean) * (x[i] - mean);
+    step.mut<double>()[g] = (std::abs(mean) + 3 * std::sqrt(squares / count)) / std::exp2(bits - 1);
+  }
+  return step.to(w.dtype()).to(w.device());
+}
+
+}  // namespace
+
 Tensor lsq_initial_step(const Tensor& w, int64_t group, int bits, LsqInit init) {
   constexpr double kLeast = 1e-8;
   check_values("lsq_initial_step", w);
   check_bits("lsq_initial_step", bits, 2, 15);
+  const NoGrad no_grad;
+  const auto at_least = [](const Var& step) {
+    return clamp(step, kLeast, std::numeric_limits<double>::infinity()).data();
+  };
+  if (init == LsqInit::Plus) return at_least(Var(deviation_step(w, group, bits)));
   const double levels = std::exp2(bits - 1) - (init == LsqInit::Paper ? 1 : 0);
   Tensor mean = w.empty_like({group_count(w, group)});
   kernels::group_mean_magnitude(mean, w, group);
-  const NoGrad no_grad;
-  return clamp(scale(Var(mean), 2 / std::sqrt(levels)), kLeast, std::numeric_limits<double>::infinity())
-      .data();
+  return at_least(scale(Var(mean), 2 / std::sqrt(levels)));
 }
 
 }  // namespace lathe

@@ -16,14 +16,33 @@ struct GroupRange {
 };
 GroupRange group_range(const Tensor& w, int64_t group, const char* op);
 
+/// Where levels end: at the least and the largest value, at percentiles p and 100 - p of the values, or where
+/// the squared error of rounding is least (quant/math/range_search.h; about 100 or 300 passes over the
+/// tensor). What lies beyond saturates, straight-through. A group of one value keeps it.
+struct RangeSearch {
+  enum class Kind : uint8_t { MinMax, Percentile, LeastError };
+  Kind kind = Kind::MinMax;
+  double percentile = 99.9;
+};
+/// `symmetric`: lo = -hi where the search narrowed it.
+GroupRange find_range(const Tensor& w, int bits, bool symmetric, int64_t group, const RangeSearch& search,
+                      const char* op);
+
+/// IEEE half precision, straight-through; DivergedError for magnitudes that round beyond 65504. What is
+/// stored: the bits of each half.
+Var half_quantize(const Var& w);
+void check_half(const Tensor& w, const char* op);
+
 /// DiffQ's QAT (eq. 1): levels over [min w, max w], straight-through. bits in 1..15.
-Var minmax_quantize(const Var& w, int bits, int64_t group = 0);
+Var minmax_quantize(const Var& w, int bits, int64_t group = 0, const RangeSearch& search = {});
 /// The same with given ranges and a width (u8) for each group: what is stored of DiffQ. Not differentiable.
 Tensor minmax_quantize(const Tensor& w, const GroupRange& range, const Tensor& bits, int64_t group);
 
 /// Symmetric levels, scale = max |w| / (2^(bits-1) - 1). bits in 2..15. `through_scale`: the gradient also
-/// flows through the largest magnitude, as in the oscillation regulariser's code; else straight-through.
-Var absmax_quantize(const Var& w, int bits, int64_t group = 0, bool through_scale = false);
+/// flows through the largest magnitude, as in the oscillation regulariser's code (ConfigError with a search);
+/// else straight-through.
+Var absmax_quantize(const Var& w, int bits, int64_t group = 0, bool through_scale = false,
+                    const RangeSearch& search = {});
 
 /// LSQ (Esser et al. 2020): clip to [lo, hi], round, both in units of `step`.
 Var lsq_quantize(const Var& x, const Var& step, const kernels::LsqGrid& grid);
@@ -34,9 +53,13 @@ Var lsq_plus_quantize(const Var& x, const Var& step, const Var& offset, const ke
 kernels::LsqGrid lsq_grid(int bits, bool is_signed, int64_t numel, int64_t group = 0,
                           bool scale_gradient = true);
 
+/// step * code for given codes: the gradient of the step is scaled as above.
+Var lsq_decode(const Tensor& codes, const Var& step, const kernels::LsqGrid& grid);
+
 enum class LsqInit : uint8_t {
   Paper,  ///< 2 mean |w| / sqrt(2^(bits-1) - 1)
   Diffq,  ///< 2 mean |w| / sqrt(2^(bits-1)), as DiffQ's library has it
+  Plus,   ///< max(|mean - 3 deviations|, |mean + 3 deviations|) / 2^(bits-1): LSQ+, methods.md section 2.2
 };
 /// The first step of weights, one per group; at least 1e-8, which stands for a tensor of zeros.
 Tensor lsq_initial_step(const Tensor& w, int64_t group, int bits, LsqInit init = LsqInit::Paper);
@@ -70,6 +93,14 @@ Var dq_quantize(const Var& x, const Var& step, const Var& range, const kernels::
 
 /// Bits of its codes: ceil(log2(range / step + 1) + 1) for signed values, one less for unsigned ones.
 double dq_bits(const Tensor& step, const Tensor& range, const kernels::DqShape& shape);
+
+/// The step itself, or the power of two that it is rounded to, straight-through.
+Var dq_unit(const Var& step, const kernels::DqShape& shape);
+/// The nearest range that a code of the step stands for; gradient 1 for the range, none for the step.
+Var dq_whole_range(const Var& step, const Var& range);
+/// Bits of the codes of `numel` elements, straight-through for the roundings: dq_bits where the range is
+/// whole.
+Var dq_size(const Var& step, const Var& range, int64_t numel, const kernels::DqShape& shape);
 
 /// PACT (Choi et al. 2018). `residual`: see quant::pact_gradients.
 Var pact_quantize(const Var& x, const Var& alpha, int bits, bool residual = false);

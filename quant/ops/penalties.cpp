@@ -1,7 +1,7 @@
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/reduce.h"
-#include "autograd/ops/shape.h"
 #include "quant/ops/check.h"
+#include "quant/ops/rows.h"
 
 namespace lathe {
 
@@ -12,12 +12,10 @@ Var oscillation_penalty(const Var& w, const Var& w_hat) {
 Var dampening_penalty(const Var& w, const Var& w_hat, const Var& step, const kernels::LsqGrid& grid,
                       Dampening kind) {
   check_parameter("dampening_penalty", "step", step.data(), w.data(), grid.group);
-  const int64_t groups = step.data().numel();
-  LATHE_CHECK(ShapeError, w.data().numel() % groups == 0, "dampening_penalty: ", w.data().numel(),
-              " elements in ", groups, " groups of different sizes");
-  const Var rows = reshape(w, {groups, w.data().numel() / groups}), steps = reshape(step, {groups, 1});
+  const int64_t groups = step.data().numel(), group = groups == 1 ? 0 : grid.group;
+  const Var steps = reshape(step, {groups, 1}), rows = in_rows(w, group);
   const Var clipped = minimum(maximum(rows, scale(steps, grid.lo)), scale(steps, grid.hi));
-  const Var total = sum(square(sub(clipped, reshape(w_hat.detach(), rows.shape()))));
+  const Var total = sum(square(sub(clipped, in_rows(w_hat.detach(), group))));
   const double numel = static_cast<double>(w.data().numel());
   switch (kind) {
     case Dampening::Sum:

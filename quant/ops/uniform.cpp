@@ -26,19 +26,40 @@ Tensor minmax_quantize(const Tensor& w, const GroupRange& range, const Tensor& b
   return y;
 }
 
-Var minmax_quantize(const Var& w, int bits, int64_t group) {
+GroupRange find_range(const Tensor& w, int bits, bool symmetric, int64_t group, const RangeSearch& search,
+                      const char* op) {
+  GroupRange range = group_range(w, group, op);
+  LATHE_CHECK(ConfigError, search.percentile > 50 && search.percentile <= 100, op,
+              ": percentile: expected above 50 and at most 100, found ", search.percentile);
+  switch (search.kind) {
+    case RangeSearch::Kind::MinMax:
+      break;
+    case RangeSearch::Kind::Percentile:
+      kernels::percentile_range(range.lo, range.hi, w, search.percentile, symmetric, group);
+      break;
+    case RangeSearch::Kind::LeastError:
+      kernels::least_error_range(range.lo, range.hi, w, bits, symmetric, group);
+      break;
+  }
+  return range;
+}
+
+Var minmax_quantize(const Var& w, int bits, int64_t group, const RangeSearch& search) {
   constexpr const char* kOp = "minmax_quantize";
   check_bits(kOp, bits, 1, 15);
   const Tensor width = Tensor::full({1}, bits, DType::U8, w.data().device());
-  const Tensor y = minmax_quantize(w.data(), group_range(w.data(), group, kOp), width, group);
+  const Tensor y =
+      minmax_quantize(w.data(), find_range(w.data(), bits, false, group, search, kOp), width, group);
   return record(kOp, y, {w}, {}, [](Backward& b) { b.pass(0, b.dy()); });
 }
 
-Var absmax_quantize(const Var& w, int bits, int64_t group, bool through_scale) {
+Var absmax_quantize(const Var& w, int bits, int64_t group, bool through_scale, const RangeSearch& search) {
   constexpr const char* kOp = "absmax_quantize";
   check_bits(kOp, bits, 2, 15);
+  LATHE_CHECK(ConfigError, !through_scale || search.kind == RangeSearch::Kind::MinMax, kOp,
+              ": a gradient flows through the scale only where it is the largest magnitude");
   const double most = (1 << (bits - 1)) - 1;
-  const GroupRange range = group_range(w.data(), group, kOp);
+  const GroupRange range = find_range(w.data(), bits, true, group, search, kOp);
   Tensor scale = range.hi.empty_like();
   kernels::absmax_scale(scale, range.lo, range.hi, most);
   Tensor y = w.data().empty_like();

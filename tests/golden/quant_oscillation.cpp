@@ -6,6 +6,7 @@
 #include "quant/math/lsq.h"
 #include "quant/math/oscillation.h"
 #include "quant/ops/ops.h"
+#include "quant/weight_schedule.h"
 #include "tests/golden/quant_check.h"
 
 namespace lathe::golden {
@@ -184,6 +185,15 @@ void threshold_law(QuantCheck& check, const Value& section) {
   }
 }
 
+void cosine_schedule(QuantCheck& check, const Value& cases) {
+  for (const Value& one : cases.items()) {
+    const CosineRamp ramp{need(one, "start").as_real(), need(one, "end").as_real(),
+                          need(one, "rel_start").as_real()};
+    for (const auto& [step, value] : need(one, "values").members())
+      check.equal("step " + step, ramp.at({std::stoll(step), need(one, "t_max").as_int()}), value.as_real());
+  }
+}
+
 }  // namespace
 
 std::vector<QuantRow> oscillation_rows() {
@@ -197,6 +207,7 @@ std::vector<QuantRow> oscillation_rows() {
       {kMetrics, "dampening", dampening},
       {kMetrics, "tracker", tracker},
       {kMetrics, "freezing", freezing},
+      {kMetrics, "cosine_schedule", cosine_schedule},
       {kMetrics, "regulariser_oscillation_threshold", threshold_law},
   };
 }

@@ -39,6 +39,19 @@ constexpr Row kRows[] = {
     {R"({"type": "codeq", "bits": 2})", true},
     {R"({"type": "codeq", "bits": 15, "init_dead_zone": 0.5})", true},
     {R"({"type": "codeq", "learn_bits": true, "init_bits": 0.3, "step_floor": 0})", true},
+    {R"({"type": "minmax", "bits": 4, "range": "percentile", "percentile": 90})", true},
+    {R"({"type": "minmax", "bits": 3, "range": "mse", "granularity": "group", "group": 7})", true},
+    {R"({"type": "absmax", "bits": 4, "range": "percentile", "granularity": "channel"})", true},
+    {R"({"type": "absmax", "bits": 2, "range": "mse"})", true},
+    {R"({"type": "lsq_plus", "bits": 4})", true},
+    {R"({"type": "lsq_plus", "bits": 3, "granularity": "group", "group": 7, "log_scale": true})", true},
+    {R"({"type": "quant_noise"})", false},
+    {R"({"type": "quant_noise", "p": 1, "bits": 5, "granularity": "group", "group": 7})", true},
+    {R"({"type": "quant_noise", "block": 4, "bits": 4, "granularity": "channel"})", false},
+    {R"({"type": "dq"})", true},
+    {R"({"type": "dq", "form": "u3", "bits": 3})", true},
+    {R"({"type": "dq", "bits": 15, "max_bits": 15})", true},
+    {R"({"type": "float16"})", true},
 };
 
 enum class Content { Random, Zeros, Constant };
@@ -101,6 +114,28 @@ TEST_CASE("evaluation multiplies with decode(encode(w)), and training too where 
   });
 }
 
+TEST_CASE("every width a method has: codes fit, and training rounds as evaluation does") {
+  struct Method {
+    const char* name;
+    const char* rest;
+    int least;
+  };
+  for (const Method& method :
+       {Method{"minmax", "", 1}, Method{"absmax", "", 2}, Method{"lsq", "", 2}, Method{"lsq_plus", "", 2},
+        Method{"codeq", "", 2}, Method{"dq", R"(, "max_bits": 15)", 2},
+        Method{"dq", R"(, "max_bits": 15, "form": "u3")", 2}, Method{"quant_noise", R"(, "p": 1)", 1}}) {
+    for (int bits = method.least; bits <= 15; ++bits) {
+      const std::string rule = concat(R"({"type": ")", method.name, R"(", "bits": )", bits, method.rest, "}");
+      INFO(rule);
+      Net net(rule.c_str(), {3, 20011}, Content::Random);
+      const Codes codes = net.quantizer->encode(net.weight.raw().data());
+      CHECK_NOTHROW(check_codes(codes, "test"));
+      CHECK(same_bits(net.value(Mode::Eval), decode(codes)));
+      CHECK(same_bits(net.value(Mode::Train), decode(codes)));
+    }
+  }
+}
+
 TEST_CASE("an empty range gives its constant back") {
   for_each_net([](const Row&, Net& net, Content content) {
     const std::string& method = net.quantizer->method();
@@ -114,7 +149,7 @@ TEST_CASE("an empty range gives its constant back") {
 TEST_CASE(
     "values and gradients have the same bits for any number of threads, and noise is a function of the "
     "step") {
-  for_each_net([](const Row&, Net& net, Content content) {
+  for_each_net([](const Row& row, Net& net, Content content) {
     if (content != Content::Random) return;
     const int before = num_threads();
     Tensor first_value, first_gradient;
@@ -132,7 +167,9 @@ TEST_CASE(
       CHECK(same_bits(gradient, first_gradient));
     }
     set_num_threads(before);
-    if (net.quantizer->method() != "diffq" || net.weight.numel() == 1) return;
+    const std::string& method = net.quantizer->method();
+    const bool noisy = method == "diffq" || (method == "quant_noise" && !row.exact_forward);
+    if (!noisy || net.weight.numel() == 1) return;
     net.run().step = 4;
     CHECK(!same_bits(net.value(Mode::Train), first_value));
     net.run().step = 3;

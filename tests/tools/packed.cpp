@@ -61,6 +61,20 @@ TEST_CASE("what every method trains is what its packed file evaluates to, for an
   }
 }
 
+TEST_CASE("quantizers with state of their own: averages, resuming and verifying leave it alone") {
+  const ScratchFolder scratch;
+  const Command lathe{scratch};
+  experiment(R"("train": {)", R"("quant": {"rules": [
+      {"match": "*0.weight", "type": "quant_noise", "update_step": 3, "bits": 4},
+      {"type": "lsq", "bits": 3, "oscillation_momentum": 0.5, "freeze_threshold": 0.2, "freeze_begin": 0}]},
+      "train": {"ema": 0.9, )")(scratch.path());
+  lathe.out({"train", "exp.json", "--out", "run", "--quiet"});
+  CHECK(lathe.out({"verify", "run"}).starts_with("identical: "));
+  CHECK(hash_of_eval(lathe, "run") == hash_of_eval(lathe, "run/model.lathe"));
+  CHECK(lathe.out({"prove-resume", "exp.json", "--out", "proof", "--stops", "3"}).find("identical") !=
+        std::string::npos);
+}
+
 TEST_CASE("verify finds one changed weight") {
   const ScratchFolder scratch;
   const Command lathe{scratch};

@@ -53,14 +53,14 @@ struct StopAt : TrainObserver {
   std::atomic<bool> stop{false};
 };
 
-void run_until(const fs::path& folder, int64_t step, bool resume) {
+void run_until(const fs::path& folder, int64_t step, bool resume, const std::vector<std::string>& sets = {}) {
   StopAt stopper(step);
-  CHECK_THROWS_AS(run_experiment(tiny(), {.folder = folder,
-                                          .experiment_text = kExperiment,
-                                          .resume = resume,
-                                          .initialise = {},
-                                          .observers = {&stopper},
-                                          .stop = &stopper.stop}),
+  CHECK_THROWS_AS(run_experiment(tiny(sets), {.folder = folder,
+                                              .experiment_text = kExperiment,
+                                              .resume = resume,
+                                              .initialise = {},
+                                              .observers = {&stopper},
+                                              .stop = &stopper.stop}),
                   InterruptedError);
 }
 
@@ -135,6 +135,16 @@ TEST_CASE("interrupted anywhere and resumed, a run ends with the same bits and t
   run_through(scratch / "parts", true);
   CHECK(status_of(scratch / "parts") == "done");
   expect_equal_runs(scratch / "continuous", scratch / "parts");
+}
+
+TEST_CASE("a run without its first checkpoint begins again as a fresh one does, quantizers too") {
+  const ScratchFolder scratch;
+  const std::vector<std::string> lsq{R"(quant={"rules": [{"type": "lsq"}]})"};
+  run_through(scratch / "continuous", false, lsq);
+  run_until(scratch / "killed", 3, false, lsq);
+  fs::remove_all(scratch / "killed" / "checkpoints");
+  run_through(scratch / "killed", true, lsq);
+  expect_equal_runs(scratch / "continuous", scratch / "killed");
 }
 
 TEST_CASE("events after the checkpoint are written again, not twice") {
