@@ -56,7 +56,7 @@ Training::Training(const TrainingCase& training_case)
 
 Var Training::with_regularizers(Var loss) const {
   for (const auto& regularizer : regularizers_) {
-    const Var term = regularizer->term(quantizers_);
+    const Var term = regularizer->term(quantizers_, {});
     if (!term.defined()) continue;
     loss = loss.defined() ? add(loss, reshape(term, loss.shape())) : term;
   }
@@ -68,7 +68,7 @@ double Training::step() {
   ++model_->run().forward;
   const Var loss = task_->loss(*model_, batch_);
   backward(with_regularizers(loss));
-  for (Quantizer* quantizer : quantizers_) quantizer->before_update();
+  for (Quantizer* quantizer : quantizers_) quantizer->before_update({});
   const std::vector<double> rates(optimizer_->groups().size(), 0.1);
   optimizer_->step({rates, {}});
   for (Quantizer* quantizer : quantizers_) quantizer->after_update();
@@ -90,7 +90,7 @@ void Training::quantize_only() {
     backward(quantizers_[i]->parameter().quantized(), output_gradients_[i]);
   const Var term = with_regularizers(Var());
   if (term.defined()) backward(term);
-  for (Quantizer* one : quantizers_) one->before_update();
+  for (Quantizer* one : quantizers_) one->before_update({});
   for (Quantizer* one : quantizers_) one->after_update();
   optimizer_->drop_gradients();
 }
