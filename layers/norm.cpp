@@ -25,11 +25,14 @@ BatchNorm::BatchNorm(Module& parent, std::string name, int64_t channels, const B
 
 Var BatchNorm::operator()(const Var& x, const Epilogue& epilogue) {
   const ErrorScope scope(*this);
-  return batch_norm(
-      x, weight_ ? weight_->value() : Var(), bias_ ? bias_->value() : Var(), running_mean_.data(),
-      running_var_.data(),
-      {.training = training(), .momentum = config_.momentum, .eps = config_.eps, .relu = epilogue.relu},
-      epilogue.residual);
+  const double measured = run().statistics_momentum;
+  return batch_norm(x, weight_ ? weight_->value() : Var(), bias_ ? bias_->value() : Var(),
+                    running_mean_.data(), running_var_.data(),
+                    {.training = training() || measured > 0,
+                     .momentum = measured > 0 ? measured : config_.momentum,
+                     .eps = config_.eps,
+                     .relu = epilogue.relu},
+                    epilogue.residual);
 }
 
 LayerNorm::LayerNorm(Module& parent, std::string name, int64_t features, const LayerNormConfig& config)

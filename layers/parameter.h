@@ -59,7 +59,7 @@ class Parameter {
   const std::string& name() const { return name_; }
   std::string path() const;  ///< "layer1.0.conv1.weight"
   Module& module() const { return module_; }
-  Kind kind() const;         ///< the owner's for tied tensors, like everything below
+  Kind kind() const;  ///< the owner's for tied tensors, like everything below
   Role role() const;
   Axes axes() const;
   const Shape& shape() const { return raw().shape(); }

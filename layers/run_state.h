@@ -14,6 +14,9 @@ struct RunState {
   uint32_t step = 0;
   uint64_t forward =
       0;  ///< counts training forwards and whole evaluations; keys the memo of Parameter::value()
+  /// Above 0: batch norms take the batch's statistics in evaluation too, and move the running ones by this
+  /// share.
+  double statistics_momentum = 0;
   uint64_t first_sample = 0;  ///< index of this micro-batch's first sample in the step's whole batch
 };
 

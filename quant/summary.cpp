@@ -72,19 +72,22 @@ void warn(const QuantRow& row, const Quantizer::Limits& limits, std::vector<std:
 
 }  // namespace
 
-std::optional<QuantSummary> summarize_quantizers(const Module& model) {
+std::optional<QuantSummary> summarize_quantizers(const QuantDiagnosis& diagnosis) {
   QuantSummary summary;
-  double bits = 0, zeros = 0;
-  for (const Quantizer* quantizer : quantizers_of(model)) {
-    const QuantRow row = row_of(*quantizer);
+  double bits = 0, zeros = 0, tracked = 0, oscillating = 0;
+  for (const QuantRow& row : diagnosis.rows) {
     const double elements = static_cast<double>(row.elements);
     summary.elements += row.elements;
     bits += row.avg_bits * elements;
     zeros += row.sparsity * elements;
+    if (!row.oscillations) continue;
+    tracked += elements;
+    oscillating += row.oscillations->oscillating * elements;
   }
   if (summary.elements == 0) return {};
   summary.avg_bits = bits / static_cast<double>(summary.elements);
   summary.sparsity = zeros / static_cast<double>(summary.elements);
+  if (tracked > 0) summary.oscillating = oscillating / tracked;
   return summary;
 }
 

@@ -11,13 +11,11 @@
 namespace lathe {
 
 struct QuantSummary {
-  int64_t elements = 0;  ///< of quantized parameters, tied ones once
-  double avg_bits = 0;   ///< width of their codes, averaged over elements
-  double sparsity = 0;   ///< share of them that is exactly 0 at evaluation
+  int64_t elements = 0;                    ///< of quantized parameters, tied ones once
+  double avg_bits = 0;                     ///< width of their codes, averaged over elements
+  double sparsity = 0;                     ///< share of them that is exactly 0 at evaluation
+  std::optional<double> oscillating = {};  ///< share of tracked ones that oscillates, where any are tracked
 };
-
-/// Of what evaluation multiplies with now; nothing where no parameter is quantized.
-std::optional<QuantSummary> summarize_quantizers(const Module& model);
 
 /// Of one quantized parameter, as evaluation multiplies with it now. Shares are between 0 and 1.
 struct QuantRow {
@@ -40,7 +38,10 @@ struct QuantDiagnosis {
 /// A weight oscillates whose code turns back more often than this in a step, on average (Nagel et al. 2022).
 inline constexpr double kOscillationCutoff = 0.005;
 
+/// Of what evaluation multiplies with now.
 QuantDiagnosis diagnose_quantizers(const Module& model);
+/// Nothing where no parameter is quantized.
+std::optional<QuantSummary> summarize_quantizers(const QuantDiagnosis& diagnosis);
 /// A list of objects, a member for each figure; bits_histogram maps widths to elements.
 Value to_value(const std::vector<QuantRow>& rows);
 

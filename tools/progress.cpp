@@ -52,7 +52,7 @@ void TerminalProgress::on_step(const Progress& progress) {
   const double time = now();
   if (time - last_ < (terminal_ ? kTerminalInterval : kLogInterval)) return;
   last_ = time;
-  draw(describe(progress));
+  draw(describe(progress) + compression_);
 }
 
 void TerminalProgress::on_evaluation(const Progress& progress, const EvaluationResult& result) {
@@ -62,11 +62,19 @@ void TerminalProgress::on_evaluation(const Progress& progress, const EvaluationR
     line += is_fraction(metric.name) ? fmt::format("  {} {:.2f} %", metric.name, 100 * metric.value)
                                      : fmt::format("  {} {:.4f}", metric.name, metric.value);
   }
+  compression_.clear();
   if (result.quantized) {
-    line += fmt::format("  bits {:.2f}  zeros {:.0f} %", result.quantized->avg_bits,
-                        100 * result.quantized->sparsity);
+    compression_ = fmt::format("  bits {:.2f}", result.quantized->avg_bits);
+    if (result.size_bytes > 0)
+      compression_ += "  size " + human_bytes(static_cast<double>(result.size_bytes));
+    compression_ += fmt::format("  zeros {:.0f} %", 100 * result.quantized->sparsity);
+    if (result.quantized->oscillating)
+      compression_ += fmt::format("  oscillating {:.1f} %", 100 * *result.quantized->oscillating);
   }
-  print(line + fmt::format("  {:.0f} img/s", progress.samples_per_second));
+  print(line + compression_ + fmt::format("  {:.0f} img/s", progress.samples_per_second));
+  for (const std::string& warning : result.warnings) {
+    if (warned_of_.insert(warning.substr(0, warning.find(": "))).second) print("warning: " + warning);
+  }
 }
 
 void TerminalProgress::on_message(std::string_view message) {

@@ -2,6 +2,7 @@
 // One line of progress on stderr: redrawn at most ten times a second on a terminal, a line per 30 s
 // otherwise.
 
+#include <set>
 #include <string>
 
 #include "train/hooks.h"
@@ -21,6 +22,8 @@ class TerminalProgress : public TrainObserver {
   void draw(const std::string& line);
   void print(const std::string& line);  ///< above the progress line
 
+  std::string compression_;          ///< of the latest evaluation, for the progress line
+  std::set<std::string> warned_of_;  ///< parameters; a warning is shown once
   bool terminal_;
   bool colour_;
   double last_ = 0;  ///< when the line was drawn, in seconds

@@ -20,6 +20,7 @@ constexpr const char* kManifest = "manifest.json";
 constexpr const char* kModel = "model.safetensors";
 constexpr const char* kOptimizer = "optimizer.safetensors";
 constexpr const char* kEma = "ema.safetensors";
+constexpr const char* kEvaluated = "evaluated.safetensors";
 constexpr const char* kState = "state.json";
 constexpr std::string_view kPrefix = "step-";
 constexpr std::string_view kOld = ".old";
@@ -118,6 +119,10 @@ void write_files(const fs::path& folder, const Checkpoint& checkpoint) {
     write_safetensors(folder / kEma, checkpoint.ema);
     names.insert(names.end() - 1, kEma);
   }
+  if (!checkpoint.evaluated.empty()) {
+    write_safetensors(folder / kEvaluated, checkpoint.evaluated);
+    names.insert(names.end() - 1, kEvaluated);
+  }
   write_atomic(folder / kState, to_json(write_fields(checkpoint.state), 2) + "\n");
   Value files = Value::object();
   for (const std::string& name : names) {
@@ -189,13 +194,18 @@ void verify_file(const fs::path& path, const FileEntry& entry) {
               ", the manifest says ", entry.xxh64);
 }
 
-/// Checks every file; true when there are averaged weights.
-bool verify(const fs::path& directory) {
+/// Which of the files are there that need not be.
+struct Extras {
+  bool ema = false, evaluated = false;
+};
+
+/// Checks every file.
+Extras verify(const fs::path& directory) {
   const fs::path path = directory / kManifest;
   const FieldPath where{path.string(), ""};
   Manifest manifest;
   read_fields(manifest, read_run_file(path), where);
-  bool ema = false;
+  Extras extras;
   std::vector<std::string> missing = {kModel, kOptimizer, kState};
   if (!manifest.files.is(Value::Type::Object)) config_error(where / "files", 0, "expected an object");
   for (const auto& [name, value] : manifest.files.members()) {
@@ -203,7 +213,9 @@ bool verify(const fs::path& directory) {
     if (known != missing.end()) {
       missing.erase(known);
     } else if (name == kEma) {
-      ema = true;
+      extras.ema = true;
+    } else if (name == kEvaluated) {
+      extras.evaluated = true;
     } else {
       config_error(where / "files", value.line(), concat("unknown file '", name, "'"));
     }
@@ -212,7 +224,7 @@ bool verify(const fs::path& directory) {
     verify_file(directory / name, entry);
   }
   if (!missing.empty()) config_error(where / "files", 0, concat("'", missing[0], "' is not listed"));
-  return ema;
+  return extras;
 }
 
 }  // namespace
@@ -252,13 +264,14 @@ std::vector<fs::path> list_checkpoints(const fs::path& checkpoints) {
 
 Checkpoint read_checkpoint(const fs::path& directory) {
   try {
-    const bool ema = verify(directory);
+    const Extras extras = verify(directory);
     Checkpoint checkpoint;
     const fs::path state = directory / kState;
     read_fields(checkpoint.state, read_run_file(state), {state.string(), ""});
     checkpoint.model = read_safetensors(directory / kModel).tensors;
     checkpoint.optimizer = read_safetensors(directory / kOptimizer).tensors;
-    if (ema) checkpoint.ema = read_safetensors(directory / kEma).tensors;
+    if (extras.ema) checkpoint.ema = read_safetensors(directory / kEma).tensors;
+    if (extras.evaluated) checkpoint.evaluated = read_safetensors(directory / kEvaluated).tensors;
     return checkpoint;
   } catch (const ConfigError& error) {  // of a manifest or state that says something else than we write
     throw FormatError(error.what());

@@ -5,6 +5,7 @@
 //     model.safetensors      raw parameters and buffers by path
 //     optimizer.safetensors  named slots
 //     ema.safetensors        averaged weights, when the run has them
+//     evaluated.safetensors  buffers that only evaluation uses, when the run has them
 //     state.json             where the run stands
 //     manifest.json          size and hash of each file; written last
 
@@ -33,6 +34,8 @@ struct Checkpoint {
   std::vector<NamedTensor> model;
   std::vector<NamedTensor> optimizer;
   std::vector<NamedTensor> ema;  ///< empty: none
+  /// Re-estimated statistics of batch norms (train/batch_statistics.h); empty: those of `model` or `ema`.
+  std::vector<NamedTensor> evaluated = {};
 };
 
 /// Writes checkpoints/step-NNNNNNNN beside its place, flushes it to disk and renames it; returns its path.

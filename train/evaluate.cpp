@@ -46,7 +46,9 @@ EvaluationResult evaluate(Model& model, const Task& task, Loader& loader, const 
     result.samples += batch.size;
   }
   result.metrics = evaluation->result();
-  result.quantized = summarize_quantizers(model);
+  QuantDiagnosis diagnosis = diagnose_quantizers(model);
+  result.quantized = summarize_quantizers(diagnosis);
+  result.warnings = std::move(diagnosis.warnings);
   if (options.hash) result.logits_hash = hash.hex();
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   return result;

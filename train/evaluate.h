@@ -13,6 +13,8 @@ struct EvaluationResult {
   Metrics metrics;
   int64_t samples = 0;
   std::optional<QuantSummary> quantized;  ///< of the weights that were evaluated
+  std::vector<std::string> warnings;      ///< what looks wrong with them, see QuantDiagnosis
+  int64_t size_bytes = 0;                 ///< of the packed file; 0 where nobody asked
   std::string logits_hash;                ///< of all outputs in order, hexadecimal; empty unless asked for
   double seconds = 0;
 };

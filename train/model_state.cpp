@@ -95,6 +95,17 @@ void load_model_state(Module& model, std::span<const NamedTensor> tensors, const
   load(state_parameters(model, false), model.buffers(), tensors, source);
 }
 
+void load_buffers(Module& model, std::span<const NamedTensor> tensors, const std::string& source) {
+  std::map<std::string, Buffer*> buffers;
+  for (Buffer* buffer : model.buffers()) buffers[buffer->path()] = buffer;
+  for (const NamedTensor& tensor : tensors) {
+    const auto found = buffers.find(tensor.name);
+    LATHE_CHECK(FormatError, found != buffers.end(), source, ": the model has no ", tensor.name);
+    Tensor& data = found->second->data();
+    data = fitted(tensor.tensor, data, tensor.name, source);
+  }
+}
+
 void load_weights(Module& model, std::span<const NamedTensor> tensors, const std::string& source) {
   load(state_parameters(model, true), model_buffers(model), tensors, source);
 }

@@ -23,6 +23,9 @@ void load_model_state(Module& model, std::span<const NamedTensor> tensors,
 std::vector<NamedTensor> weights_of(const Module& model);
 void load_weights(Module& model, std::span<const NamedTensor> tensors, const std::string& source = "weights");
 
+/// Replaces the named buffers by copies of `tensors`; FormatError when one is unknown or misshapen.
+void load_buffers(Module& model, std::span<const NamedTensor> tensors, const std::string& source);
+
 /// Parameters and buffers of activation quantizers, which evaluation needs as they are.
 std::vector<NamedTensor> activation_state(const Module& model);
 /// weights_of() and activation_state() in one list: what evaluation needs where no weight is quantized.

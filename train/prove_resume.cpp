@@ -105,6 +105,7 @@ void compare_runs(const fs::path& a, const fs::path& b, ProveResumeReport& repor
   compare_tensors("model", left.model, right.model, report);
   compare_tensors("optimizer", left.optimizer, right.optimizer, report);
   compare_tensors("averages", left.ema, right.ema, report);
+  compare_tensors("evaluated", left.evaluated, right.evaluated, report);
   const Value left_state = state_of(left), right_state = state_of(right);
   if (!(left_state == right_state)) {
     report.differences.push_back(concat("state.json: ", to_json(left_state), " and ", to_json(right_state)));

@@ -41,11 +41,20 @@ void RunRecorder::on_evaluation(const Progress& progress, const EvaluationResult
     line.set("avg_bits", Value::real(result.quantized->avg_bits));
     line.set("sparsity", Value::real(result.quantized->sparsity));
     text += concat(" avg_bits ", result.quantized->avg_bits, " sparsity ", result.quantized->sparsity);
+    if (result.quantized->oscillating) {
+      line.set("oscillating", Value::real(*result.quantized->oscillating));
+      text += concat(" oscillating ", *result.quantized->oscillating);
+    }
+  }
+  if (result.size_bytes > 0) {
+    line.set("size_bytes", Value::integer(result.size_bytes));
+    text += concat(" size_bytes ", result.size_bytes);
   }
   line.set("samples", Value::integer(result.samples));
   line.set("seconds", Value::real(result.seconds));
   metrics_.append(line);
   folder_.log(text);
+  for (const std::string& warning : result.warnings) folder_.log("warning: " + warning);
 }
 
 void RunRecorder::on_settled(const Progress& progress, const Trainer& trainer) {

@@ -42,10 +42,8 @@ void check_same_run(const RunPaths& paths, const Value& resolved, const Value& e
               to_json(*environment.find("data")), " now");
 }
 
-/// The model as it was evaluated.
-PackedModel pack_evaluated(const Value& resolved, const Value& input, const Trainer& trainer) {
+PackedModel pack(const Value& resolved, const Value& input, const Model& model) {
   const auto section = [&](std::string_view key) { return *resolved.find(key); };
-  const UseAverages averages(trainer.ema());
   return pack_model(to_value(PackedHeader{.name = section("name").as_string(),
                                           .seed = section("seed").as_int(),
                                           .model = section("model"),
@@ -53,7 +51,7 @@ PackedModel pack_evaluated(const Value& resolved, const Value& input, const Trai
                                           .loss = section("loss"),
                                           .quant = section("quant"),
                                           .input = input}),
-                    trainer.model());
+                    model);
 }
 
 /// The final figures; `packed` is in the run's folder, in `size` bytes.
@@ -98,6 +96,25 @@ Value float_value_of(const std::string& init) {
   if (known != nullptr && known->is_number()) return *known;
   const bool is_float = bits != nullptr && bits->is(Value::Type::Null);
   return value != nullptr && is_float ? *value : Value();
+}
+
+/// Writes the packed model and the summary, which it returns.
+Value end_run(const RunFolder& folder, const Trainer& trainer, const TrainingObjects& objects,
+              const Experiment& experiment, const std::function<PackedModel()>& pack_it) {
+  const RunPaths& paths = folder.paths();
+  const PackedModel packed = [&] {
+    const auto as_evaluated = trainer.evaluated();
+    return pack_it();
+  }();
+  write_packed(paths.packed(), packed);
+  Value summary = summarize(trainer, objects, experiment, packed,
+                            static_cast<int64_t>(std::filesystem::file_size(paths.packed())));
+  const Value* init = read_run_file(paths.environment()).find("init");
+  const Value* before = init == nullptr ? nullptr : init->find("float_value");
+  summary.set("float_value", before == nullptr ? Value() : *before);
+  write_json(paths.summary(), summary);
+  folder.set_status("done", trainer.progress().step);
+  return summary;
 }
 
 void tell(const RunFolder& folder, const RunRequest& request, const std::string& message) {
@@ -146,6 +163,9 @@ Value train_in(const RunFolder& folder, const Experiment& experiment, const RunR
   options.eval_batch = experiment.data_common.eval_batch.value_or(options.batch);
   options.seed = static_cast<uint64_t>(experiment.seed);
   options.stop = request.stop;
+  const Value input = describe_input(objects.data.train->info());
+  const auto pack_it = [&] { return pack(resolved, input, *objects.model); };
+  options.stored_bytes = [&] { return static_cast<int64_t>(packed_bytes(pack_it()).size()); };
   if (!folder.fresh()) check_same_run(folder.paths(), resolved, environment);
   if (folder.fresh() && request.initialise) request.initialise(*objects.model);
   // Also of a run that was killed before its first checkpoint; a checkpoint replaces what this sets.
@@ -172,16 +192,7 @@ Value train_in(const RunFolder& folder, const Experiment& experiment, const RunR
     std::vector<TrainObserver*> observers = request.observers;
     observers.push_back(&recorder);
     trainer.run(observers);
-    const PackedModel packed = pack_evaluated(resolved, describe_input(objects.data.train->info()), trainer);
-    write_packed(folder.paths().packed(), packed);
-    const auto size = static_cast<int64_t>(std::filesystem::file_size(folder.paths().packed()));
-    Value summary = summarize(trainer, objects, experiment, packed, size);
-    const Value* init = read_run_file(folder.paths().environment()).find("init");
-    const Value* before = init == nullptr ? nullptr : init->find("float_value");
-    summary.set("float_value", before == nullptr ? Value() : *before);
-    write_json(folder.paths().summary(), summary);
-    folder.set_status("done", trainer.progress().step);
-    return summary;
+    return end_run(folder, trainer, objects, experiment, pack_it);
   } catch (const InterruptedError& error) {
     note_failure(folder, "interrupted", trainer.progress().step, error.what());
     LATHE_THROW(InterruptedError, error.what(), "; the state is saved, go on with --resume");

@@ -123,6 +123,7 @@ std::unique_ptr<Model> load_run_model(const SavedRun& run, const RootOptions& op
   const Checkpoint checkpoint = read_checkpoint(run.checkpoint);
   load_model_state(*model, checkpoint.ema.empty() ? checkpoint.model : checkpoint.ema,
                    run.checkpoint.string());
+  load_buffers(*model, checkpoint.evaluated, run.checkpoint.string());
   return model;
 }
 

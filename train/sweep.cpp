@@ -101,7 +101,9 @@ class SweepRunner {
     const Experiment experiment = load_experiment(point.experiment, point.sets);
     remember_init(point, paths);
     if (is_done(paths)) {
-      check_same_experiment(read_run_file(paths.resolved()), resolve_experiment(experiment));
+      // Read again, so that options which came later have their defaults.
+      const Experiment before = load_experiment(paths.resolved());
+      check_same_experiment(resolve_experiment(before), resolve_experiment(experiment));
       return paths.packed();
     }
     RunRequest run;

@@ -49,6 +49,11 @@ Trainer::Trainer(const TrainerParts& parts, const TrainerOptions& options)
   if (parts.test != nullptr) {
     test_loader_ = std::make_unique<Loader>(*parts.test, evaluation_order(options));
   }
+  if (options.train.batch_norm_batches > 0) {
+    LoaderOptions order = training_order(options);
+    order.shuffle = false;
+    statistics_loader_ = std::make_unique<Loader>(parts.train, order);
+  }
   quantizers_ = quantizers_of(parts.model);
   activations_ = activation_quantizers_of(parts.model);
   if (options.train.ema) ema_ = std::make_unique<Ema>(parts.model, *options.train.ema);
@@ -149,10 +154,17 @@ bool Trainer::evaluation_due() const {
 
 EvaluationResult Trainer::evaluate() {
   LATHE_CHECK(ConfigError, test_loader_ != nullptr, "trainer: there is no test split to evaluate");
-  const UseAverages averages(ema_.get());
+  const auto as_evaluated = evaluated();
   EvaluationResult result = lathe::evaluate(parts_.model, parts_.task, *test_loader_);
+  if (options_.stored_bytes) result.size_bytes = options_.stored_bytes();
   metrics_ = result.metrics;
   return result;
+}
+
+std::unique_ptr<Evaluated> Trainer::evaluated() const {
+  return std::unique_ptr<Evaluated>(new Evaluated{
+      UseAverages(ema_.get()),
+      UseBatchStatistics(parts_.model, statistics_loader_.get(), options_.train.batch_norm_batches)});
 }
 
 void Trainer::show_metrics_to_schedules() {
@@ -215,6 +227,7 @@ Checkpoint Trainer::state() const {
   checkpoint.model = model_state(parts_.model);
   checkpoint.optimizer = parts_.optimizer.state();
   if (ema_) checkpoint.ema = ema_->state();
+  if (statistics_loader_ && progress_.step > 0) checkpoint.evaluated = evaluated()->statistics.state();
   return checkpoint;
 }
 

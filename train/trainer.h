@@ -2,6 +2,7 @@
 // Training in memory: steps, epochs, evaluations. Folders and files are train/run.h's business.
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "data/loader.h"
 #include "quant/activation.h"
 #include "quant/regularizers.h"
+#include "train/batch_statistics.h"
 #include "train/checkpoint.h"
 #include "train/config/experiment.h"
 #include "train/ema.h"
@@ -35,8 +37,16 @@ struct TrainerOptions {
   int64_t eval_batch = 128;
   uint64_t seed = 0;
   int prefetch = 2;  ///< batches prepared ahead
+  /// The size of the packed file if the model were stored as it is evaluated now; told with evaluations.
+  std::function<int64_t()> stored_bytes = {};
   /// Looked at after each step; true ends the run with InterruptedError once the step is settled.
   const std::atomic<bool>* stop = nullptr;
+};
+
+/// A trainer's model as it is evaluated, while this lives.
+struct Evaluated {
+  UseAverages averages;
+  UseBatchStatistics statistics;
 };
 
 /// One run. Its weights after step k are a function of (configuration, seed, k): the same for any number of
@@ -70,6 +80,8 @@ class Trainer {
 
   Model& model() const { return parts_.model; }
   Ema* ema() const { return ema_.get(); }
+  /// While the result lives, the model is what evaluation sees: averages and re-estimated statistics.
+  std::unique_ptr<Evaluated> evaluated() const;
   const Task& task() const { return parts_.task; }
   /// Seconds spent in training steps, and in all, interruptions left out.
   double train_seconds() const { return train_seconds_; }
@@ -90,6 +102,7 @@ class Trainer {
   TrainerOptions options_;
   Loader loader_;
   std::unique_ptr<Loader> test_loader_;
+  std::unique_ptr<Loader> statistics_loader_;  // where batch norms are measured again
   std::unique_ptr<Ema> ema_;
   std::vector<Quantizer*> quantizers_;
   std::vector<ActivationQuantizer*> activations_;

@@ -46,7 +46,8 @@ TEST_CASE("healthy quantizers get rows and no warning") {
   CHECK(!diagnosis.rows[0].oscillations);
   CHECK(diagnosis.rows[1].elements_of_bits[8] == 100);
   CHECK(diagnosis.rows[1].avg_bits == 8);
-  CHECK(summarize_quantizers(net)->avg_bits == doctest::Approx((4 * 1000 + 8 * 100) / 1100.0));
+  CHECK(summarize_quantizers(diagnose_quantizers(net))->avg_bits ==
+        doctest::Approx((4 * 1000 + 8 * 100) / 1100.0));
   const Value values = to_value(diagnosis.rows);
   CHECK(values.items()[0].find("bits_histogram")->find("4")->as_int() == 1000);
 }

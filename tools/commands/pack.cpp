@@ -24,20 +24,28 @@ struct PackArguments {
 };
 
 /// The run's model as it was evaluated; with a file of a "quant" section, its weights under those quantizers.
-std::unique_ptr<Model> model_of(const SavedRun& run, const std::string& quant) {
-  if (quant.empty()) return load_run_model(run);
-  return quantize_run(run, parse_json(read_text(quant), quant, {.comments = true}), {quant, ""});
-}
+struct Chosen {
+  PackedHeader header;
+  std::unique_ptr<Model> model;
+};
 
-PackedModel packed_of(const SavedRun& run, const Module& model) {
-  return pack_model(to_value(header_of(run)), model);
+Chosen choose(const SavedRun& run, const std::string& quant) {
+  Chosen chosen{header_of(run), nullptr};
+  if (quant.empty()) {
+    chosen.model = load_run_model(run);
+    return chosen;
+  }
+  chosen.header.quant = parse_json(read_text(quant), quant, {.comments = true});
+  chosen.model = quantize_run(run, chosen.header.quant, {quant, ""});
+  return chosen;
 }
 
 int pack(const Session& session, const PackArguments& arguments) {
   const SavedRun run = open_run(arguments.from);
   LATHE_CHECK(ConfigError, run.packed.empty(), arguments.from,
               ": this is a packed file; expected a run's folder");
-  write_packed(arguments.out, packed_of(run, *model_of(run, arguments.quant)));
+  const Chosen chosen = choose(run, arguments.quant);
+  write_packed(arguments.out, pack_model(to_value(chosen.header), *chosen.model));
   const auto bytes = static_cast<int64_t>(std::filesystem::file_size(arguments.out));
   if (session.json) {
     print_json(Value::object({{"out", Value::string(arguments.out)}, {"size_bytes", Value::integer(bytes)}}));
@@ -84,7 +92,7 @@ int verify(const Session& session, const VerifyArguments& arguments) {
   LATHE_CHECK(ConfigError, !data.data.is(Value::Type::Null), arguments.run,
               ": the run says nothing of its data; give --data");
   const auto split = evaluation_split(data.data, data.where, "test", static_cast<uint64_t>(run.seed));
-  const std::unique_ptr<Model> trained = model_of(run, arguments.quant), stored = load_run_model(other);
+  const std::unique_ptr<Model> trained = choose(run, arguments.quant).model, stored = load_run_model(other);
   const std::vector<std::string> differing = differing_values(*trained, *stored);
   LATHE_CHECK(MismatchError, differing.empty(), file.string(), ": ", differing.size(),
               " tensors differ from the run's, the first is ", differing.front());

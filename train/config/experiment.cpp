@@ -97,6 +97,11 @@ void TrainOptions::fields(FieldVisitor& v) {
            .above_min = true,
            .below_max = true});
   v.visit("eval_epochs", eval_epochs, {.doc = "epochs between two evaluations", .min = 1});
+  v.visit(
+      "batch_norm_batches", batch_norm_batches,
+      {.doc =
+           "training batches from which batch norms' statistics are measured again for evaluation; 0: none",
+       .min = 0});
 }
 
 void OutputOptions::fields(FieldVisitor& v) {

@@ -18,6 +18,7 @@ struct TrainOptions {
   std::optional<double> clip_norm;
   std::optional<double> ema;
   int64_t eval_epochs = 1;
+  int64_t batch_norm_batches = 0;
   void fields(FieldVisitor& v);
 };
 
