@@ -4,12 +4,14 @@
 #include "quant/math/codeq.h"
 #include "quant/math/diffq.h"
 #include "quant/math/dq.h"
+#include "quant/math/half.h"
 #include "quant/math/lsq.h"
 #include "quant/math/minmax.h"
 #include "quant/math/noise.h"
 #include "quant/math/oscillation.h"
 #include "quant/math/pact.h"
 #include "quant/math/quant_noise.h"
+#include "quant/math/range_search.h"
 
 namespace lathe {
 
