@@ -6,6 +6,7 @@
 #include "core/error.h"
 #include "core/glob.h"
 #include "quant/attach_activations.h"
+#include "quant/rules.h"
 
 namespace lathe {
 namespace {
@@ -25,8 +26,7 @@ struct QuantOptions {
   }
 };
 
-/// The part of a rule that is not its method's.
-struct RuleOptions {
+struct ParameterMatch {
   std::string match = "*";
   std::string kind = "weight";
   int64_t min_numel = 0;
@@ -43,40 +43,7 @@ struct RuleOptions {
   }
 };
 
-bool is_common(std::string_view key) {
-  static const Value keys = write_fields(RuleOptions{});
-  return keys.find(key) != nullptr;
-}
-
-struct AttachRule {
-  RuleOptions options;
-  Value method;  // the rule's other keys
-  FieldPath where;
-  int line = 0;
-  bool none = false;
-};
-
-AttachRule read_rule(const Value& given, const FieldPath& where) {
-  if (!given.is(Value::Type::Object))
-    config_error(where, given.line(), concat("expected an object, found ", describe(given.type())));
-  AttachRule rule{.options = {}, .method = Value::object(), .where = where, .line = given.line()};
-  Value common = Value::object();
-  common.set_line(given.line());
-  rule.method.set_line(given.line());
-  for (const auto& [key, value] : given.members()) (is_common(key) ? common : rule.method).append(key, value);
-  read_fields(rule.options, common, where);
-  const Value* type = rule.method.find("type");
-  rule.none = type != nullptr && type->is(Value::Type::String) && type->as_string() == "none";
-  if (!rule.none) {
-    quantizer_registry().resolve(rule.method, where);
-  } else if (rule.method.members().size() > 1) {
-    for (const auto& [key, value] : rule.method.members()) {
-      if (key != "type")
-        config_error(where, value.line(), concat("unknown key '", key, "'; 'none' has no options"));
-    }
-  }
-  return rule;
-}
+using AttachRule = QuantRule<ParameterMatch>;
 
 struct Section {
   bool forward = true;
@@ -88,21 +55,16 @@ Section read_section(const Value& section, const FieldPath& where) {
   QuantOptions options;
   read_fields(options, section, where);
   Section out{.forward = options.forward, .rules = {}, .activations = {}};
-  if (!options.rules.is(Value::Type::Array)) {
-    config_error(where / "rules", options.rules.line(),
-                 concat("expected a list, found ", describe(options.rules.type())));
-  }
+  out.rules = read_rules<ParameterMatch>(options.rules, where / "rules", quantizer_registry());
   out.activations = resolve_activations(options.activations, where / "activations");
   if (options.rules.items().empty() && options.activations.items().empty())
     config_error(where / "rules", section.line(), "expected at least one rule");
-  for (size_t i = 0; i < options.rules.items().size(); ++i)
-    out.rules.push_back(read_rule(options.rules.items()[i], (where / "rules")[i]));
   return out;
 }
 
 const AttachRule* rule_for(const Section& section, const Parameter& parameter, std::vector<int>& uses) {
   for (size_t i = 0; i < section.rules.size(); ++i) {
-    if (!section.rules[i].options.selects(parameter)) continue;
+    if (!section.rules[i].match.selects(parameter)) continue;
     ++uses[i];
     return &section.rules[i];
   }
@@ -143,8 +105,8 @@ std::vector<AttachRow> attach_quantizers(Module& model, const Value& given, cons
     const AttachRule& rule = section.rules[i];
     if (uses[i] > 0) continue;
     config_error(rule.where, rule.line,
-                 concat("decides about no parameter that an earlier rule left: match '", rule.options.match,
-                        "', kind '", rule.options.kind, "', min_numel ", rule.options.min_numel));
+                 concat("decides about no parameter that an earlier rule left: match '", rule.match.match,
+                        "', kind '", rule.match.kind, "', min_numel ", rule.match.min_numel));
   }
   const Value* activations = given.find("activations");
   if (activations == nullptr) return table;
@@ -201,42 +163,22 @@ std::string summarize(const std::vector<AttachRow>& table) {
 Value resolve_quant(const Value& given, const FieldPath& where) {
   if (given.is(Value::Type::Null)) return given;
   const Section section = read_section(given, where);
-  Value rules = Value::array();
-  for (const AttachRule& rule : section.rules) {
-    Value out = write_fields(rule.options);
-    const Value method = rule.none ? rule.method : quantizer_registry().resolve(rule.method, rule.where);
-    for (const auto& [key, value] : method.members()) out.set(key, value);
-    rules.push_back(std::move(out));
-  }
   QuantOptions options;
   options.forward = section.forward;
-  options.rules = std::move(rules);
+  options.rules = resolve_rules(section.rules, quantizer_registry());
   options.activations = section.activations;
   return write_fields(options);
 }
 
 Value quant_schema() {
-  Value choices = Value::array();
-  const auto add = [&](const std::string& name, const std::string& doc, Value fields) {
-    Value properties = Value::object({{"type", Value::object({{"const", Value::string(name)}})}});
-    for (const Value& from : {fields_schema(RuleOptions{}), fields}) {
-      if (const Value* own = from.find("properties")) {
-        for (const auto& [key, value] : own->members()) properties.set(key, value);
-      }
-    }
-    fields.set("description", Value::string(doc));
-    fields.set("properties", std::move(properties));
-    fields.set("required", Value::array({Value::string("type")}));
-    choices.push_back(std::move(fields));
-  };
-  add("none", "stays float", fields_schema(RuleOptions{}));
-  for (const auto& entry : quantizer_registry().entries()) add(entry.name, entry.doc, entry.schema());
   Value schema = fields_schema(QuantOptions{});
   schema.set("type", Value::array({Value::string("object"), Value::string("null")}));
-  schema.find("properties")->find("rules")->set("items", Value::object({{"oneOf", std::move(choices)}}));
-  Value* activations = schema.find("properties")->find("activations");
-  const Value described = activations_schema();
-  for (const auto& [key, value] : described.members()) activations->set(key, value);
+  const auto describe = [&](const char* key, const Value& list) {
+    Value* field = schema.find("properties")->find(key);
+    for (const auto& [name, value] : list.members()) field->set(name, value);
+  };
+  describe("rules", rules_schema<ParameterMatch>(quantizer_registry()));
+  describe("activations", activations_schema());
   return schema;
 }
 
