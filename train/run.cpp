@@ -109,7 +109,8 @@ Value end_run(const RunFolder& folder, const Trainer& trainer, const TrainingObj
   write_packed(paths.packed(), packed);
   Value summary = summarize(trainer, objects, experiment, packed,
                             static_cast<int64_t>(std::filesystem::file_size(paths.packed())));
-  const Value* init = read_run_file(paths.environment()).find("init");
+  const Value environment = read_run_file(paths.environment());
+  const Value* init = environment.find("init");
   const Value* before = init == nullptr ? nullptr : init->find("float_value");
   summary.set("float_value", before == nullptr ? Value() : *before);
   write_json(paths.summary(), summary);
