@@ -70,6 +70,7 @@ class Child {
     while (!ended()) std::this_thread::sleep_for(std::chrono::milliseconds(2));
   }
   int exit_code() const { return WIFEXITED(status_) ? WEXITSTATUS(status_) : -1; }
+  bool killed_by(int number) const { return WIFSIGNALED(status_) && WTERMSIG(status_) == number; }
 
  private:
   pid_t pid_ = -1;
@@ -91,7 +92,9 @@ bool run_process(const Session& session, const ProveArguments& arguments, const 
       child.wait();
       const int code = child.exit_code();
       if (code == kOk) return true;  // it was quicker than the signal
-      LATHE_CHECK(MismatchError, process.how == Stop::Kill || code == kInterrupted,
+      // Before its handlers stand, as in a process that is still loading, SIGTERM ends it and saves nothing.
+      const bool unprepared = child.killed_by(SIGTERM);
+      LATHE_CHECK(MismatchError, process.how == Stop::Kill || code == kInterrupted || unprepared,
                   "prove-resume: a process that got SIGTERM ended with exit code ", code, ", expected ",
                   static_cast<int>(kInterrupted), "; its output is in ", log);
       return false;
