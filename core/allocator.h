@@ -15,9 +15,8 @@ struct AllocatorStats {
   size_t peak_live_bytes = 0;       ///< largest live_bytes so far, see reset_peak
 };
 
-/// Thread safe. Blocks are aligned to 64 bytes. A request is served from the cache by the smallest block of
-/// at most twice its size, so that an epoch's shorter last batch finds its place in the blocks of the others.
-/// Which block that is depends on sizes only, never on addresses.
+/// The host's BlockCache (core/block_cache.h), aligned to 64 bytes. Since a block serves requests down to
+/// half its size, an epoch's shorter last batch finds its place in the blocks of the others.
 namespace host_allocator {
 /// Memory for `bytes` (> 0); OutOfMemoryError with the size asked for when there is none.
 void* allocate(size_t bytes);

@@ -31,6 +31,21 @@ class CommonDevice {
 
 [[noreturn]] void no_cuda_kernel(const char* name);
 
+/// While alive, this thread's current CUDA device is `device` and its tensors' addresses may be asked for:
+/// elsewhere Tensor::ptr and its kin refuse them, because the host cannot follow them.
+class DeviceScope {
+ public:
+  explicit DeviceScope(Device device);
+  DeviceScope(const DeviceScope&) = delete;
+  DeviceScope& operator=(const DeviceScope&) = delete;
+  ~DeviceScope();
+  /// True while a scope of this thread lives.
+  static bool active();
+
+ private:
+  bool previous_;
+};
+
 }  // namespace lathe::detail
 
 namespace lathe {
@@ -55,7 +70,10 @@ class Kernel<void(Args...)> {
         return cpu_(static_cast<Args&&>(args)...);
       case DeviceType::Cuda:
         if (cuda_ == nullptr) detail::no_cuda_kernel(name_);
-        return cuda_(static_cast<Args&&>(args)...);
+        {
+          const detail::DeviceScope scope(common.device());
+          return cuda_(static_cast<Args&&>(args)...);
+        }
       case DeviceType::Meta:
         return;
     }

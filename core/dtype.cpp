@@ -16,6 +16,8 @@ std::string_view to_string(DType dtype) {
       return "i32";
     case DType::U8:
       return "u8";
+    case DType::BF16:
+      return "bf16";
   }
   return "unknown";
 }

@@ -7,11 +7,19 @@
 #include <string_view>
 #include <type_traits>
 
+#include "core/bf16.h"
 #include "core/error.h"
 
 namespace lathe {
 
-enum class DType : uint8_t { F32, F64, I64, I32, U8 };
+enum class DType : uint8_t {
+  F32,
+  F64,
+  I64,
+  I32,
+  U8,
+  BF16,  ///< activations on a CUDA device under `precision: bf16`; on the host it is only moved and cast
+};
 
 constexpr size_t size_of(DType dtype) {
   switch (dtype) {
@@ -23,12 +31,14 @@ constexpr size_t size_of(DType dtype) {
       return 8;
     case DType::U8:
       return 1;
+    case DType::BF16:
+      return 2;
   }
   return 0;
 }
 
 constexpr bool is_floating(DType dtype) {
-  return dtype == DType::F32 || dtype == DType::F64;
+  return dtype == DType::F32 || dtype == DType::F64 || dtype == DType::BF16;
 }
 
 std::string_view to_string(DType dtype);  // "f32"
@@ -37,8 +47,8 @@ std::string_view to_string(DType dtype);  // "f32"
 template <class T>
 concept Floating = std::is_same_v<T, float> || std::is_same_v<T, double>;
 template <class T>
-concept Element =
-    Floating<T> || std::is_same_v<T, int64_t> || std::is_same_v<T, int32_t> || std::is_same_v<T, uint8_t>;
+concept Element = Floating<T> || std::is_same_v<T, int64_t> || std::is_same_v<T, int32_t> ||
+    std::is_same_v<T, uint8_t> || std::is_same_v<T, bf16>;
 
 template <Element T>
 constexpr DType dtype_of() {
@@ -46,6 +56,7 @@ constexpr DType dtype_of() {
   if constexpr (std::is_same_v<T, double>) return DType::F64;
   if constexpr (std::is_same_v<T, int64_t>) return DType::I64;
   if constexpr (std::is_same_v<T, int32_t>) return DType::I32;
+  if constexpr (std::is_same_v<T, bf16>) return DType::BF16;
   return DType::U8;
 }
 
@@ -69,6 +80,8 @@ decltype(auto) dispatch_element(DType dtype, Fn&& fn) {
       return fn.template operator()<int64_t>();
     case DType::I32:
       return fn.template operator()<int32_t>();
+    case DType::BF16:
+      return fn.template operator()<bf16>();
     case DType::U8:
       break;
   }

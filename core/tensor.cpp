@@ -5,22 +5,61 @@
 #include <cstring>
 
 #include "core/allocator.h"
+#include "core/device_memory.h"
+#include "core/dispatch.h"
+#include "core/kernels/elementwise.h"
 
 namespace lathe {
 
-struct Tensor::Storage {
-  Storage(size_t size, Device where) : bytes(size), device(where) {
-    if (where.type == DeviceType::Cpu && size > 0) {
-      data = static_cast<std::byte*>(host_allocator::allocate(size));
-    } else if (where.type == DeviceType::Cuda) {
-      LATHE_THROW(DeviceError, "device ", where, ": this build of Lathe has no CUDA kernels");
-    }
+namespace {
+
+[[noreturn, maybe_unused]] void no_cuda(Device device) {
+  LATHE_THROW(DeviceError, "device ", device, ": this build of Lathe has no CUDA kernels");
+}
+
+std::byte* allocate(Device device, size_t bytes) {
+  if (bytes == 0 || device.type == DeviceType::Meta) return nullptr;
+  if (device.type == DeviceType::Cpu) return static_cast<std::byte*>(host_allocator::allocate(bytes));
+#if LATHE_HAS_CUDA
+  return static_cast<std::byte*>(device_memory::allocate(device, bytes));
+#else
+  no_cuda(device);
+#endif
+}
+
+void release(Device device, std::byte* data, size_t bytes) noexcept {
+  if (data == nullptr) return;
+  if (device.type == DeviceType::Cpu) host_allocator::release(data, bytes);
+#if LATHE_HAS_CUDA
+  if (device.type == DeviceType::Cuda) device_memory::release(device, data, bytes);
+#endif
+}
+
+/// Neither device is Meta, and there are bytes.
+void copy_bytes(Device to_device, std::byte* to, Device from_device, const std::byte* from, size_t bytes) {
+  const bool to_host = to_device.type == DeviceType::Cpu, from_host = from_device.type == DeviceType::Cpu;
+  if (to_host && from_host) {
+    std::memcpy(to, from, bytes);
+    return;
   }
+#if LATHE_HAS_CUDA
+  if (from_host) return device_memory::copy_to_device(to_device, to, from, bytes);
+  if (to_host) return device_memory::copy_to_host(from_device, to, from, bytes);
+  LATHE_CHECK(NotImplementedError, to_device == from_device, "to: cannot copy from ", from_device, " to ",
+              to_device, " at once; go through the host");
+  device_memory::copy_on_device(to_device, to, from, bytes);
+#else
+  no_cuda(to_host ? from_device : to_device);
+#endif
+}
+
+}  // namespace
+
+struct Tensor::Storage {
+  Storage(size_t size, Device where) : data(allocate(where, size)), bytes(size), device(where) {}
   Storage(const Storage&) = delete;
   Storage& operator=(const Storage&) = delete;
-  ~Storage() {
-    if (data != nullptr) host_allocator::release(data, bytes);
-  }
+  ~Storage() { release(device, data, bytes); }
 
   std::byte* data = nullptr;
   size_t bytes;
@@ -41,15 +80,20 @@ Tensor Tensor::empty(const Shape& shape, DType dtype, Device device) {
 
 Tensor Tensor::zeros(const Shape& shape, DType dtype, Device device) {
   Tensor tensor = empty(shape, dtype, device);
-  if (tensor.storage_->data != nullptr) std::memset(tensor.storage_->data, 0, tensor.bytes());
+  if (tensor.storage_->data == nullptr) return tensor;
+#if LATHE_HAS_CUDA
+  if (device.type == DeviceType::Cuda) {
+    device_memory::set_zero(device, tensor.storage_->data, tensor.bytes());
+    return tensor;
+  }
+#endif
+  std::memset(tensor.storage_->data, 0, tensor.bytes());
   return tensor;
 }
 
 Tensor Tensor::full(const Shape& shape, double value, DType dtype, Device device) {
   Tensor tensor = empty(shape, dtype, device);
-  if (device.type == DeviceType::Meta) return tensor;
-  dispatch_element(dtype,
-                   [&]<class T>() { std::fill_n(tensor.mut<T>(), tensor.numel(), static_cast<T>(value)); });
+  kernels::fill(tensor, value);
   return tensor;
 }
 
@@ -67,6 +111,7 @@ template Tensor Tensor::from(std::span<const double>, const Shape&);
 template Tensor Tensor::from(std::span<const int64_t>, const Shape&);
 template Tensor Tensor::from(std::span<const int32_t>, const Shape&);
 template Tensor Tensor::from(std::span<const uint8_t>, const Shape&);
+template Tensor Tensor::from(std::span<const bf16>, const Shape&);
 
 Device Tensor::device() const {
   LATHE_CHECK(ShapeError, defined(), "tensor: device() of an undefined tensor");
@@ -92,27 +137,31 @@ Tensor Tensor::rows(int64_t lo, int64_t hi) const {
 
 Tensor Tensor::clone() const {
   Tensor copy = empty_like();
-  if (numel() > 0 && copy.storage_->data != nullptr) std::memcpy(copy.raw_mut(), raw(), bytes());
+  copy.copy_from(*this);
   return copy;
 }
 
 Tensor Tensor::to(Device device) const {
   if (this->device() == device) return *this;
-  LATHE_CHECK(DeviceError, device.type == DeviceType::Meta, "to: cannot copy from ", this->device(), " to ",
-              device, ": this build of Lathe has no CUDA kernels");
-  return empty(shape_, dtype_, device);
+  Tensor copy = empty(shape_, dtype_, device);
+  if (device.type != DeviceType::Meta) copy.copy_from(*this);
+  return copy;
+}
+
+void Tensor::copy_from(const Tensor& other) {
+  LATHE_CHECK(ShapeError, shape_ == other.shape_, "copy: from shape ", other.shape_, " to ", shape_);
+  LATHE_CHECK(DTypeError, dtype_ == other.dtype_, "copy: from ", other.dtype_, " to ", dtype_);
+  bump();
+  if (numel() == 0 || device().type == DeviceType::Meta) return;
+  LATHE_CHECK(DeviceError, other.device().type != DeviceType::Meta, "to: cannot copy from ", other.device(),
+              " to ", device(), ": there is nothing to copy");
+  copy_bytes(device(), location(), other.device(), other.location(), bytes());
 }
 
 Tensor Tensor::to(DType dtype) const {
   if (dtype == dtype_) return *this;
   Tensor copy = empty(shape_, dtype, device());
-  if (device().type == DeviceType::Meta) return copy;
-  dispatch_element(dtype_, [&]<class From>() {
-    dispatch_element(dtype, [&]<class To>() {
-      const From* x = ptr<From>();
-      std::transform(x, x + numel(), copy.mut<To>(), [](From value) { return static_cast<To>(value); });
-    });
-  });
+  kernels::cast(copy, *this);
   return copy;
 }
 
@@ -127,7 +176,8 @@ std::byte* Tensor::raw_mut() {
 
 double Tensor::item() const {
   LATHE_CHECK(ShapeError, numel() == 1, "item: shape ", shape_, " has ", numel(), " elements, expected one");
-  LATHE_CHECK(DeviceError, device().type == DeviceType::Cpu, "item: the tensor is on ", device());
+  LATHE_CHECK(DeviceError, device().type != DeviceType::Meta, "item: the tensor is on ", device());
+  if (device().type != DeviceType::Cpu) return to(Device::cpu()).item();
   return dispatch_element(dtype_, [&]<class T>() { return static_cast<double>(*ptr<T>()); });
 }
 
@@ -152,6 +202,13 @@ std::byte* Tensor::address() const {
                 " has no memory to access");
     return nullptr;
   }
+  LATHE_CHECK(DeviceError, storage_->device.type != DeviceType::Cuda || detail::DeviceScope::active(),
+              "tensor: the host cannot reach the memory of a tensor on ", storage_->device,
+              "; copy it with to(Device::cpu())");
+  return location();
+}
+
+std::byte* Tensor::location() const {
   return storage_->data + offset_ * static_cast<int64_t>(size_of(dtype_));
 }
 

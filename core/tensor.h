@@ -50,11 +50,14 @@ class Tensor {
   /// Rows [lo, hi) of the first axis, same storage.
   Tensor rows(int64_t lo, int64_t hi) const;
   Tensor clone() const;
-  /// This tensor if it is there already, else a copy.
+  /// This tensor if it is there already, else a copy. Waits for the device when the copy goes to the host.
   Tensor to(Device device) const;
+  /// Overwrites this tensor's elements with another's of the same shape and dtype, on whatever device.
+  void copy_from(const Tensor& other);
   Tensor to(DType dtype) const;
 
-  /// Address of the first element on the tensor's device; DTypeError unless T is the element type.
+  /// Address of the first element on the tensor's device; DTypeError unless T is the element type,
+  /// DeviceError when that is a CUDA device and the caller is no kernel of its own.
   template <Element T>
   const T* ptr() const {
     check_access(dtype_of<T>());
@@ -74,7 +77,7 @@ class Tensor {
   const std::byte* raw() const;
   std::byte* raw_mut();
 
-  /// The only element, as a double. ShapeError unless numel() is 1; DeviceError off the host.
+  /// The only element, as a double; waits for the tensor's device. ShapeError unless numel() is 1.
   double item() const;
 
   /// Counts writes through any handle of the storage.
@@ -90,6 +93,7 @@ class Tensor {
   void check_access(DType wanted) const;
   void bump();
   std::byte* address() const;
+  std::byte* location() const;
 
   std::shared_ptr<Storage> storage_;
   Shape shape_;

@@ -16,7 +16,7 @@ using isa::pick;
 template <class Fn>
 void for_strips(const Shape& y, const Shape& a, const Shape& b, const Fn& fn) {
   if (y.numel() == 0) return;
-  const isa::LoopNest<2> nest = isa::broadcast_nest(y, a, b);
+  const LoopNest<2> nest = broadcast_nest(y, a, b);
   const auto [sa, sb] = nest.stride;
   const int64_t n = nest.inner();
   if (nest.rank <= 1) {
@@ -45,6 +45,18 @@ void fill(Tensor& y, double value) {
     T* out = y.mut<T>();
     parallel_for(y.numel(), kElementGrain,
                  [&](int64_t lo, int64_t hi) { std::fill(out + lo, out + hi, static_cast<T>(value)); });
+  });
+}
+
+void cast(Tensor& y, const Tensor& x) {
+  dispatch_element(x.dtype(), [&]<class From>() {
+    dispatch_element(y.dtype(), [&]<class To>() {
+      const From* in = x.ptr<From>();
+      To* out = y.mut<To>();
+      parallel_for(y.numel(), kElementGrain, [&](int64_t lo, int64_t hi) {
+        std::transform(in + lo, in + hi, out + lo, [](From value) { return static_cast<To>(value); });
+      });
+    });
   });
 }
 

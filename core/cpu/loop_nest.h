@@ -1,10 +1,9 @@
 #pragma once
-// Nested loops over a dense tensor and strided operands, with axes merged where every operand allows it.
+// How the CPU's loops are cut.
 
 #include <algorithm>
-#include <array>
 
-#include "core/broadcast.h"
+#include "core/loop_nest.h"
 #include "core/parallel.h"
 
 namespace lathe::cpu {
@@ -15,69 +14,6 @@ inline constexpr int64_t kElementGrain = 32768;
 /// Rows of `width` elements per chunk.
 constexpr int64_t row_grain(int64_t width) {
   return std::max<int64_t>(1, kElementGrain / std::max<int64_t>(1, width));
-}
-
-/// Axis 0 is the innermost. The dense tensor has extents `extent`; operand k moves by stride[k][i] elements
-/// along axis i.
-template <int kOperands>
-struct LoopNest {
-  int rank = 0;
-  std::array<int64_t, Shape::kMaxRank> extent{};
-  std::array<std::array<int64_t, Shape::kMaxRank>, kOperands> stride{};
-
-  /// Adds the next outer axis.
-  void push(int64_t n, const std::array<int64_t, kOperands>& strides) {
-    if (n == 1) return;
-    bool merges = rank > 0;
-    for (int k = 0; k < kOperands && merges; ++k) {
-      merges = strides[k] == stride[k][rank - 1] * extent[rank - 1];
-    }
-    if (merges) {
-      extent[rank - 1] *= n;
-      return;
-    }
-    extent[rank] = n;
-    for (int k = 0; k < kOperands; ++k) stride[k][rank] = strides[k];
-    ++rank;
-  }
-
-  int64_t inner() const { return rank > 0 ? extent[0] : 1; }
-  /// Product of the extents from axis i outwards.
-  int64_t outer(int i) const {
-    int64_t n = 1;
-    for (; i < rank; ++i) n *= extent[i];
-    return n;
-  }
-  /// Offsets of the operands at position `index` of the axes from `first` outwards.
-  std::array<int64_t, kOperands> offsets(int64_t index, int first) const {
-    std::array<int64_t, kOperands> at{};
-    for (int i = first; i < rank; ++i) {
-      const int64_t position = index % extent[i];
-      index /= extent[i];
-      for (int k = 0; k < kOperands; ++k) at[k] += position * stride[k][i];
-    }
-    return at;
-  }
-};
-
-/// Operands stretched to `y`'s shape.
-template <class... Shapes>
-LoopNest<sizeof...(Shapes)> broadcast_nest(const Shape& y, const Shapes&... operands) {
-  constexpr int kOperands = sizeof...(Shapes);
-  const std::array<const Shape*, kOperands> shapes{&operands...};
-  std::array<int64_t, kOperands> dense;
-  dense.fill(1);
-  LoopNest<kOperands> nest;
-  for (int i = 1; i <= y.rank(); ++i) {
-    std::array<int64_t, kOperands> strides{};
-    for (int k = 0; k < kOperands; ++k) {
-      const int64_t n = i <= shapes[k]->rank() ? (*shapes[k])[-i] : 1;
-      if (n != 1) strides[k] = dense[k];
-      dense[k] *= n;
-    }
-    nest.push(y[-i], strides);
-  }
-  return nest;
 }
 
 /// The f32 or the f64 variant of a per-ISA function.

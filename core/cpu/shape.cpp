@@ -18,6 +18,8 @@ void dispatch_word(DType dtype, const Fn& fn) {
       return fn.template operator()<uint64_t>();
     case 4:
       return fn.template operator()<uint32_t>();
+    case 2:
+      return fn.template operator()<uint16_t>();
     default:
       return fn.template operator()<uint8_t>();
   }
@@ -40,7 +42,7 @@ void transpose(Word* y, int64_t y_stride, const Word* x, int64_t x_stride, int64
 
 /// The inner axis stays the inner axis: rows are copied whole.
 template <class Word>
-void permute_rows(Word* y, const Word* x, const isa::LoopNest<1>& nest) {
+void permute_rows(Word* y, const Word* x, const LoopNest<1>& nest) {
   const int64_t n = nest.inner();
   parallel_for(nest.outer(1), isa::row_grain(n), [&](int64_t lo, int64_t hi) {
     for (int64_t row = lo; row < hi; ++row) {
@@ -51,9 +53,9 @@ void permute_rows(Word* y, const Word* x, const isa::LoopNest<1>& nest) {
 
 /// Axis `p` of the nest is x's inner axis: (p, inner) planes are transposed in bands.
 template <class Word>
-void permute_planes(Word* y, const Word* x, const isa::LoopNest<1>& nest, int p) {
+void permute_planes(Word* y, const Word* x, const LoopNest<1>& nest, int p) {
   constexpr int64_t kBand = 64;  // rows of y per task
-  isa::LoopNest<2> planes;       // operand 0 is y itself, 1 is x: every axis but the inner one and p
+  LoopNest<2> planes;       // operand 0 is y itself, 1 is x: every axis but the inner one and p
   int64_t y_stride = nest.extent[0], p_stride = 0;
   for (int i = 1; i < nest.rank; ++i) {
     if (i == p) {
@@ -95,7 +97,7 @@ void permute(Tensor& y, const Tensor& x, const std::vector<int>& axes) {
     x_stride[i] = dense;
     dense *= x.dim(i);
   }
-  isa::LoopNest<1> nest;
+  LoopNest<1> nest;
   for (int i = y.rank() - 1; i >= 0; --i) nest.push(y.dim(i), {x_stride[axes[i]]});
   dispatch_word(x.dtype(), [&]<class Word>() {
     const auto* in = reinterpret_cast<const Word*>(x.raw());

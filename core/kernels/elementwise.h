@@ -10,6 +10,9 @@ namespace lathe::kernels {
 /// y[i] = value, rounded to y's dtype (any).
 LATHE_KERNEL(fill, Tensor& y, double value);
 
+/// y = x rounded to y's dtype; any two dtypes, equal shapes.
+LATHE_KERNEL(cast, Tensor& y, const Tensor& x);
+
 /// sum += x, equal shapes.
 LATHE_KERNEL(accumulate, Tensor& sum, const Tensor& x);
 

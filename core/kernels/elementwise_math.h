@@ -49,6 +49,74 @@ constexpr bool saves_output(UnaryOp op) {
          op == UnaryOp::Sigmoid || op == UnaryOp::Tanh;
 }
 
+/// fn.operator()<op>() with the op as a constant.
+template <class Fn>
+[[gnu::always_inline]] inline void with_unary_op(UnaryOp op, const Fn& fn) {
+  switch (op) {
+    case UnaryOp::Scale:
+      return fn.template operator()<UnaryOp::Scale>();
+    case UnaryOp::AddScalar:
+      return fn.template operator()<UnaryOp::AddScalar>();
+    case UnaryOp::Exp:
+      return fn.template operator()<UnaryOp::Exp>();
+    case UnaryOp::Log:
+      return fn.template operator()<UnaryOp::Log>();
+    case UnaryOp::Sqrt:
+      return fn.template operator()<UnaryOp::Sqrt>();
+    case UnaryOp::Square:
+      return fn.template operator()<UnaryOp::Square>();
+    case UnaryOp::Abs:
+      return fn.template operator()<UnaryOp::Abs>();
+    case UnaryOp::Pow:
+      return fn.template operator()<UnaryOp::Pow>();
+    case UnaryOp::Clamp:
+      return fn.template operator()<UnaryOp::Clamp>();
+    case UnaryOp::Relu:
+      return fn.template operator()<UnaryOp::Relu>();
+    case UnaryOp::Relu6:
+      return fn.template operator()<UnaryOp::Relu6>();
+    case UnaryOp::LeakyRelu:
+      return fn.template operator()<UnaryOp::LeakyRelu>();
+    case UnaryOp::Elu:
+      return fn.template operator()<UnaryOp::Elu>();
+    case UnaryOp::Gelu:
+      return fn.template operator()<UnaryOp::Gelu>();
+    case UnaryOp::GeluTanh:
+      return fn.template operator()<UnaryOp::GeluTanh>();
+    case UnaryOp::Silu:
+      return fn.template operator()<UnaryOp::Silu>();
+    case UnaryOp::Hardswish:
+      return fn.template operator()<UnaryOp::Hardswish>();
+    case UnaryOp::Hardsigmoid:
+      return fn.template operator()<UnaryOp::Hardsigmoid>();
+    case UnaryOp::Sigmoid:
+      return fn.template operator()<UnaryOp::Sigmoid>();
+    case UnaryOp::Tanh:
+      return fn.template operator()<UnaryOp::Tanh>();
+    case UnaryOp::Softplus:
+      return fn.template operator()<UnaryOp::Softplus>();
+  }
+}
+template <class Fn>
+[[gnu::always_inline]] inline void with_binary_op(BinaryOp op, const Fn& fn) {
+  switch (op) {
+    case BinaryOp::Add:
+      return fn.template operator()<BinaryOp::Add>();
+    case BinaryOp::Sub:
+      return fn.template operator()<BinaryOp::Sub>();
+    case BinaryOp::Mul:
+      return fn.template operator()<BinaryOp::Mul>();
+    case BinaryOp::Div:
+      return fn.template operator()<BinaryOp::Div>();
+    case BinaryOp::DivOrZero:
+      return fn.template operator()<BinaryOp::DivOrZero>();
+    case BinaryOp::Maximum:
+      return fn.template operator()<BinaryOp::Maximum>();
+    case BinaryOp::Minimum:
+      return fn.template operator()<BinaryOp::Minimum>();
+  }
+}
+
 namespace math {
 
 inline constexpr double kSqrtHalf = 0.70710678118654752440;

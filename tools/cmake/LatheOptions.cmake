@@ -22,7 +22,7 @@ function(lathe_target_options target)
     target_link_options(${target} PUBLIC -fsanitize=address,undefined)
   endif()
   target_compile_definitions(${target} PUBLIC
-    LATHE_ASSERTS=$<BOOL:${LATHE_ASSERTS}> LATHE_HAS_CUDA=0)
+    LATHE_ASSERTS=$<BOOL:${LATHE_ASSERTS}> LATHE_HAS_CUDA=$<BOOL:${LATHE_HAS_CUDA}>)
   target_include_directories(${target} PUBLIC
     $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>
     $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>

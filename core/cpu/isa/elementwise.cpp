@@ -26,36 +26,16 @@ void walk(const Strip& s, const Fn& fn) {
   }
 }
 
-template <class Fn>
-void with_op(BinaryOp op, const Fn& fn) {
-  switch (op) {
-    case BinaryOp::Add:
-      return fn.template operator()<BinaryOp::Add>();
-    case BinaryOp::Sub:
-      return fn.template operator()<BinaryOp::Sub>();
-    case BinaryOp::Mul:
-      return fn.template operator()<BinaryOp::Mul>();
-    case BinaryOp::Div:
-      return fn.template operator()<BinaryOp::Div>();
-    case BinaryOp::DivOrZero:
-      return fn.template operator()<BinaryOp::DivOrZero>();
-    case BinaryOp::Maximum:
-      return fn.template operator()<BinaryOp::Maximum>();
-    case BinaryOp::Minimum:
-      return fn.template operator()<BinaryOp::Minimum>();
-  }
-}
-
 template <class T>
 void binary(T* y, const T* a, const T* b, const Strip& strip, BinaryOp op) {
-  with_op(op, [&]<BinaryOp kOp>() {
+  with_binary_op(op, [&]<BinaryOp kOp>() {
     walk(strip, [=](int64_t i, int64_t ia, int64_t ib) { y[i] = math::binary<kOp>(a[ia], b[ib]); });
   });
 }
 
 template <class T>
 void binary_backward(T* dx, const T* dy, const T* a, const T* b, const Strip& strip, BinaryOp op, int side) {
-  with_op(op, [&]<BinaryOp kOp>() {
+  with_binary_op(op, [&]<BinaryOp kOp>() {
     if (side == 0) {
       walk(strip, [=](int64_t i, int64_t ia, int64_t ib) {
         dx[i] = math::binary_backward<kOp, 0>(dy[i], a[ia], b[ib]);

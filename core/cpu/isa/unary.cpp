@@ -3,58 +3,10 @@
 namespace lathe::cpu::LATHE_ISA_NAMESPACE {
 namespace {
 
-template <class Fn>
-void with_op(UnaryOp op, const Fn& fn) {
-  switch (op) {
-    case UnaryOp::Scale:
-      return fn.template operator()<UnaryOp::Scale>();
-    case UnaryOp::AddScalar:
-      return fn.template operator()<UnaryOp::AddScalar>();
-    case UnaryOp::Exp:
-      return fn.template operator()<UnaryOp::Exp>();
-    case UnaryOp::Log:
-      return fn.template operator()<UnaryOp::Log>();
-    case UnaryOp::Sqrt:
-      return fn.template operator()<UnaryOp::Sqrt>();
-    case UnaryOp::Square:
-      return fn.template operator()<UnaryOp::Square>();
-    case UnaryOp::Abs:
-      return fn.template operator()<UnaryOp::Abs>();
-    case UnaryOp::Pow:
-      return fn.template operator()<UnaryOp::Pow>();
-    case UnaryOp::Clamp:
-      return fn.template operator()<UnaryOp::Clamp>();
-    case UnaryOp::Relu:
-      return fn.template operator()<UnaryOp::Relu>();
-    case UnaryOp::Relu6:
-      return fn.template operator()<UnaryOp::Relu6>();
-    case UnaryOp::LeakyRelu:
-      return fn.template operator()<UnaryOp::LeakyRelu>();
-    case UnaryOp::Elu:
-      return fn.template operator()<UnaryOp::Elu>();
-    case UnaryOp::Gelu:
-      return fn.template operator()<UnaryOp::Gelu>();
-    case UnaryOp::GeluTanh:
-      return fn.template operator()<UnaryOp::GeluTanh>();
-    case UnaryOp::Silu:
-      return fn.template operator()<UnaryOp::Silu>();
-    case UnaryOp::Hardswish:
-      return fn.template operator()<UnaryOp::Hardswish>();
-    case UnaryOp::Hardsigmoid:
-      return fn.template operator()<UnaryOp::Hardsigmoid>();
-    case UnaryOp::Sigmoid:
-      return fn.template operator()<UnaryOp::Sigmoid>();
-    case UnaryOp::Tanh:
-      return fn.template operator()<UnaryOp::Tanh>();
-    case UnaryOp::Softplus:
-      return fn.template operator()<UnaryOp::Softplus>();
-  }
-}
-
 template <class T>
 void unary(T* y, const T* x, int64_t n, UnaryOp op, UnaryParameters p) {
   const T a = static_cast<T>(p.a), b = static_cast<T>(p.b);
-  with_op(op, [=]<UnaryOp kOp>() {
+  with_unary_op(op, [=]<UnaryOp kOp>() {
     for (int64_t i = 0; i < n; ++i) y[i] = math::unary<kOp>(x[i], a, b);
   });
 }
@@ -62,7 +14,7 @@ void unary(T* y, const T* x, int64_t n, UnaryOp op, UnaryParameters p) {
 template <class T>
 void unary_backward(T* dx, const T* dy, const T* s, int64_t n, UnaryOp op, UnaryParameters p) {
   const T a = static_cast<T>(p.a), b = static_cast<T>(p.b);
-  with_op(op, [=]<UnaryOp kOp>() {
+  with_unary_op(op, [=]<UnaryOp kOp>() {
     for (int64_t i = 0; i < n; ++i) dx[i] = math::unary_backward<kOp>(dy[i], s[i], a, b);
   });
 }

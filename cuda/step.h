@@ -1,0 +1,21 @@
+#pragma once
+// Numbers that change from step to step, as kernels see them: plain values in an eager step, device memory in
+// a captured one, where a constant would repeat one step for ever.
+
+#include "core/hd.h"
+#include "core/philox.h"
+
+namespace lathe::cuda {
+
+/// A generator whose step may stand in device memory.
+struct StepPhilox {
+  Philox philox;
+  const uint32_t* step = nullptr;  ///< null: philox.step holds
+
+  LATHE_HD Philox get() const { return step == nullptr ? philox : philox.at(*step); }
+};
+
+/// While a step is captured, a generator of that step reads the step from device memory.
+StepPhilox step_philox(const Philox& philox);
+
+}  // namespace lathe::cuda
