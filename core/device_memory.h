@@ -3,14 +3,20 @@
 // no tensor on such a device and calls none of this.
 
 #include <cstddef>
+#include <memory>
+#include <optional>
 
 #include "core/allocator.h"
 #include "core/dtype.h"
+#include "core/transfer.h"
 
 namespace lathe::device_memory {
 
 /// CUDA devices of this machine; 0 without a driver.
 int device_count();
+
+/// The device that `auto` takes: the first one; none in a build whose device is an emulation.
+std::optional<Device> default_device();
 
 /// DeviceError with the number of devices there are (and why there are none) unless `device` is one of them.
 void check_available(Device device);
@@ -29,6 +35,9 @@ void set_zero(Device device, void* to, size_t bytes);
 
 /// Waits until all work given to the device is done; CudaError with the first error of any of it.
 void synchronize(Device device);
+
+std::unique_ptr<Upload::Backend> make_upload(Device device);
+std::unique_ptr<Download::Backend> make_download(Device device);
 
 AllocatorStats stats(Device device);
 void reset_peak(Device device);

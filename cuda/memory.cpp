@@ -2,7 +2,10 @@
 // tensor goes and may be handed out at once: whoever gets them works behind the earlier user on the same
 // stream.
 
+#include "cuda/memory.h"
+
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -47,17 +50,24 @@ class DeviceBlocks final : public BlockSource {
   Device device_;
 };
 
-/// A device's caches: the one that tensors use, and those that captured graphs own.
+using Pool = std::shared_ptr<BlockCache>;
+
+Pool make_pool(Device device) {
+  return std::make_shared<BlockCache>(std::make_unique<DeviceBlocks>(device));
+}
+
+/// A device's own cache, and which cache each block in use of another one came from.
 struct Pools {
-  std::vector<std::unique_ptr<BlockCache>> caches;  // by device index
   std::mutex mutex;
+  std::vector<Pool> own;                 // by device index
+  std::map<void*, Pool> private_blocks;  // looked up, never iterated
 
   BlockCache& of(Device device) {
     const std::lock_guard lock(mutex);
     const auto at = static_cast<size_t>(device.index);
-    if (caches.size() <= at) caches.resize(at + 1);
-    if (!caches[at]) caches[at] = std::make_unique<BlockCache>(std::make_unique<DeviceBlocks>(device));
-    return *caches[at];
+    if (own.size() <= at) own.resize(at + 1);
+    if (!own[at]) own[at] = make_pool(device);
+    return *own[at];
   }
 };
 
@@ -66,14 +76,30 @@ Pools& pools() {
   return *instance;
 }
 
+thread_local Pool private_pool;
+
 }  // namespace
 
 void* allocate(Device device, size_t bytes) {
   cuda::use(device);
-  return pools().of(device).allocate(bytes);
+  if (private_pool == nullptr) return pools().of(device).allocate(bytes);
+  void* block = private_pool->allocate(bytes);
+  const std::lock_guard lock(pools().mutex);
+  pools().private_blocks[block] = private_pool;
+  return block;
 }
 
 void release(Device device, void* block, size_t bytes) noexcept {
+  Pool owner;
+  {
+    const std::lock_guard lock(pools().mutex);
+    const auto found = pools().private_blocks.find(block);
+    if (found != pools().private_blocks.end()) {
+      owner = found->second;
+      pools().private_blocks.erase(found);
+    }
+  }
+  if (owner != nullptr) return owner->release(block, bytes);
   pools().of(device).release(block, bytes);
 }
 
@@ -113,3 +139,20 @@ uint64_t guard_violations(Device device) {
 }
 
 }  // namespace lathe::device_memory
+
+namespace lathe::cuda {
+
+std::shared_ptr<BlockCache> make_private_pool(Device device) {
+  return device_memory::make_pool(device);
+}
+
+UsePool::UsePool(Device device, std::shared_ptr<BlockCache> pool) {
+  LATHE_ASSERT(device_memory::private_pool == nullptr);
+  use(device);
+  device_memory::private_pool = std::move(pool);
+}
+UsePool::~UsePool() {
+  device_memory::private_pool = nullptr;
+}
+
+}  // namespace lathe::cuda

@@ -96,6 +96,14 @@ int device_count() {
   return static_cast<int>(cuda::devices().states.size());
 }
 
+std::optional<Device> default_device() {
+#if LATHE_CUDA_EMULATED
+  return std::nullopt;
+#else
+  return device_count() > 0 ? std::optional(Device::cuda(0)) : std::nullopt;
+#endif
+}
+
 void check_available(Device device) {
   cuda::use(device);
 }

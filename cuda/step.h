@@ -4,6 +4,7 @@
 
 #include "core/hd.h"
 #include "core/philox.h"
+#include "core/tensor.h"
 
 namespace lathe::cuda {
 
@@ -17,5 +18,17 @@ struct StepPhilox {
 
 /// While a step is captured, a generator of that step reads the step from device memory.
 StepPhilox step_philox(const Philox& philox);
+
+/// While alive, generators of step `value` read their step from `step` (one i32 element on the device).
+class RecordedStep {
+ public:
+  RecordedStep(Tensor& step, uint32_t value);
+  RecordedStep(const RecordedStep&) = delete;
+  RecordedStep& operator=(const RecordedStep&) = delete;
+  ~RecordedStep();
+};
+
+/// Writes `step` on the compute stream.
+void set_step(Tensor& step, uint32_t value);
 
 }  // namespace lathe::cuda
