@@ -14,6 +14,14 @@ struct Batch {
   std::vector<Tensor> inputs = {};
   std::vector<Tensor> targets = {};
   int64_t size = 0;
+
+  /// The same samples on a device; shares what is there already.
+  Batch to(Device device) const {
+    Batch there{{}, {}, size};
+    for (const Tensor& tensor : inputs) there.inputs.push_back(tensor.to(device));
+    for (const Tensor& tensor : targets) there.targets.push_back(tensor.to(device));
+    return there;
+  }
 };
 
 }  // namespace lathe

@@ -2,7 +2,24 @@
 
 #include "core/device_memory.h"
 
-namespace lathe::detail {
+namespace lathe {
+
+Device available_device(std::string_view text) {
+#if LATHE_HAS_CUDA
+  if (text == "auto") return device_memory::default_device().value_or(Device::cpu());
+  const Device device = Device::parse(text);
+  if (device.type == DeviceType::Cuda) device_memory::check_available(device);
+  return device;
+#else
+  if (text == "auto") return Device::cpu();
+  const Device device = Device::parse(text);
+  LATHE_CHECK(DeviceError, device.type == DeviceType::Cpu, "device ", device,
+              ": this build of Lathe has no CUDA kernels; use --device cpu");
+  return device;
+#endif
+}
+
+namespace detail {
 namespace {
 
 thread_local bool device_scope = false;
@@ -40,4 +57,5 @@ bool DeviceScope::active() {
   return device_scope;
 }
 
-}  // namespace lathe::detail
+}  // namespace detail
+}  // namespace lathe

@@ -106,4 +106,8 @@ struct Device {
 
 std::string to_string(Device device);
 
+/// The device that `text` names as Device::parse has it, or for "auto" the first CUDA device, else the CPU.
+/// DeviceError, saying what there is, for a CUDA device that is not there.
+Device available_device(std::string_view text);
+
 }  // namespace lathe

@@ -306,7 +306,11 @@ void write_safetensors(const std::filesystem::path& path, std::span<const NamedT
               " bytes is over the limit of ", kLargestHeader);
   std::vector<std::span<const std::byte>> parts = {std::as_bytes(std::span(&length, 1)),
                                                    std::as_bytes(std::span(text))};
-  for (const NamedTensor& named : tensors) parts.emplace_back(named.tensor.raw(), named.tensor.bytes());
+  std::vector<Tensor> hosts;  // shared with `tensors` where they are there already
+  for (const NamedTensor& named : tensors) {
+    const Tensor& host = hosts.emplace_back(named.tensor.to(Device::cpu()));
+    parts.emplace_back(host.raw(), host.bytes());
+  }
   write_atomic(path, parts);
 }
 

@@ -212,4 +212,12 @@ std::byte* Tensor::location() const {
   return storage_->data + offset_ * static_cast<int64_t>(size_of(dtype_));
 }
 
+bool same_bits(const Tensor& a, const Tensor& b) {
+  if (!a.defined() || !b.defined()) return a.defined() == b.defined();
+  if (a.shape() != b.shape() || a.dtype() != b.dtype()) return false;
+  if (a.numel() == 0) return true;
+  const Tensor left = a.to(Device::cpu()), right = b.to(Device::cpu());
+  return std::memcmp(left.raw(), right.raw(), left.bytes()) == 0;
+}
+
 }  // namespace lathe

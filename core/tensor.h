@@ -101,4 +101,7 @@ class Tensor {
   DType dtype_ = DType::F32;
 };
 
+/// Same shape, dtype and bits (so NaN equals NaN), wherever they are; undefined equals undefined.
+bool same_bits(const Tensor& a, const Tensor& b);
+
 }  // namespace lathe

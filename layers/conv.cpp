@@ -1,6 +1,7 @@
 #include "layers/conv.h"
 
 #include "autograd/ops/conv.h"
+#include "autograd/ops/elementwise.h"
 
 namespace lathe {
 namespace {
@@ -43,7 +44,8 @@ Conv2d::Conv2d(Module& parent, std::string name, int64_t in, int64_t out, const 
 
 Var Conv2d::operator()(const Var& x) {
   const ErrorScope scope(*this);
-  return conv2d(input_(x), weight_.value(), bias_ ? bias_->value() : Var(), geometry_);
+  return conv2d(input_(x), cast(weight_.value(), x.dtype()), bias_ ? cast(bias_->value(), x.dtype()) : Var(),
+                geometry_);
 }
 
 }  // namespace lathe

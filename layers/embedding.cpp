@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "autograd/ops/elementwise.h"
 #include "autograd/ops/embedding.h"
 
 namespace lathe {
@@ -29,7 +30,7 @@ Embedding::Embedding(Module& parent, std::string name, int64_t rows, int64_t dim
 
 Var Embedding::operator()(const Tensor& indices) {
   const ErrorScope scope(*this);
-  return embedding(weight_.value(), indices, padding_idx_);
+  return cast(embedding(weight_.value(), indices, padding_idx_), activation_dtype());
 }
 
 }  // namespace lathe

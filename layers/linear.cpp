@@ -1,5 +1,6 @@
 #include "layers/linear.h"
 
+#include "autograd/ops/elementwise.h"
 #include "autograd/ops/matmul.h"
 
 namespace lathe {
@@ -27,7 +28,7 @@ Linear::Linear(Module& parent, std::string name, int64_t in, int64_t out, const 
 
 Var Linear::operator()(const Var& x) {
   const ErrorScope scope(*this);
-  return linear(input_(x), weight_.value(), bias_ ? bias_->value() : Var());
+  return linear(input_(x), cast(weight_.value(), x.dtype()), bias_ ? cast(bias_->value(), x.dtype()) : Var());
 }
 
 }  // namespace lathe

@@ -6,7 +6,7 @@ Var ImageModel::forward(const Batch& batch) {
   const ErrorScope scope(*this);
   LATHE_CHECK(ShapeError, batch.inputs.size() == 1, type(), ": the batch has ", batch.inputs.size(),
               " inputs, expected one tensor of images");
-  return logits(Var(batch.inputs[0].to(root_options().dtype)));
+  return logits(Var(batch.inputs[0].to(activation_dtype())));
 }
 
 void ImageModel::expect_images(const Var& images, int64_t channels) const {

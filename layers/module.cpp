@@ -57,6 +57,11 @@ const RunState& Module::run() const {
 RunState& Module::run() {
   return root_->run;
 }
+DType Module::activation_dtype() const {
+  const bool rounds = training() && run().activations == DType::BF16;
+  return rounds ? DType::BF16 : root_options().dtype;
+}
+
 const RootOptions& Module::root_options() const {
   return root_->options;
 }

@@ -35,6 +35,9 @@ class Module : public ErrorContext {
   RunState& run();  ///< the root's, shared by the whole tree
   const RootOptions& root_options() const;
   bool training() const { return run().mode == Mode::Train; }
+  Device device() const { return root_options().device; }
+  /// What this forward computes activations in.
+  DType activation_dtype() const;
 
   /// Direct members in the order of construction.
   const std::vector<Module*>& children() const { return children_; }

@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "autograd/ops/elementwise.h"
 #include "autograd/var.h"
 #include "layers/module.h"
 
@@ -24,7 +25,9 @@ class QuantSite : public Module {
   const char* type() const override { return "QuantSite"; }
 
   Var operator()(const Var& x) const {
-    return attached_ == nullptr ? x : attached_->apply(x, run(), stream("noise"));
+    if (attached_ == nullptr) return x;
+    const DType exact = root_options().dtype;  // quantizers compute in the parameters' type
+    return cast(attached_->apply(cast(x, exact), run(), stream("noise")), x.dtype());
   }
   void attach(std::shared_ptr<ActivationParametrization> parametrization) {
     attached_ = std::move(parametrization);

@@ -17,6 +17,9 @@ struct RunState {
   /// Above 0: batch norms take the batch's statistics in evaluation too, and move the running ones by this
   /// share.
   double statistics_momentum = 0;
+  /// bf16: training forwards compute activations in bf16 on a CUDA device; parameters, quantizers and losses
+  /// keep their type, and evaluation never rounds.
+  DType activations = DType::F32;
   uint64_t first_sample = 0;  ///< index of this micro-batch's first sample in the step's whole batch
 };
 

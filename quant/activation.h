@@ -28,6 +28,8 @@ class ActivationQuantizer : public Module, public ActivationParametrization {
   void set_observing(bool observing) { observing_ = observing; }
   /// After the optimizer's step: keeps own parameters where they mean something.
   virtual void after_update() {}
+  /// As Quantizer::steady.
+  virtual bool steady() const { return true; }
 
  protected:
   /// Of a training batch, before it is quantized; `first` for the first one.

@@ -65,6 +65,8 @@ class Quantizer : public Module, public Parametrization {
   /// Shares of oscillating (more often than `cutoff`) and frozen weights, where codes are tracked:
   /// quant/tracking.h.
   virtual std::optional<Oscillations> oscillations(double cutoff) const;
+  /// Training forwards do the same work in every step; the host decides nothing on the way.
+  virtual bool steady() const { return true; }
   /// Between backward and the optimizer's step.
   virtual void before_update(const Moment& moment);
   /// After it: keeps own parameters where they mean something.

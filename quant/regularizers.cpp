@@ -48,6 +48,7 @@ class Scheduled : public Regularizer {
     const Var sum = unweighted(quantizers);
     return sum.defined() ? scale(sum, weight) : sum;
   }
+  bool steady() const final { return !schedule_; }
 
  protected:
   virtual Var unweighted(const std::vector<Quantizer*>& quantizers) const = 0;

@@ -18,6 +18,8 @@ class Regularizer {
   virtual void check(const std::vector<Quantizer*>&) const {}
   /// Weighted, one element; undefined where no quantizer takes part or the weight is 0 at this moment.
   virtual Var term(const std::vector<Quantizer*>& quantizers, const Moment& moment) const = 0;
+  /// The term is the same function of the weights at every moment.
+  virtual bool steady() const { return true; }
 };
 
 /// Regularisers by name: size, oscillation, dampening.

@@ -33,6 +33,8 @@ class TrackedQuantizer : public Quantizer {
   void initialise() final;
   Codes encode(const Tensor& raw) const final;
   void before_update(const Moment& moment) override;
+  /// Frozen weights are chosen on the host.
+  bool steady() const override { return !options_.freezes(); }
   std::optional<Oscillations> oscillations(double cutoff) const final;
 
  protected:

@@ -160,10 +160,7 @@ void add_common_options(CLI::App& command, Session& session) {
 
 void apply_common_options(const Session& session) {
   if (session.threads > 0) set_num_threads(session.threads);
-  if (session.device == "auto") return;
-  const Device device = Device::parse(session.device);
-  LATHE_CHECK(DeviceError, device.type == DeviceType::Cpu, "device ", device,
-              ": this build of Lathe has no CUDA kernels; use --device cpu");
+  if (session.device != "auto") available_device(session.device);  // its errors come first
 }
 
 }  // namespace lathe::cli

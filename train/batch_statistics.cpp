@@ -32,7 +32,7 @@ UseBatchStatistics::UseBatchStatistics(Model& model, Loader* loader, int64_t bat
   loader->start(0);
   for (int64_t i = 0; i < batches && loader->next(batch); ++i) {
     run.statistics_momentum = 1.0 / static_cast<double>(i + 1);
-    model.forward(batch);
+    model.forward(batch.to(model.device()));
   }
   run.statistics_momentum = 0;
   run.mode = mode;

@@ -6,10 +6,11 @@
 namespace lathe {
 
 Device experiment_device(const Experiment& experiment) {
-  if (experiment.device == "auto") return Device::cpu();
-  const Device device = Device::parse(experiment.device);
-  LATHE_CHECK(DeviceError, device.type == DeviceType::Cpu, "device ", experiment.device,
-              ": this build trains on the CPU only");
+  const Device device = available_device(experiment.device);
+  const std::string& precision = experiment.train.precision;
+  LATHE_CHECK(ConfigError, precision == "f32" || device.type == DeviceType::Cuda,
+              (experiment.where / "train" / "precision").path, ": ", precision,
+              " needs a CUDA device, the run is on ", device);
   return device;
 }
 

@@ -22,8 +22,8 @@ std::vector<std::string> class_names(const Value& input) {
 
 }  // namespace
 
-Classifier::Classifier(const std::filesystem::path& path)
-    : run_(open_run(path)), model_(load_run_model(run_)) {
+Classifier::Classifier(const std::filesystem::path& path, Device device)
+    : run_(open_run(path)), model_(load_run_model(run_, {.device = device})) {
   const bool known = !run_.input.is(Value::Type::Null);
   input_ = known ? input_shape(run_.input, path) : model_input_shape(run_.model.find("type")->as_string());
   LATHE_CHECK(ConfigError, input_.rank() == 3 && (input_[2] == 1 || input_[2] == 3), path.string(),
@@ -47,7 +47,7 @@ std::vector<Guess> Classifier::classify(const Picture& picture, int64_t count) {
   batch.size = 1;
   normalizer_->apply(fitted.pixels.data(), {batch.inputs[0].mut<float>(), input_[0], input_[1], input_[2]});
   const NoGrad no_grad;
-  const Tensor logits = model_->forward(batch).data().to(Device::cpu()).to(DType::F32);
+  const Tensor logits = model_->forward(batch.to(model_->device())).data().to(Device::cpu()).to(DType::F32);
   LATHE_CHECK(ConfigError, logits.rank() == 2, run_.name, ": the model's output is ", logits.shape(),
               ", expected logits (1, classes)");
   const float* values = logits.ptr<float>();

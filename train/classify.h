@@ -23,7 +23,7 @@ class Classifier {
  public:
   /// From a packed file or a run's folder. ConfigError when its model does not map pictures to classes, or
   /// when nothing says how its inputs are normalised; else as open_run().
-  explicit Classifier(const std::filesystem::path& path);
+  explicit Classifier(const std::filesystem::path& path, Device device = Device::cpu());
 
   /// The most probable classes, at most `count`, first the best; at equal logits the lower index first. The
   /// picture is fitted to the model's input (fit_picture) and normalised as in evaluation.

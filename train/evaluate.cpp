@@ -36,13 +36,10 @@ EvaluationResult evaluate(Model& model, const Task& task, Loader& loader, const 
   Batch batch;
   loader.start(0);
   while (loader.next(batch)) {
-    const Var output = model.forward(batch);
-    evaluation->add(output, batch);
-    if (options.hash) {
-      const Tensor host = output.data().to(Device::cpu());
-      hash.add({host.raw(), host.bytes()});
-    }
-    if (options.on_output) options.on_output(output.data());
+    const Tensor output = model.forward(batch.to(model.device())).data().to(Device::cpu());
+    evaluation->add(Var(output), batch);  // metrics are the host's, the same for every device
+    if (options.hash) hash.add({output.raw(), output.bytes()});
+    if (options.on_output) options.on_output(output);
     result.samples += batch.size;
   }
   result.metrics = evaluation->result();
@@ -69,7 +66,7 @@ int64_t count_macs(Model& model, const Dataset& dataset) {
   dataset.load(0, 0, batch, 0);
   const EvaluationMode mode(model);
   const OpLog log;
-  model.forward(batch);
+  model.forward(batch.to(model.device()));
   int64_t macs = 0;
   for (const OpCall& call : log.calls()) macs += call.info.macs;
   return macs;

@@ -20,10 +20,6 @@ std::vector<Parameter*> weights(const Module& model) {
   return all;
 }
 
-bool same_bits(const Tensor& a, const Tensor& b) {
-  return a.dtype() == b.dtype() && a.shape() == b.shape() && std::memcmp(a.raw(), b.raw(), a.bytes()) == 0;
-}
-
 std::vector<NamedTensor> stored_as_they_are(const Module& model) {
   std::vector<NamedTensor> all;
   for (const Buffer* buffer : model_buffers(model)) all.push_back({buffer->path(), buffer->data()});

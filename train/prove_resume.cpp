@@ -38,10 +38,6 @@ std::vector<Value> events_of(const fs::path& run) {
   return events;
 }
 
-bool same_bits(const Tensor& a, const Tensor& b) {
-  return a.shape() == b.shape() && a.dtype() == b.dtype() && std::memcmp(a.raw(), b.raw(), a.bytes()) == 0;
-}
-
 void compare_tensors(const char* part, const std::vector<NamedTensor>& a, const std::vector<NamedTensor>& b,
                      ProveResumeReport& report) {
   if (a.size() != b.size()) {

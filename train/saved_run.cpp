@@ -144,7 +144,8 @@ void calibrate(const SavedRun& run, Model& model) {
   for (ActivationQuantizer* quantizer : activation_quantizers_of(model)) quantizer->set_observing(true);
   Batch batch;
   loader.start(0);
-  for (int64_t i = 0; i < kCalibrationBatches && loader.next(batch); ++i) model.forward(batch);
+  for (int64_t i = 0; i < kCalibrationBatches && loader.next(batch); ++i)
+    model.forward(batch.to(model.device()));
   for (ActivationQuantizer* quantizer : activation_quantizers_of(model)) quantizer->set_observing(false);
 }
 
@@ -160,9 +161,10 @@ PackedHeader header_of(const SavedRun& run) {
           .input = run.input};
 }
 
-std::unique_ptr<Model> quantize_run(const SavedRun& run, const Value& quant, const FieldPath& where) {
+std::unique_ptr<Model> quantize_run(const SavedRun& run, const Value& quant, const FieldPath& where,
+                                    Device device) {
   const std::unique_ptr<Model> trained = load_run_model(run);
-  std::unique_ptr<Model> model = model_registry().build(run.model, run.where / "model", {});
+  std::unique_ptr<Model> model = model_registry().build(run.model, run.where / "model", {.device = device});
   attach_quantizers(*model, quant, where);
   load_weights(*model, weights_of(*trained), run.where.file);
   for (Quantizer* quantizer : quantizers_of(*model)) quantizer->initialise();

@@ -49,7 +49,8 @@ PackedHeader header_of(const SavedRun& run);
 /// "quant" section, whose own parameters come from the weights. ConfigError.
 /// The ranges of activations come from the first 16 batches of the run's training split, without
 /// augmentation.
-std::unique_ptr<Model> quantize_run(const SavedRun& run, const Value& quant, const FieldPath& where);
+std::unique_ptr<Model> quantize_run(const SavedRun& run, const Value& quant, const FieldPath& where,
+                                    Device device = Device::cpu());
 
 /// Fills a fresh model with the weights of `from`: a run, a packed file, or a .safetensors file under
 /// PyTorch's names. Reads it when called, but opens a run at once.

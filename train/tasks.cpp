@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "autograd/ops/elementwise.h"
+
 namespace lathe {
 namespace {
 
@@ -74,10 +76,15 @@ class RegressionEvaluation : public Evaluation {
   LossMean mean_;
 };
 
+/// In the parameters' type, whatever activations are rounded to.
+Var training_loss(const Loss& loss, Model& model, const Batch& batch) {
+  return loss(cast(model.forward(batch), model.root_options().dtype), batch);
+}
+
 class ClassificationTask : public Task {
  public:
   explicit ClassificationTask(std::unique_ptr<Loss> loss) : loss_(std::move(loss)) {}
-  Var loss(Model& model, const Batch& batch) override { return (*loss_)(model.forward(batch), batch); }
+  Var loss(Model& model, const Batch& batch) override { return training_loss(*loss_, model, batch); }
   std::unique_ptr<Evaluation> evaluation() const override {
     return std::make_unique<ClassificationEvaluation>(*loss_);
   }
@@ -90,7 +97,7 @@ class ClassificationTask : public Task {
 class RegressionTask : public Task {
  public:
   explicit RegressionTask(std::unique_ptr<Loss> loss) : loss_(std::move(loss)) {}
-  Var loss(Model& model, const Batch& batch) override { return (*loss_)(model.forward(batch), batch); }
+  Var loss(Model& model, const Batch& batch) override { return training_loss(*loss_, model, batch); }
   std::unique_ptr<Evaluation> evaluation() const override {
     return std::make_unique<RegressionEvaluation>(*loss_);
   }

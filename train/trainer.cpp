@@ -6,10 +6,15 @@
 
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/shape.h"
+#include "core/math_mode.h"
 #include "train/model_state.h"
 
 namespace lathe {
 namespace {
+
+void check_loss(double loss) {
+  LATHE_CHECK(DivergedError, std::isfinite(loss), "the loss is ", loss);
+}
 
 double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -40,7 +45,11 @@ const Value& member(const Value& state, std::string_view key) {
 }  // namespace
 
 Trainer::Trainer(const TrainerParts& parts, const TrainerOptions& options)
-    : parts_(parts), options_(options), loader_(parts.train, training_order(options)), begin_(now()) {
+    : parts_(parts),
+      options_(options),
+      loader_(parts.train, training_order(options)),
+      device_step_(parts.model, options.train.cuda_graph),
+      begin_(now()) {
   progress_.steps_per_epoch = loader_.batches_per_epoch();
   LATHE_CHECK(DataError, progress_.steps_per_epoch > 0, "training: the split has ", parts.train.size(),
               " samples, too few for one batch of ", options.batch);
@@ -87,14 +96,14 @@ void Trainer::step() {
   run.mode = Mode::Train;
   run.step = static_cast<uint32_t>(progress_.step);
   run.first_sample = 0;
+  run.activations = options_.train.precision == "bf16" ? DType::BF16 : DType::F32;
   ++run.forward;
 
-  double loss_value = 0;
   try {
-    const Var loss = parts_.task.loss(parts_.model, batch_);
-    loss_value = loss.data().item();
-    LATHE_CHECK(DivergedError, std::isfinite(loss_value), "the loss is ", loss_value);
-    backward(with_regularizers(loss));
+    const MathModeScope math(options_.train.math_mode());
+    const Tensor loss = device_step_.run(batch_, run.step, steady(),
+                                         [this](const Batch& batch) { return differentiate(batch); });
+    device_step_.queue_loss(loss, progress_.step, batch_.size);
     const SchedulePoint at{progress_.step, progress_.steps_per_epoch, progress_.total_steps};
     const std::span<const double> rates = parts_.optimizer.rates(parts_.schedule, at);
     for (size_t g = 0; g < rates.size(); ++g) {
@@ -106,11 +115,51 @@ void Trainer::step() {
     for (ActivationQuantizer* quantizer : activations_) quantizer->after_update();
   } catch (const DivergedError& error) {
     parts_.optimizer.drop_gradients();
-    LATHE_THROW(DivergedError, "diverged at step ", progress_.step, " of ", progress_.total_steps, " (epoch ",
-                progress_.epoch + 1, "): ", error.what());
+    diverged(progress_.step, error.what());
   }
   if (ema_) ema_->update();
-  count_step(loss_value, now() - begin);
+  settle_losses(progress_.step_in_epoch + 1 == progress_.steps_per_epoch);
+  count_step(now() - begin);
+}
+
+/// Forward and backward; the gradients are in the parameters.
+Tensor Trainer::differentiate(const Batch& batch) const {
+  const Var loss = parts_.task.loss(parts_.model, batch);
+  if (device_step_.on_host()) check_loss(loss.data().item());  // before anything is spent on it
+  backward(with_regularizers(loss));
+  return loss.data();
+}
+
+/// Every step gives the device the same work, but for numbers that it reads from its own memory.
+bool Trainer::steady() const {
+  for (const Quantizer* quantizer : quantizers_) {
+    if (!quantizer->steady()) return false;
+  }
+  for (const ActivationQuantizer* quantizer : activations_) {
+    if (!quantizer->steady()) return false;
+  }
+  for (const auto& regularizer : parts_.regularizers) {
+    if (!regularizer->steady()) return false;
+  }
+  return true;
+}
+
+/// Losses that are there by now, or, with `all`, every one of the steps made.
+void Trainer::settle_losses(bool all) {
+  int64_t step = 0, samples = 0;
+  while (const std::optional<double> loss = device_step_.next_loss(all, step, samples)) {
+    try {
+      check_loss(*loss);
+    } catch (const DivergedError& error) {
+      diverged(step, error.what());
+    }
+    count_loss(*loss, samples);
+  }
+}
+
+void Trainer::diverged(int64_t step, const char* why) const {
+  LATHE_THROW(DivergedError, "diverged at step ", step, " of ", progress_.total_steps, " (epoch ",
+              step / progress_.steps_per_epoch + 1, "): ", why);
 }
 
 Var Trainer::with_regularizers(const Var& loss) const {
@@ -122,14 +171,17 @@ Var Trainer::with_regularizers(const Var& loss) const {
   return sum;
 }
 
-void Trainer::count_step(double loss, double seconds) {
+void Trainer::count_loss(double loss, int64_t samples) {
+  progress_.loss = loss;
+  epoch_loss_sum_ += loss * static_cast<double>(samples);
+  epoch_samples_ += samples;
+  progress_.epoch_loss = epoch_loss_sum_ / static_cast<double>(epoch_samples_);
+}
+
+void Trainer::count_step(double seconds) {
   Progress& p = progress_;
   ++p.step;
   ++p.step_in_epoch;
-  p.loss = loss;
-  epoch_loss_sum_ += loss * static_cast<double>(batch_.size);
-  epoch_samples_ += batch_.size;
-  p.epoch_loss = epoch_loss_sum_ / static_cast<double>(epoch_samples_);
   train_seconds_ += seconds;
   epoch_seconds_ += seconds;
   epoch_timed_samples_ += batch_.size;
@@ -154,6 +206,7 @@ bool Trainer::evaluation_due() const {
 
 EvaluationResult Trainer::evaluate() {
   LATHE_CHECK(ConfigError, test_loader_ != nullptr, "trainer: there is no test split to evaluate");
+  settle_losses(true);
   const auto as_evaluated = evaluated();
   EvaluationResult result = lathe::evaluate(parts_.model, parts_.task, *test_loader_);
   if (options_.stored_bytes) result.size_bytes = options_.stored_bytes();
@@ -190,6 +243,7 @@ void Trainer::run(const std::vector<TrainObserver*>& observers) {
   while (!done()) {
     step();
     progress_.stopping = stop_requested();
+    if (progress_.stopping) settle_losses(true);
     for (TrainObserver* observer : observers) observer->on_step(progress_);
     if (progress_.epoch_ended) {
       for (TrainObserver* observer : observers) observer->on_epoch(progress_);
@@ -200,6 +254,7 @@ void Trainer::run(const std::vector<TrainObserver*>& observers) {
       for (TrainObserver* observer : observers) observer->on_evaluation(progress_, result);
     }
     progress_.stopping = stop_requested();  // an evaluation takes a while
+    if (progress_.stopping) settle_losses(true);
     for (TrainObserver* observer : observers) observer->on_settled(progress_, *this);
     LATHE_CHECK(InterruptedError, !progress_.stopping || done(), "stopped after step ", progress_.step,
                 " of ", progress_.total_steps);
@@ -207,6 +262,7 @@ void Trainer::run(const std::vector<TrainObserver*>& observers) {
 }
 
 Checkpoint Trainer::state() const {
+  LATHE_ASSERT(!device_step_.losses_pending());
   Value schedule_states = Value::array();
   for (const Schedule* schedule : schedules()) {
     schedule_states.push_back(schedule == nullptr ? Value() : schedule->state());
@@ -248,6 +304,7 @@ void Trainer::restore(const Checkpoint& checkpoint) {
   check_fits(checkpoint.state);
   const Value& saved = checkpoint.state.progress;
   load_model_state(parts_.model, checkpoint.model);
+  device_step_.forget();
   parts_.optimizer.restore(checkpoint.optimizer);
   LATHE_CHECK(FormatError, checkpoint.ema.empty() == (ema_ == nullptr), "checkpoint: averages ",
               ema_ ? "are missing" : "are there, but the run has none");

@@ -13,6 +13,7 @@
 #include "train/batch_statistics.h"
 #include "train/checkpoint.h"
 #include "train/config/experiment.h"
+#include "train/device_step.h"
 #include "train/ema.h"
 #include "train/hooks.h"
 #include "train/optim/optimizer.h"
@@ -59,13 +60,16 @@ class Trainer {
   Trainer& operator=(const Trainer&) = delete;
   ~Trainer();
 
-  /// One update. DivergedError, naming the step, when the loss or the gradients' norm is not finite; no
-  /// parameter is updated then.
+  /// One update. DivergedError, naming the step, when the loss or the gradients' norm is not finite; on the
+  /// host no parameter is updated then, on a device the loss is looked at a few steps later, before anything
+  /// is saved.
   void step();
   /// Steps, evaluates and tells the observers until the run is done. InterruptedError when stopped.
   void run(const std::vector<TrainObserver*>& observers);
 
   const Progress& progress() const { return progress_; }
+  /// Steps that were launched as a recorded whole (core/step_graph.h).
+  int64_t launched_steps() const { return device_step_.launches(); }
   bool done() const { return progress_.done(); }
   /// On the test split; of the averages when there are some. ConfigError without a test split.
   EvaluationResult evaluate();
@@ -91,7 +95,12 @@ class Trainer {
   void begin_epoch_if_needed();
   Moment moment() const { return {progress_.step, progress_.total_steps}; }
   Var with_regularizers(const Var& loss) const;
-  void count_step(double loss, double seconds);
+  Tensor differentiate(const Batch& batch) const;
+  bool steady() const;
+  void settle_losses(bool all);
+  [[noreturn]] void diverged(int64_t step, const char* why) const;
+  void count_loss(double loss, int64_t samples);
+  void count_step(double seconds);
   void check_fits(const CheckpointState& state) const;
   bool evaluation_due() const;
   bool stop_requested() const;
@@ -106,12 +115,13 @@ class Trainer {
   std::unique_ptr<Ema> ema_;
   std::vector<Quantizer*> quantizers_;
   std::vector<ActivationQuantizer*> activations_;
+  DeviceStep device_step_;
   Batch batch_;
   Progress progress_;
   Metrics metrics_;
   bool epoch_started_ = false;
   double epoch_loss_sum_ = 0;  // over the epoch's samples
-  int64_t epoch_samples_ = 0;  // of this epoch so far
+  int64_t epoch_samples_ = 0;  // whose losses are known
   double epoch_seconds_ = 0;   // in this epoch's steps made by this process
   int64_t epoch_timed_samples_ = 0;
   int64_t epoch_timed_steps_ = 0;

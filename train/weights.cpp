@@ -67,11 +67,6 @@ std::vector<Place> places_of(const Module& model) {
   return places;
 }
 
-bool same_content(const Tensor& a, const Tensor& b) {
-  return a.dtype() == b.dtype() && a.shape() == b.shape() &&
-         (a.numel() == 0 || std::memcmp(a.raw(), b.raw(), a.bytes()) == 0);
-}
-
 /// Matches given tensors with a model's places, and collects everything that does not fit.
 class Matching {
  public:
@@ -141,7 +136,7 @@ class Matching {
     }
     if (!place.tied()) return;
     const auto owner = given_.find(place.parameter->owner().path());
-    if (owner != given_.end() && !same_content(*owner->second, *tensor)) {
+    if (owner != given_.end() && !same_bits(*owner->second, *tensor)) {
       problem([&] {
         return concat("'", place.name, "' differs from '", owner->first, "', to which it is tied");
       });

@@ -52,6 +52,13 @@ Var scaled(const char* op, const Var& x, double factor) {
 
 }  // namespace
 
+Var cast(const Var& x, DType dtype) {
+  if (!x.defined() || x.dtype() == dtype) return x;
+  LATHE_CHECK(DTypeError, is_floating(x.dtype()) && is_floating(dtype), "cast: from ", x.dtype(), " to ",
+              dtype);
+  return record("cast", x.data().to(dtype), {x}, {}, [](Backward& b) { kernels::cast(b.dx(0), b.dy()); });
+}
+
 Var unary_op(const char* op, const Var& x, UnaryOp kind, UnaryParameters parameters) {
   Tensor y = x.data().empty_like();
   kernels::unary(y, x.data(), kind, parameters);

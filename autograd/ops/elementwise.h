@@ -13,6 +13,8 @@ Var div(const Var& a, const Var& b);
 Var maximum(const Var& a, const Var& b);  ///< at a tie each side gets half of the gradient
 Var minimum(const Var& a, const Var& b);  ///< likewise
 
+/// x rounded to another floating type; its gradient is rounded back. x itself where the type is the same.
+Var cast(const Var& x, DType dtype);
 Var scale(const Var& x, double factor);
 Var add_scalar(const Var& x, double offset);
 Var neg(const Var& x);

@@ -26,11 +26,6 @@ Tensor noise(const Shape& shape, uint32_t step) {
   return tensor;
 }
 
-bool same_bits(const Tensor& a, const Tensor& b) {
-  return a.defined() && b.defined() && a.shape() == b.shape() &&
-         std::memcmp(a.raw(), b.raw(), a.bytes()) == 0;
-}
-
 /// A step-size-like parametrization that counts how often it is evaluated.
 class Doubled : public Parametrization {
  public:

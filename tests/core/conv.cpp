@@ -190,10 +190,6 @@ double nmse(const Tensor& found, const std::vector<double>& expected) {
   return error / total;
 }
 
-bool same_bits(const Tensor& a, const Tensor& b) {
-  return a.numel() == 0 || std::memcmp(a.raw(), b.raw(), a.bytes()) == 0;
-}
-
 std::vector<cpu::Isa> isas() {
   std::vector<cpu::Isa> found;
   for (const cpu::Isa isa : {cpu::Isa::Portable, cpu::Isa::V3, cpu::Isa::V4}) {

@@ -71,10 +71,6 @@ Tensor product(const Problem& p, const float* bias = nullptr) {
   return c;
 }
 
-bool same_bits(const Tensor& a, const Tensor& b) {
-  return std::equal(a.raw(), a.raw() + a.bytes(), b.raw(), b.raw() + b.bytes());
-}
-
 class Threads {
  public:
   explicit Threads(int n) : previous_(num_threads()) { set_num_threads(n); }

@@ -50,11 +50,6 @@ std::string error_of(const std::string& bytes) {
   return "no error";
 }
 
-bool same_bits(const Tensor& a, const Tensor& b) {
-  return a.dtype() == b.dtype() && a.shape() == b.shape() &&
-         (a.numel() == 0 || std::memcmp(a.raw(), b.raw(), a.bytes()) == 0);
-}
-
 }  // namespace
 
 TEST_SUITE_BEGIN("core");

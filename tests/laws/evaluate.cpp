@@ -32,12 +32,6 @@ Evaluation evaluate(const OpCase& op_case, DType dtype) {
   return evaluate(op_case, make_inputs(op_case, dtype));
 }
 
-bool same_bits(const Tensor& a, const Tensor& b) {
-  if (!a.defined() || !b.defined()) return a.defined() == b.defined();
-  if (a.shape() != b.shape() || a.dtype() != b.dtype()) return false;
-  return a.numel() == 0 || std::memcmp(a.raw(), b.raw(), a.bytes()) == 0;
-}
-
 std::string difference(const Evaluation& a, const Evaluation& b) {
   if (!same_bits(a.y, b.y)) return "output";
   if (a.gradients.size() != b.gradients.size()) return "number of gradients";

@@ -20,8 +20,6 @@ Tensor output_gradient(const Shape& shape, DType dtype);
 Evaluation evaluate(const OpCase& op_case, DType dtype);
 Evaluation evaluate(const OpCase& op_case, const std::vector<Var>& inputs);
 
-/// Same shapes, types and bits (so NaN equals NaN); undefined equals undefined.
-bool same_bits(const Tensor& a, const Tensor& b);
 /// "" when both are the same bit for bit, else what differs ("output", "gradient 1").
 std::string difference(const Evaluation& a, const Evaluation& b);
 

@@ -41,10 +41,6 @@ struct Net : Module {
   Quantizer* quantizer;
 };
 
-bool same_bits(const Tensor& a, const Tensor& b) {
-  return a.shape() == b.shape() && std::memcmp(a.raw(), b.raw(), a.bytes()) == 0;
-}
-
 /// What a file holds of the weight that evaluation multiplies with.
 bool survives_packing(Net& net) {
   const PackedModel packed = pack_model(Value::object(), net);

@@ -81,10 +81,6 @@ struct Net : Module {
   Quantizer* quantizer;
 };
 
-bool same_bits(const Tensor& a, const Tensor& b) {
-  return a.shape() == b.shape() && std::memcmp(a.raw(), b.raw(), a.bytes()) == 0;
-}
-
 template <class Fn>
 void for_each_net(const Fn& fn) {
   for (const Row& row : kRows) {

@@ -52,10 +52,6 @@ struct Net : Module {
   Quantizer* quantizer;
 };
 
-bool same_bits(const Tensor& a, const Tensor& b) {
-  return a.shape() == b.shape() && std::memcmp(a.raw(), b.raw(), a.bytes()) == 0;
-}
-
 std::vector<std::string> tracked_rules() {
   std::vector<std::string> rules;
   for (const char* rule :

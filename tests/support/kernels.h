@@ -25,11 +25,6 @@ inline Tensor random_tensor(const Shape& shape, uint64_t seed, double lo = -1, d
   return Tensor::from(values, shape).to(dtype);
 }
 
-inline bool same_bits(const Tensor& a, const Tensor& b) {
-  return a.shape() == b.shape() && a.dtype() == b.dtype() &&
-         (a.bytes() == 0 || std::memcmp(a.raw(), b.raw(), a.bytes()) == 0);
-}
-
 /// |a - b|^2 / |b|^2, in f64.
 inline double nmse(const Tensor& a, const Tensor& b) {
   const Tensor x = a.to(DType::F64), y = b.to(DType::F64);

@@ -55,10 +55,6 @@ NamedTensor& named(std::vector<NamedTensor>& tensors, const std::string& name) {
   throw std::runtime_error("no tensor " + name);
 }
 
-bool same_bits(const Tensor& a, const Tensor& b) {
-  return a.dtype() == b.dtype() && a.shape() == b.shape() && std::memcmp(a.raw(), b.raw(), a.bytes()) == 0;
-}
-
 bool same_weights(const lathe::Module& a, const lathe::Module& b) {
   const auto pa = a.parameters(), pb = b.parameters();
   const auto ba = a.buffers(), bb = b.buffers();

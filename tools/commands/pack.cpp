@@ -29,14 +29,14 @@ struct Chosen {
   std::unique_ptr<Model> model;
 };
 
-Chosen choose(const SavedRun& run, const std::string& quant) {
+Chosen choose(const SavedRun& run, const std::string& quant, Device device = Device::cpu()) {
   Chosen chosen{header_of(run), nullptr};
   if (quant.empty()) {
-    chosen.model = load_run_model(run);
+    chosen.model = load_run_model(run, {.device = device});
     return chosen;
   }
   chosen.header.quant = parse_json(read_text(quant), quant, {.comments = true});
-  chosen.model = quantize_run(run, chosen.header.quant, {quant, ""});
+  chosen.model = quantize_run(run, chosen.header.quant, {quant, ""}, device);
   return chosen;
 }
 
@@ -92,7 +92,9 @@ int verify(const Session& session, const VerifyArguments& arguments) {
   LATHE_CHECK(ConfigError, !data.data.is(Value::Type::Null), arguments.run,
               ": the run says nothing of its data; give --data");
   const auto split = evaluation_split(data.data, data.where, "test", static_cast<uint64_t>(run.seed));
-  const std::unique_ptr<Model> trained = choose(run, arguments.quant).model, stored = load_run_model(other);
+  const Device device = available_device(session.device);
+  const std::unique_ptr<Model> trained = choose(run, arguments.quant, device).model,
+                               stored = load_run_model(other, {.device = device});
   const std::vector<std::string> differing = differing_values(*trained, *stored);
   LATHE_CHECK(MismatchError, differing.empty(), file.string(), ": ", differing.size(),
               " tensors differ from the run's, the first is ", differing.front());

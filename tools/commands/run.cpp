@@ -26,7 +26,7 @@ Value to_value(const std::string& input, const std::vector<Guess>& guesses) {
 }
 
 int run(const Session& session, const RunArguments& arguments) {
-  Classifier classifier(arguments.model);
+  Classifier classifier(arguments.model, available_device(session.device));
   for (const std::string& input : arguments.inputs) {
     const std::vector<Guess> guesses = classifier.classify(std::filesystem::path(input), arguments.top);
     if (session.json) {

@@ -102,6 +102,15 @@ void TrainOptions::fields(FieldVisitor& v) {
       {.doc =
            "training batches from which batch norms' statistics are measured again for evaluation; 0: none",
        .min = 0});
+  v.visit(
+      "precision", precision,
+      {.doc = "of training steps on a CUDA device; bf16: activations, with weights, quantizers and losses in "
+              "f32; tf32: products of f32 tensors. Evaluation is always f32",
+       .choices = {"f32", "tf32", "bf16"}});
+  v.visit("deterministic", deterministic,
+          {.doc = "same bits every time; false lets a CUDA device add up in any order"});
+  v.visit("cuda_graph", cuda_graph,
+          {.doc = "record a training step on a CUDA device once and launch it as a whole; same bits"});
 }
 
 void OutputOptions::fields(FieldVisitor& v) {

@@ -8,6 +8,7 @@
 
 #include "core/dtype.h"
 #include "core/fields.h"
+#include "core/math_mode.h"
 #include "data/common.h"
 
 namespace lathe {
@@ -19,7 +20,11 @@ struct TrainOptions {
   std::optional<double> ema;
   int64_t eval_epochs = 1;
   int64_t batch_norm_batches = 0;
+  std::string precision = "f32";
+  bool deterministic = true;
+  bool cuda_graph = true;
   void fields(FieldVisitor& v);
+  MathMode math_mode() const { return {precision == "tf32", deterministic}; }
 };
 
 /// The section "output".

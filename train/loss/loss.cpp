@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "autograd/ops/loss.h"
+#include "core/kernels/elementwise.h"
 
 namespace lathe {
 namespace {
@@ -26,13 +27,9 @@ Tensor values_for(const Var& output, const Batch& batch, const char* loss) {
 Tensor smooth(const Tensor& probabilities, double smoothing) {
   if (smoothing == 0) return probabilities;
   Tensor smoothed = probabilities.empty_like();
-  const double classes = static_cast<double>(probabilities.dim(-1));
-  dispatch_floating(probabilities.dtype(), "cross_entropy", [&]<class T>() {
-    const std::span<const T> in = probabilities.span<T>();
-    T* out = smoothed.mut<T>();
-    const T keep = static_cast<T>(1 - smoothing), add = static_cast<T>(smoothing / classes);
-    for (size_t i = 0; i < in.size(); ++i) out[i] = keep * in[i] + add;
-  });
+  const double classes = static_cast<double>(probabilities.shape()[-1]);
+  kernels::unary(smoothed, probabilities, UnaryOp::Scale, {.a = 1 - smoothing});
+  kernels::unary(smoothed, smoothed, UnaryOp::AddScalar, {.a = smoothing / classes});
   return smoothed;
 }
 

@@ -1,0 +1,112 @@
+#include "train/device_step.h"
+
+#include "train/model_state.h"
+
+namespace lathe {
+namespace {
+
+/// Steps before one is recorded: the first initialises, the second finds the memory of the first.
+constexpr int64_t kWarmUp = 2;
+/// Losses on their way: enough to never wait, few enough to notice soon that a run diverged.
+constexpr size_t kMostPending = 8;
+
+bool same_layout(const std::vector<Tensor>& a, const std::vector<Tensor>& b) {
+  if (a.size() != b.size()) return false;
+  for (size_t i = 0; i < a.size(); ++i) {
+    if (a[i].shape() != b[i].shape() || a[i].dtype() != b[i].dtype()) return false;
+  }
+  return true;
+}
+
+std::vector<Tensor> made_like(const std::vector<Tensor>& tensors, Device device) {
+  std::vector<Tensor> made;
+  for (const Tensor& tensor : tensors) made.push_back(Tensor::empty(tensor.shape(), tensor.dtype(), device));
+  return made;
+}
+
+}  // namespace
+
+/// A step as it was recorded; a launch writes these tensors anew.
+struct DeviceStep::Recorded {
+  std::unique_ptr<StepGraph> graph;
+  Tensor loss;
+  std::vector<std::pair<Parameter*, Tensor>> gradients;
+  Batch batch;  // what it reads
+};
+
+DeviceStep::DeviceStep(Model& model, bool record)
+    : model_(model), device_(model.device()), may_record_(record && device_.type == DeviceType::Cuda) {}
+
+DeviceStep::~DeviceStep() = default;
+
+const Batch& DeviceStep::bring(const Batch& batch) {
+  if (on_host()) return batch;
+  if (recorded_ && same_layout(recorded_->batch.inputs, batch.inputs) &&
+      same_layout(recorded_->batch.targets, batch.targets)) {
+    there_ = recorded_->batch;
+  } else if (!same_layout(there_.inputs, batch.inputs) || !same_layout(there_.targets, batch.targets)) {
+    there_ = {made_like(batch.inputs, device_), made_like(batch.targets, device_), batch.size};
+    alike_ = 0;
+  }
+  const size_t tensors = batch.inputs.size() + batch.targets.size();
+  while (uploads_.size() < tensors) uploads_.emplace_back(device_);
+  size_t next = 0;
+  for (size_t i = 0; i < batch.inputs.size(); ++i) uploads_[next++](there_.inputs[i], batch.inputs[i]);
+  for (size_t i = 0; i < batch.targets.size(); ++i) uploads_[next++](there_.targets[i], batch.targets[i]);
+  return there_;
+}
+
+Tensor DeviceStep::run(const Batch& batch, uint32_t step, bool steady,
+                       const std::function<Tensor(const Batch&)>& differentiate) {
+  const Batch& there = bring(batch);
+  ++alike_;
+  const bool fits = recorded_ && there.inputs[0].shares_storage(recorded_->batch.inputs[0]);
+  if (!fits && may_record_ && steady && recorded_ == nullptr && alike_ > kWarmUp) {
+    record(there, step, differentiate);
+  } else if (!fits) {
+    return differentiate(there);
+  }
+  recorded_->graph->launch(step);
+  ++launches_;
+  for (const auto& [parameter, gradient] : recorded_->gradients) parameter->raw().grad() = gradient;
+  return recorded_->loss;
+}
+
+void DeviceStep::record(const Batch& batch, uint32_t step,
+                        const std::function<Tensor(const Batch&)>& differentiate) {
+  auto recorded = std::make_unique<Recorded>();
+  recorded->batch = batch;
+  recorded->graph = StepGraph::record(device_, step, [&] { recorded->loss = differentiate(batch); });
+  for (Parameter* parameter : unique_parameters(model_)) {
+    const Tensor& gradient = parameter->raw().grad();
+    if (gradient.defined()) recorded->gradients.emplace_back(parameter, gradient);
+  }
+  recorded_ = std::move(recorded);
+}
+
+void DeviceStep::forget() {
+  recorded_.reset();
+  alike_ = 0;
+}
+
+void DeviceStep::queue_loss(const Tensor& loss, int64_t step, int64_t samples) {
+  if (idle_.empty()) idle_.emplace_back(device_);
+  Download download = std::move(idle_.back());
+  idle_.pop_back();
+  download.start(loss);
+  losses_.push_back({step, samples, std::move(download)});
+}
+
+std::optional<double> DeviceStep::next_loss(bool wait, int64_t& step, int64_t& samples) {
+  if (losses_.empty()) return {};
+  PendingLoss& oldest = losses_.front();
+  if (!wait && losses_.size() < kMostPending && !oldest.value.ready()) return {};
+  const double value = oldest.value.value();
+  step = oldest.step;
+  samples = oldest.samples;
+  idle_.push_back(std::move(oldest.value));
+  losses_.pop_front();
+  return value;
+}
+
+}  // namespace lathe

@@ -1,0 +1,71 @@
+#pragma once
+// How a training step meets its device: batches go there without stalling it, losses come back when they are
+// there, and a step that is the same each time is recorded once and launched as a whole.
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "core/batch.h"
+#include "core/step_graph.h"
+#include "core/transfer.h"
+#include "layers/model.h"
+#include "layers/parameter.h"
+
+namespace lathe {
+
+/// A loss whose value may still be on its way.
+struct PendingLoss {
+  int64_t step = 0;
+  int64_t samples = 0;
+  Download value;
+};
+
+/// On the host all of it is plain: the batch is the batch, a loss is there at once, nothing is recorded.
+class DeviceStep {
+ public:
+  /// `record`: whether steps may be recorded; on the host they never are.
+  DeviceStep(Model& model, bool record);
+  DeviceStep(const DeviceStep&) = delete;
+  DeviceStep& operator=(const DeviceStep&) = delete;
+  ~DeviceStep();
+
+  bool on_host() const { return device_.type == DeviceType::Cpu; }
+
+  /// Forward and backward of `batch` as step `step`: `differentiate` gets it on the device and returns the
+  /// loss, the gradients are in the parameters. The first steps run it as they come; once `steady`, one is
+  /// recorded, and later ones of the same shapes launch that.
+  Tensor run(const Batch& batch, uint32_t step, bool steady,
+             const std::function<Tensor(const Batch&)>& differentiate);
+  /// Forgets what was recorded: parameters have other memory now.
+  void forget();
+  /// Steps that launched a recorded one.
+  int64_t launches() const { return launches_; }
+
+  void queue_loss(const Tensor& loss, int64_t step, int64_t samples);
+  /// The oldest loss that is there, or, with `wait`, the oldest; empty when there is none. At most a few are
+  /// on their way at once: queue_loss makes sure.
+  std::optional<double> next_loss(bool wait, int64_t& step, int64_t& samples);
+  bool losses_pending() const { return !losses_.empty(); }
+
+ private:
+  struct Recorded;
+
+  const Batch& bring(const Batch& batch);
+  void record(const Batch& batch, uint32_t step, const std::function<Tensor(const Batch&)>& differentiate);
+
+  Model& model_;
+  Device device_;
+  bool may_record_;
+  std::vector<Upload> uploads_;
+  Batch there_;        // keeps its memory from step to step: recorded steps read it
+  int64_t alike_ = 0;  // steps of these shapes in a row
+  std::unique_ptr<Recorded> recorded_;
+  int64_t launches_ = 0;
+  std::deque<PendingLoss> losses_;
+  std::vector<Download> idle_;
+};
+
+}  // namespace lathe
