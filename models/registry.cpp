@@ -5,6 +5,7 @@
 #include "models/lenet.h"
 #include "models/mlp.h"
 #include "models/mobilenetv1_cifar.h"
+#include "models/resnet.h"
 #include "models/resnet18_cifar.h"
 #include "models/resnet20.h"
 #include "models/wrn28_10.h"
@@ -33,8 +34,14 @@ ResNet20Options three_stages(int64_t blocks) {
   return options;
 }
 
+ResNetOptions resnet50() {
+  ResNetOptions options;
+  options.blocks = {3, 4, 6, 3};
+  return options;
+}
+
 const std::vector<Row>& rows() {
-  static const Shape cifar = {32, 32, 3}, mnist = {28, 28, 1};
+  static const Shape cifar = {32, 32, 3}, mnist = {28, 28, 1}, imagenet = {224, 224, 3};
   static const std::vector<Row> table = {
       row<Mlp, MlpOptions>("mlp", "perceptron on flattened images", mnist),
       row<LeNet, LeNetOptions>("lenet", "LeNet-5 with relu and max pooling", mnist),
@@ -45,6 +52,8 @@ const std::vector<Row>& rows() {
       row<ResNet18Cifar, ResNet18CifarOptions>("resnet18_cifar", "ResNet-18 for CIFAR", cifar),
       row<WideResNet, WideResNetOptions>("wrn28_10", "Wide ResNet 28-10 for CIFAR", cifar),
       row<MobileNetV1Cifar, MobileNetV1CifarOptions>("mobilenetv1_cifar", "MobileNetV1 for CIFAR", cifar),
+      row<ResNet<BasicBlock>, ResNetOptions>("resnet18", "ResNet-18 for ImageNet", imagenet),
+      row<ResNet<Bottleneck>>("resnet50", "ResNet-50 for ImageNet", imagenet, resnet50()),
   };
   return table;
 }

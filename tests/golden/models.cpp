@@ -33,6 +33,13 @@ const std::map<std::string, std::string, std::less<>>& sections_by_name() {
   return table;
 }
 
+// Float32 gradients of files where the file's noise does not say how far ours may be.
+double float32_gradient_floor(const std::string& name) {
+  // One relu, at element 13713 of layer2.1's output, is within 3e-8 of its threshold (measured in float64),
+  // and our rounding switches it: every gradient below moves by up to 2e-3, none above does.
+  return name == "tv_resnet18" ? 5e-3 : 0;
+}
+
 // What this build cannot run; the reason becomes the row's message.
 struct Unsupported {
   std::string reason;
@@ -167,12 +174,13 @@ class ModelRun {
     if (const Value* stats = results.find("running_stats_after_forward"))
       check_statistics(mode, *stats, allowed.gradient);
     if (!backwards) return;
+    const double gradient =
+        std::max(allowed.gradient, dtype_ == DType::F32 ? float32_gradient_floor(name_) : 0);
     backward(loss);
     if (const Value* reference = results.find("input_grad")) {
-      report(mode + " input_grad",
-             compare_columns(to_file(images.grad(), true), *reference, allowed.gradient));
+      report(mode + " input_grad", compare_columns(to_file(images.grad(), true), *reference, gradient));
     }
-    check_gradients(mode, results, allowed.gradient);
+    check_gradients(mode, results, gradient);
     const Value* step = results.find("sgd_step");
     if (step != nullptr && allowed.compare_step) check_step(mode, *step, allowed.loss);
   }

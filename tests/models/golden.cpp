@@ -146,6 +146,9 @@ TEST_CASE("wrn_10_1_tiny") {
 TEST_CASE("cifar_mobilenet") {
   check_file("cifar_mobilenet");
 }
+TEST_CASE("tv_resnet_bottleneck_tiny") {
+  check_file("tv_resnet_bottleneck_tiny");
+}
 
 TEST_SUITE_END();
 
@@ -159,6 +162,18 @@ TEST_CASE("cifar_resnet18") {
 }
 TEST_CASE("wrn_28_10") {
   check_file("wrn_28_10");
+}
+TEST_CASE("tv_resnet18") {
+  check_file("tv_resnet18");
+}
+TEST_CASE("tv_resnet18_224_eval") {
+  check_file("tv_resnet18_224_eval");
+}
+TEST_CASE("tv_resnet50") {
+  check_file("tv_resnet50");
+}
+TEST_CASE("tv_resnet50_224_eval") {
+  check_file("tv_resnet50_224_eval");
 }
 
 TEST_SUITE_END();

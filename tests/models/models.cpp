@@ -62,6 +62,10 @@ const std::vector<Case>& cases() {
       {R"({"type": "wrn28_10", "depth": 10, "widen": 1})", 78186, {32, 32, 3}},
       {R"({"type": "mobilenetv1_cifar"})", 3217226, {32, 32, 3}},
       {R"({"type": "mobilenetv1_cifar", "classes": 100})", 3309476, {32, 32, 3}},
+      {R"({"type": "resnet18"})", 11689512, {224, 224, 3}},
+      {R"({"type": "resnet18", "classes": 10, "width": 16})", 703386, {64, 50, 3}},
+      {R"({"type": "resnet50"})", 25557032, {224, 224, 3}},
+      {R"({"type": "resnet50", "classes": 12, "blocks": [1, 1, 1, 1]})", 8040524, {33, 64, 3}},
   };
   return table;
 }
@@ -88,9 +92,12 @@ TEST_CASE("every model has an input shape that it accepts, a description and a s
     CAPTURE(entry.name);
     CHECK_FALSE(entry.doc.empty());
     CHECK(entry.schema().find("properties") != nullptr);
-    const auto model = build(R"({"type": ")" + entry.name + R"("})", {.device = Device::meta()});
+    const std::string section = R"({"type": ")" + entry.name + R"("})";
+    const int64_t classes =
+        model_registry().resolve(parse_json(section, "test"), {}).find("classes")->as_int();
+    const auto model = build(section, {.device = Device::meta()});
     const Shape image = model_input_shape(entry.name);
-    CHECK(model->forward({.inputs = {meta_images(2, image)}, .size = 2}).shape() == Shape{2, 10});
+    CHECK(model->forward({.inputs = {meta_images(2, image)}, .size = 2}).shape() == Shape{2, classes});
   }
   CHECK_THROWS_AS(model_input_shape("resnet21"), ConfigError);
 }
@@ -182,6 +189,8 @@ TEST_CASE("small models overfit one small batch") {
       {R"({"type": "resnet20", "blocks": [1, 1, 1], "shortcut": "B"})", {8, 16, 16, 3}},
       {R"({"type": "resnet18_cifar", "blocks": [1, 1, 1, 1], "width": 8})", {8, 25, 25, 3}},
       {R"({"type": "wrn28_10", "depth": 10, "widen": 1, "dropout": 0.1})", {8, 29, 29, 3}},
+      {R"({"type": "resnet18", "classes": 10, "blocks": [1, 1, 1, 1], "width": 8})", {8, 64, 64, 3}},
+      {R"({"type": "resnet50", "classes": 10, "blocks": [1, 1, 1, 1], "width": 8})", {8, 64, 64, 3}},
   };
   for (const Fit& fit : fits) {
     CAPTURE(std::string(fit.section));

@@ -32,10 +32,18 @@ constexpr Row kRows[] = {
     {"wrn_28_10_c100", R"({"type": "wrn28_10", "classes": 100})"},
     {"cifar_mobilenet_c10", R"({"type": "mobilenetv1_cifar"})"},
     {"cifar_mobilenet_c100", R"({"type": "mobilenetv1_cifar", "classes": 100})"},
+    {"tv_resnet18", R"({"type": "resnet18"})"},
+    {"tv_resnet50", R"({"type": "resnet50"})"},
 };
 
 std::unique_ptr<Model> build_meta(const char* section) {
   return model_registry().build(parse_json(section, "test"), {}, {.device = Device::meta()});
+}
+
+// The sample that the manifest counts, channels last; its shape alone.
+Tensor meta_sample(const Value& manifest) {
+  const Shape shape = golden::read_shape(golden::need(manifest, "mac_input"));
+  return Tensor::empty({1, shape[2], shape[3], shape[1]}, DType::F32, Device::meta());
 }
 
 struct Named {
@@ -88,8 +96,7 @@ TEST_CASE("a forward on the meta device costs what each layer of the original co
     const auto model = build_meta(row.section);
     model->run().mode = Mode::Eval;
     const OpLog log;
-    const Var y =
-        model->forward({.inputs = {Tensor::empty({1, 32, 32, 3}, DType::F32, Device::meta())}, .size = 1});
+    const Var y = model->forward({.inputs = {meta_sample(manifest)}, .size = 1});
     CHECK(y.data().device() == Device::meta());
     std::map<std::string, int64_t> macs;
     int64_t total = 0;
