@@ -103,13 +103,27 @@ void release(Device device, void* block, size_t bytes) noexcept {
   pools().of(device).release(block, bytes);
 }
 
+namespace {
+
+/// A recorded copy would read or write the host's memory at every launch, when it means something else.
+void refuse_recording(cudaStream_t stream, const char* what) {
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  LATHE_CUDA_CHECK(cudaStreamIsCapturing(stream, &status));
+  LATHE_CHECK(NotImplementedError, status == cudaStreamCaptureStatusNone, "a copy ", what,
+              " the host in a recorded step");
+}
+
+}  // namespace
+
 void copy_to_device(Device device, void* to, const void* from, size_t bytes) {
+  refuse_recording(cuda::use(device).compute, "from");
   // From pageable memory the call returns when `from` has been read.
   LATHE_CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, cuda::use(device).compute));
 }
 
 void copy_to_host(Device device, void* to, const void* from, size_t bytes) {
   const cudaStream_t stream = cuda::use(device).compute;
+  refuse_recording(stream, "to");
   LATHE_CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream));
   LATHE_CUDA_CHECK(cudaStreamSynchronize(stream));
 }

@@ -23,7 +23,7 @@ Dropout::Dropout(Module& parent, std::string name, double p)
     : Module(parent, std::move(name)), p_(probability(*this, p)) {}
 
 Var Dropout::operator()(const Var& x) const {
-  if (!training() || p_ == 0) return x;
+  if (!active()) return x;
   const ErrorScope scope(*this);
   const int64_t samples = x.dim(0);
   const int64_t per_sample = samples == 0 ? 0 : x.shape().numel() / samples;

@@ -12,6 +12,7 @@ class Dropout : public Module {
   const char* type() const override { return "Dropout"; }
 
   Var operator()(const Var& x) const;  ///< the first axis counts samples
+  bool active() const { return training() && p_ > 0; }
 
  private:
   double p_;

@@ -21,8 +21,8 @@ Linear::Linear(Module& parent, std::string name, int64_t in, int64_t out, const 
       weight_(*this, "weight", weight_spec(*this, in, out, options)),
       input_(*this, "input") {
   if (options.bias) {
-    bias_.emplace(*this, "bias",
-                  ParameterSpec{.shape = {out}, .kind = Kind::Bias, .init = init::fan_in_uniform(in)});
+    const Initializer fill = options.bias_init ? options.bias_init : init::fan_in_uniform(in);
+    bias_.emplace(*this, "bias", ParameterSpec{.shape = {out}, .kind = Kind::Bias, .init = fill});
   }
 }
 

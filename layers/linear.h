@@ -8,7 +8,8 @@ namespace lathe {
 
 struct LinearOptions {
   bool bias = true;
-  Initializer weight_init = {};  ///< empty: U(+-1/sqrt(in)); the bias always starts so
+  Initializer weight_init = {};  ///< empty: U(+-1/sqrt(in))
+  Initializer bias_init = {};    ///< likewise
 };
 
 /// weight (out, in), bias (out).

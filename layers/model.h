@@ -10,6 +10,8 @@ class Model : public Module {
  public:
   explicit Model(const RootOptions& options) : Module(options) {}
   virtual Var forward(const Batch& batch) = 0;
+  /// Element type of batch.inputs[0], for dry runs.
+  virtual DType input_dtype() const { return DType::F32; }
 };
 
 /// A model of images: (N, H, W, C) to logits (N, classes).
@@ -24,6 +26,21 @@ class ImageModel : public Model {
  protected:
   /// ShapeError unless images is (N, H, W, channels).
   void expect_images(const Var& images, int64_t channels) const;
+};
+
+/// A model of sequences of token ids: (N, T) i64 to logits (N, T, vocabulary), at each position of the token
+/// that follows it.
+class LanguageModel : public Model {
+ public:
+  using Model::Model;
+  /// Of batch.inputs[0].
+  Var forward(const Batch& batch) final;
+  DType input_dtype() const final { return DType::I64; }
+  virtual Var logits(const Tensor& tokens) = 0;
+
+ protected:
+  /// ShapeError unless tokens is (N, T), DTypeError unless it is i64.
+  void expect_tokens(const Tensor& tokens) const;
 };
 
 }  // namespace lathe

@@ -1,9 +1,10 @@
 #pragma once
-// The residual block of the CIFAR ResNets (He et al. 2016, section 3.3).
+// The residual block of two 3x3 convolutions (He et al. 2016, section 3.3).
 
 #include <optional>
 
 #include "layers/blocks.h"
+#include "models/residual_stages.h"
 
 namespace lathe {
 
@@ -13,15 +14,17 @@ enum class Shortcut : uint8_t {
   Projection,   ///< option B: a strided 1x1 convolution and a batch norm
 };
 
-struct BasicBlockOptions {
+/// Of a residual block, basic or bottleneck.
+struct ResidualBlockOptions {
   int64_t in = 0, out = 0, stride = 1;
   Shortcut shortcut = Shortcut::Projection;
   Initializer conv_init = {};
+  const char* shortcut_name = "shortcut";
 };
 
 /// 1x1 convolution "0" and batch norm "1".
 struct ProjectionShortcut : Module {
-  ProjectionShortcut(Module& parent, std::string name, const BasicBlockOptions& options);
+  ProjectionShortcut(Module& parent, std::string name, const ResidualBlockOptions& options);
   const char* type() const override { return "ProjectionShortcut"; }
   Var operator()(const Var& x) { return conv_bn_act({conv, bn}, x, {}); }
 
@@ -31,7 +34,10 @@ struct ProjectionShortcut : Module {
 
 /// relu(bn2(conv2(relu(bn1(conv1(x))))) + shortcut(x)); the stride is conv1's.
 struct BasicBlock : Module {
-  BasicBlock(Module& parent, std::string name, const BasicBlockOptions& options);
+  using Options = ResidualBlockOptions;
+  static constexpr int64_t kExpansion = 1;  ///< output channels per channel of the 3x3 convolutions
+
+  BasicBlock(Module& parent, std::string name, const ResidualBlockOptions& options);
   const char* type() const override { return "BasicBlock"; }
   Var operator()(const Var& x);
 
@@ -46,17 +52,6 @@ struct BasicBlock : Module {
   bool pad_channels_ = false;
 };
 
-/// Stages "layer1", "layer2", ...: stage i has blocks[i] blocks of width 2^i `width` and, from the second on,
-/// begins with stride 2. The fields of `block` other than in, out and stride hold for every block.
-class BasicStages {
- public:
-  BasicStages(Module& parent, const std::vector<int64_t>& blocks, int64_t width, BasicBlockOptions block);
-  Var operator()(const Var& x);
-  int64_t out_channels() const { return out_; }
-
- private:
-  std::vector<std::unique_ptr<ModuleList<BasicBlock>>> stages_;
-  int64_t out_;
-};
+using BasicStages = ResidualStages<BasicBlock>;
 
 }  // namespace lathe

@@ -2,11 +2,15 @@
 
 #include <algorithm>
 
+#include "models/gpt.h"
 #include "models/lenet.h"
 #include "models/mlp.h"
 #include "models/mobilenetv1_cifar.h"
+#include "models/resnet.h"
 #include "models/resnet18_cifar.h"
 #include "models/resnet20.h"
+#include "models/vit.h"
+#include "models/vit_cifar.h"
 #include "models/wrn28_10.h"
 
 namespace lathe {
@@ -14,7 +18,7 @@ namespace {
 
 struct Row {
   ModelRegistry::Entry entry;
-  Shape input;  // (H, W, C)
+  Shape input;  // (H, W, C) or (T)
 };
 
 template <class M, class Options>
@@ -33,8 +37,22 @@ ResNet20Options three_stages(int64_t blocks) {
   return options;
 }
 
+ResNetOptions resnet50() {
+  ResNetOptions options;
+  options.blocks = {3, 4, 6, 3};
+  return options;
+}
+
+VisionTransformerOptions vision_transformer(int64_t width, int64_t heads, double drop_path) {
+  VisionTransformerOptions options;
+  options.width = width;
+  options.heads = heads;
+  options.drop_path = drop_path;
+  return options;
+}
+
 const std::vector<Row>& rows() {
-  static const Shape cifar = {32, 32, 3}, mnist = {28, 28, 1};
+  static const Shape cifar = {32, 32, 3}, mnist = {28, 28, 1}, imagenet = {224, 224, 3}, text = {256};
   static const std::vector<Row> table = {
       row<Mlp, MlpOptions>("mlp", "perceptron on flattened images", mnist),
       row<LeNet, LeNetOptions>("lenet", "LeNet-5 with relu and max pooling", mnist),
@@ -45,6 +63,17 @@ const std::vector<Row>& rows() {
       row<ResNet18Cifar, ResNet18CifarOptions>("resnet18_cifar", "ResNet-18 for CIFAR", cifar),
       row<WideResNet, WideResNetOptions>("wrn28_10", "Wide ResNet 28-10 for CIFAR", cifar),
       row<MobileNetV1Cifar, MobileNetV1CifarOptions>("mobilenetv1_cifar", "MobileNetV1 for CIFAR", cifar),
+      row<ResNet<BasicBlock>, ResNetOptions>("resnet18", "ResNet-18 for ImageNet", imagenet),
+      row<ResNet<Bottleneck>>("resnet50", "ResNet-50 for ImageNet", imagenet, resnet50()),
+      row<VitCifar, VitCifarOptions>("vit_cifar", "vision transformer for CIFAR", cifar),
+      row<VisionTransformer>("deit_tiny", "DeiT-Tiny for ImageNet", imagenet,
+                             vision_transformer(192, 3, 0.1)),
+      row<VisionTransformer>("deit_small", "DeiT-Small for ImageNet", imagenet,
+                             vision_transformer(384, 6, 0.1)),
+      row<VisionTransformer>("deit_base", "DeiT-Base for ImageNet", imagenet,
+                             vision_transformer(768, 12, 0.1)),
+      row<VisionTransformer>("vit_tiny", "ViT-Tiny for ImageNet", imagenet, vision_transformer(192, 3, 0)),
+      row<Gpt, GptOptions>("gpt", "decoder-only language model", text),
   };
   return table;
 }

@@ -13,7 +13,8 @@ using ModelRegistry = Registry<std::unique_ptr<Model>, const RootOptions&>;
 /// The table; built once, never changed.
 const ModelRegistry& model_registry();
 
-/// Sample shape (H, W, C) the model's defaults expect ("lathe info --model", dry runs), by registry name.
+/// Sample shape the model's defaults expect ("lathe info --model", dry runs), by registry name: (H, W, C) of
+/// images, (T) of sequences of token ids.
 Shape model_input_shape(std::string_view name);
 
 }  // namespace lathe

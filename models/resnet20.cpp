@@ -12,7 +12,7 @@ Initializer kaiming() {
   };
 }
 
-BasicBlockOptions block_options(const ResNet20Options& options) {
+ResidualBlockOptions block_options(const ResNet20Options& options) {
   return {.shortcut = options.shortcut == "A" ? Shortcut::PadChannels : Shortcut::Projection,
           .conv_init = kaiming()};
 }

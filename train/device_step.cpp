@@ -1,5 +1,6 @@
 #include "train/device_step.h"
 
+#include "core/log.h"
 #include "train/model_state.h"
 
 namespace lathe {
@@ -61,27 +62,34 @@ Tensor DeviceStep::run(const Batch& batch, uint32_t step, bool steady,
   const Batch& there = bring(batch);
   ++alike_;
   const bool fits = recorded_ && there.inputs[0].shares_storage(recorded_->batch.inputs[0]);
-  if (!fits && may_record_ && steady && recorded_ == nullptr && alike_ > kWarmUp) {
-    record(there, step, differentiate);
-  } else if (!fits) {
-    return differentiate(there);
-  }
+  const bool now = may_record_ && steady && recorded_ == nullptr && alike_ > kWarmUp;
+  if (!fits && !(now && record(there, step, differentiate))) return differentiate(there);
   recorded_->graph->launch(step);
   ++launches_;
   for (const auto& [parameter, gradient] : recorded_->gradients) parameter->raw().grad() = gradient;
   return recorded_->loss;
 }
 
-void DeviceStep::record(const Batch& batch, uint32_t step,
+bool DeviceStep::record(const Batch& batch, uint32_t step,
                         const std::function<Tensor(const Batch&)>& differentiate) {
   auto recorded = std::make_unique<Recorded>();
   recorded->batch = batch;
-  recorded->graph = StepGraph::record(device_, step, [&] { recorded->loss = differentiate(batch); });
+  try {
+    recorded->graph = StepGraph::record(device_, step, [&] { recorded->loss = differentiate(batch); });
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::Cuda && error.kind() != ErrorKind::NotImplemented) throw;
+    log_warning("training steps are not recorded, each is launched op by op: ", error.what());
+    may_record_ = false;
+    ++model_.run().forward;  // what was half done is no part of the step
+    for (Parameter* parameter : unique_parameters(model_)) parameter->raw().grad() = Tensor();
+    return false;
+  }
   for (Parameter* parameter : unique_parameters(model_)) {
     const Tensor& gradient = parameter->raw().grad();
     if (gradient.defined()) recorded->gradients.emplace_back(parameter, gradient);
   }
   recorded_ = std::move(recorded);
+  return true;
 }
 
 void DeviceStep::forget() {

@@ -54,7 +54,8 @@ class DeviceStep {
   struct Recorded;
 
   const Batch& bring(const Batch& batch);
-  void record(const Batch& batch, uint32_t step, const std::function<Tensor(const Batch&)>& differentiate);
+  /// False, saying why in a warning, when this step cannot be recorded.
+  bool record(const Batch& batch, uint32_t step, const std::function<Tensor(const Batch&)>& differentiate);
 
   Model& model_;
   Device device_;

@@ -30,6 +30,7 @@
 #include "layers/model.h"
 #include "layers/norm.h"
 #include "layers/parameter.h"
+#include "layers/transformer.h"
 #include "models/registry.h"
 #include "quant/attach.h"
 #include "quant/pack/packed_model.h"

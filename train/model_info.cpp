@@ -59,7 +59,7 @@ ModelInfo describe_model(const Value& section, const FieldPath& where, const Sha
   std::vector<int64_t> dims = {1};
   dims.insert(dims.end(), sample.begin(), sample.end());
   Batch batch;
-  batch.inputs.push_back(Tensor::empty(Shape(dims), DType::F32, Device::meta()));
+  batch.inputs.push_back(Tensor::empty(Shape(dims), model->input_dtype(), Device::meta()));
   batch.size = 1;
   ModelInfo info;
   const NoGrad no_grad;

@@ -80,7 +80,8 @@ void paper_sizes(QuantCheck& check, const Value& root) {
   const std::pair<const char*, const char*> kModels[] = {
       {"resnet18_cifar10_params", R"({"type": "resnet18_cifar", "classes": 10})"},
       {"wrn28_10_cifar100_params", R"({"type": "wrn28_10", "classes": 100})"},
-      {"resnet20_params", R"({"type": "resnet20", "classes": 10})"}};
+      {"resnet20_params", R"({"type": "resnet20", "classes": 10})"},
+      {"deit_b_params", R"({"type": "deit_base"})"}};
   for (const auto& [key, section] : kModels)
     check.equal(key, static_cast<double>(parameters_of(section)), need(one, key).as_real());
   const std::pair<const char*, const char*> kSizes[] = {

@@ -146,6 +146,18 @@ TEST_CASE("wrn_10_1_tiny") {
 TEST_CASE("cifar_mobilenet") {
   check_file("cifar_mobilenet");
 }
+TEST_CASE("tv_resnet_bottleneck_tiny") {
+  check_file("tv_resnet_bottleneck_tiny");
+}
+TEST_CASE("cifar_vit_tiny") {
+  check_file("cifar_vit_tiny");
+}
+TEST_CASE("deit_micro") {
+  check_file("deit_micro");
+}
+TEST_CASE("gpt_micro") {
+  check_file("gpt_micro");
+}
 
 TEST_SUITE_END();
 
@@ -159,6 +171,34 @@ TEST_CASE("cifar_resnet18") {
 }
 TEST_CASE("wrn_28_10") {
   check_file("wrn_28_10");
+}
+TEST_CASE("tv_resnet18") {
+  check_file("tv_resnet18");
+}
+TEST_CASE("tv_resnet18_224_eval") {
+  check_file("tv_resnet18_224_eval");
+}
+TEST_CASE("tv_resnet50") {
+  check_file("tv_resnet50");
+}
+TEST_CASE("tv_resnet50_224_eval") {
+  check_file("tv_resnet50_224_eval");
+}
+
+TEST_CASE("cifar_vit") {
+  check_file("cifar_vit");
+}
+TEST_CASE("deit_tiny") {
+  check_file("deit_tiny");
+}
+TEST_CASE("deit_small_eval") {
+  check_file("deit_small_eval");
+}
+TEST_CASE("deit_base_eval") {
+  check_file("deit_base_eval");
+}
+TEST_CASE("gpt_shakespeare_char") {
+  check_file("gpt_shakespeare_char");
 }
 
 TEST_SUITE_END();

@@ -24,7 +24,7 @@ std::unique_ptr<Model> build(const std::string& section, const RootOptions& root
 
 int64_t parameter_count(const Model& model) {
   int64_t count = 0;
-  for (const Parameter* parameter : model.parameters()) count += parameter->numel();
+  for (const Parameter* parameter : model.parameters()) count += parameter->tied() ? 0 : parameter->numel();
   return count;
 }
 
@@ -39,7 +39,7 @@ Tensor noise(const Shape& shape) {
 struct Case {
   const char* section;
   int64_t parameters;
-  Shape image;
+  Shape sample;
 };
 
 // Counts by hand or from models.md, table 1.1.
@@ -62,12 +62,46 @@ const std::vector<Case>& cases() {
       {R"({"type": "wrn28_10", "depth": 10, "widen": 1})", 78186, {32, 32, 3}},
       {R"({"type": "mobilenetv1_cifar"})", 3217226, {32, 32, 3}},
       {R"({"type": "mobilenetv1_cifar", "classes": 100})", 3309476, {32, 32, 3}},
+      {R"({"type": "resnet18"})", 11689512, {224, 224, 3}},
+      {R"({"type": "resnet18", "classes": 10, "width": 16})", 703386, {64, 50, 3}},
+      {R"({"type": "resnet50"})", 25557032, {224, 224, 3}},
+      {R"({"type": "resnet50", "classes": 12, "blocks": [1, 1, 1, 1]})", 8040524, {33, 64, 3}},
+      {R"({"type": "vit_cifar"})", 9786378, {32, 32, 3}},
+      {R"({"type": "vit_cifar", "width": 32, "depth": 2, "heads": 4, "mlp": 48})", 20634, {32, 32, 3}},
+      {R"({"type": "deit_tiny"})", 5717416, {224, 224, 3}},
+      {R"({"type": "deit_tiny", "distilled": true})", 5910800, {224, 224, 3}},
+      {R"({"type": "deit_tiny", "image": 32, "patch": 8, "width": 48, "depth": 3, "classes": 12})",
+       95628,
+       {32, 32, 3}},
+      {R"({"type": "deit_small"})", 22050664, {224, 224, 3}},
+      {R"({"type": "deit_base"})", 86567656, {224, 224, 3}},
+      {R"({"type": "deit_base", "classes": 10})", 85806346, {224, 224, 3}},
+      {R"({"type": "vit_tiny", "classes": 10})", 5526346, {224, 224, 3}},
+      {R"({"type": "gpt"})", 10745088, {256}},
+      {R"({"type": "gpt", "context": 16, "vocab": 32, "layers": 2, "heads": 2, "width": 24,
+          "bias": true})",
+       15648,
+       {9}},
+      {R"({"type": "gpt", "context": 1024, "vocab": 50257, "layers": 12, "heads": 12,
+          "width": 768, "bias": true})",
+       124439808,
+       {1024}},
   };
   return table;
 }
 
-Tensor meta_images(int64_t n, const Shape& image) {
-  return Tensor::empty({n, image[0], image[1], image[2]}, DType::F32, Device::meta());
+// n samples without content: images or sequences of token ids.
+Batch meta_batch(const Model& model, int64_t n, const Shape& sample) {
+  std::vector<int64_t> dims = {n};
+  dims.insert(dims.end(), sample.begin(), sample.end());
+  return {.inputs = {Tensor::empty(Shape(dims), model.input_dtype(), Device::meta())}, .size = n};
+}
+
+// Logits of n samples, by the options of the section.
+Shape logits_shape(const std::string& section, int64_t n, const Shape& sample) {
+  const Value resolved = model_registry().resolve(parse_json(section, "test"), {});
+  if (const Value* vocab = resolved.find("vocab")) return {n, sample[0], vocab->as_int()};
+  return {n, resolved.find("classes")->as_int()};
 }
 
 }  // namespace
@@ -77,9 +111,8 @@ TEST_CASE("parameter counts and output shapes") {
     CAPTURE(std::string(row.section));
     const auto model = build(row.section, {.device = Device::meta()});
     CHECK(parameter_count(*model) == row.parameters);
-    const Value section = model_registry().resolve(parse_json(row.section, "test"), {});
-    const Var y = model->forward({.inputs = {meta_images(3, row.image)}, .size = 3});
-    CHECK(y.shape() == Shape{3, section.find("classes")->as_int()});
+    const Var y = model->forward(meta_batch(*model, 3, row.sample));
+    CHECK(y.shape() == logits_shape(row.section, 3, row.sample));
   }
 }
 
@@ -88,17 +121,19 @@ TEST_CASE("every model has an input shape that it accepts, a description and a s
     CAPTURE(entry.name);
     CHECK_FALSE(entry.doc.empty());
     CHECK(entry.schema().find("properties") != nullptr);
-    const auto model = build(R"({"type": ")" + entry.name + R"("})", {.device = Device::meta()});
-    const Shape image = model_input_shape(entry.name);
-    CHECK(model->forward({.inputs = {meta_images(2, image)}, .size = 2}).shape() == Shape{2, 10});
+    const std::string section = R"({"type": ")" + entry.name + R"("})";
+    const auto model = build(section, {.device = Device::meta()});
+    const Shape sample = model_input_shape(entry.name);
+    CHECK(model->forward(meta_batch(*model, 2, sample)).shape() == logits_shape(section, 2, sample));
   }
   CHECK_THROWS_AS(model_input_shape("resnet21"), ConfigError);
 }
 
-TEST_CASE("images that do not fit are refused in the user's words") {
+TEST_CASE("samples that do not fit are refused in the user's words") {
   const auto message = [](const char* section, const Shape& image) -> std::string {
     try {
-      build(section, {.device = Device::meta()})->forward({.inputs = {meta_images(2, image)}, .size = 2});
+      const auto model = build(section, {.device = Device::meta()});
+      model->forward(meta_batch(*model, 2, image));
     } catch (const ShapeError& error) {
       return error.what();
     }
@@ -115,6 +150,12 @@ TEST_CASE("images that do not fit are refused in the user's words") {
   says(R"({"type": "mobilenetv1_cifar"})", {16, 32, 3}, "17 to 32 pixels");
   says(R"({"type": "lenet"})", {32, 32, 1}, "the option 'image' says 28x28");
   says(R"({"type": "mlp"})", {28, 27, 1}, "the option 'input' says 28x28");
+  says(R"({"type": "deit_tiny"})", {224, 192, 3},
+       "vit: the image is 224x192, the option 'image' says 224x224");
+  says(R"({"type": "vit_cifar"})", {28, 28, 3}, "the option 'image' says 32x32");
+  says(R"({"type": "vit_cifar"})", {32, 32, 1}, "expected images (N, H, W, 3), found (2, 32, 32, 1)");
+  says(R"({"type": "gpt"})", {257}, "gpt: a sequence of 257 tokens, the option 'context' says at most 256");
+  says(R"({"type": "gpt"})", {32, 32, 3}, "expected token ids (N, T), found (2, 32, 32, 3)");
   CHECK(message(R"({"type": "resnet20"})", {9, 14, 3}) == "accepted");
   CHECK(message(R"({"type": "resnet18_cifar"})", {25, 25, 3}) == "accepted");
   CHECK(message(R"({"type": "wrn28_10", "depth": 10, "widen": 1})", {29, 29, 3}) == "accepted");
@@ -132,20 +173,33 @@ TEST_CASE("options that make no model are refused") {
                        "wrn28_10: depth 27 is not 6 n + 4 (10, 16, 22, 28, ...)", ConfigError);
   CHECK_THROWS_AS(build(R"({"type": "wrn28_10", "dropout": 1.0})"), ConfigError);
   CHECK_THROWS_AS(build(R"({"type": "mlp", "input": [28, 28]})"), ConfigError);
+  const RootOptions meta{.device = Device::meta()};
+  CHECK_THROWS_WITH_AS(build(R"({"type": "deit_tiny", "heads": 5})", meta),
+                       "blocks.0.attn (SelfAttention): 5 heads do not divide a width of 192", ConfigError);
+  CHECK_THROWS_WITH_AS(build(R"({"type": "deit_tiny", "image": 100})", meta),
+                       "vit: patches of 16 pixels do not divide an image of 100", ConfigError);
+  CHECK_THROWS_AS(build(R"({"type": "vit_cifar", "patch": 5})", meta), ConfigError);
+  CHECK_THROWS_AS(build(R"({"type": "gpt", "heads": 7})", meta), ConfigError);
+  CHECK_THROWS_AS(build(R"({"type": "gpt", "dropout": 1.0})", meta), ConfigError);
 }
 
 namespace {
 
-// The losses of SGD with momentum 0.9 on one batch of eight.
-std::vector<double> overfit(const char* section, const Shape& images, int steps) {
-  constexpr float kRate = 0.03f, kMomentum = 0.9f;
+Batch eight_images(const Shape& images) {
+  return {.inputs = {noise(images)},
+          .targets = {Tensor::from(std::vector<int64_t>{3, 1, 4, 1, 5, 9, 2, 6}, {8})},
+          .size = 8};
+}
+
+// The losses of SGD with momentum 0.9 on one batch.
+std::vector<double> overfit(const char* section, const Batch& batch, int steps, float rate = 0.03f) {
+  constexpr float kMomentum = 0.9f;
   const auto built = build(section, {.seed = 1});
   Model& model = *built;
-  const Batch batch{.inputs = {noise(images)},
-                    .targets = {Tensor::from(std::vector<int64_t>{3, 1, 4, 1, 5, 9, 2, 6}, {8})},
-                    .size = 8};
+  std::vector<Parameter*> trained = model.parameters();
+  std::erase_if(trained, [](const Parameter* p) { return p->tied(); });
   std::vector<Tensor> velocity;
-  for (const Parameter* p : model.parameters()) velocity.push_back(p->raw().data().zeros_like());
+  for (const Parameter* p : trained) velocity.push_back(p->raw().data().zeros_like());
   std::vector<double> losses;
   for (int step = 0; step < steps; ++step) {
     model.run().step = static_cast<uint32_t>(step);
@@ -153,14 +207,13 @@ std::vector<double> overfit(const char* section, const Shape& images, int steps)
     const Var loss = cross_entropy(model.forward(batch), batch.targets[0]);
     losses.push_back(loss.data().item());
     backward(loss);
-    const std::vector<Parameter*> parameters = model.parameters();
-    for (size_t i = 0; i < parameters.size(); ++i) {
-      const Var& raw = parameters[i]->raw();
+    for (size_t i = 0; i < trained.size(); ++i) {
+      const Var& raw = trained[i]->raw();
       const float* g = raw.grad().ptr<float>();
       float *v = velocity[i].mut<float>(), *p = raw.mutable_data().mut<float>();
       for (int64_t j = 0; j < raw.data().numel(); ++j) {
         v[j] = kMomentum * v[j] + g[j];
-        p[j] -= kRate * v[j];
+        p[j] -= rate * v[j];
       }
       raw.grad() = Tensor();
     }
@@ -174,6 +227,8 @@ TEST_CASE("small models overfit one small batch") {
   struct Fit {
     const char* section;
     Shape images;
+    int steps = 60;
+    float rate = 0.03f;
   };
   const Fit fits[] = {
       {R"({"type": "mlp", "input": [8, 8, 1]})", {8, 8, 8, 1}},
@@ -182,13 +237,33 @@ TEST_CASE("small models overfit one small batch") {
       {R"({"type": "resnet20", "blocks": [1, 1, 1], "shortcut": "B"})", {8, 16, 16, 3}},
       {R"({"type": "resnet18_cifar", "blocks": [1, 1, 1, 1], "width": 8})", {8, 25, 25, 3}},
       {R"({"type": "wrn28_10", "depth": 10, "widen": 1, "dropout": 0.1})", {8, 29, 29, 3}},
+      {R"({"type": "resnet18", "classes": 10, "blocks": [1, 1, 1, 1], "width": 8})", {8, 64, 64, 3}},
+      {R"({"type": "resnet50", "classes": 10, "blocks": [1, 1, 1, 1], "width": 8})", {8, 64, 64, 3}},
+      {R"({"type": "vit_cifar", "image": 16, "width": 32, "depth": 2, "heads": 4, "mlp": 48})",
+       {8, 16, 16, 3},
+       200,
+       0.02f},
+      {R"({"type": "deit_tiny", "image": 16, "patch": 4, "width": 48, "depth": 2, "classes": 10})",
+       {8, 16, 16, 3}},
   };
   for (const Fit& fit : fits) {
     CAPTURE(std::string(fit.section));
-    const std::vector<double> losses = overfit(fit.section, fit.images, 60);
+    const std::vector<double> losses = overfit(fit.section, eight_images(fit.images), fit.steps, fit.rate);
     CHECK(losses.front() > 1.5);
     CHECK_MESSAGE(losses.back() < 0.2, "loss ", losses.back(), " after ", losses.front());
   }
+}
+
+TEST_CASE("a small language model overfits one small batch") {
+  const Batch batch{
+      .inputs = {Tensor::from(std::vector<int64_t>{3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8, 9, 7, 9, 3}, {2, 8})},
+      .targets = {Tensor::from(std::vector<int64_t>{1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8, 9, 7, 9, 3, 2}, {2, 8})},
+      .size = 2};
+  const char* section = R"({"type": "gpt", "context": 8, "vocab": 10, "layers": 2, "heads": 2, "width": 32,
+                            "dropout": 0.1})";
+  const std::vector<double> losses = overfit(section, batch, 150, 0.1f);
+  CHECK(losses.front() == doctest::Approx(std::log(10)).epsilon(0.1));
+  CHECK_MESSAGE(losses.back() < 0.2, "loss ", losses.back(), " after ", losses.front());
 }
 
 TEST_CASE("an f64 model starts from the same numbers and agrees with f32") {
@@ -231,7 +306,8 @@ TEST_SUITE_END();
 TEST_SUITE_BEGIN("slow models");
 
 TEST_CASE("MobileNetV1 overfits one small batch") {
-  const std::vector<double> losses = overfit(R"({"type": "mobilenetv1_cifar"})", {8, 17, 17, 3}, 40);
+  const std::vector<double> losses =
+      overfit(R"({"type": "mobilenetv1_cifar"})", eight_images({8, 17, 17, 3}), 40);
   CHECK(losses.front() > 1.5);
   CHECK_MESSAGE(losses.back() < 0.2, "loss ", losses.back(), " after ", losses.front());
 }

@@ -12,15 +12,24 @@ namespace {
 
 constexpr int64_t kClasses = 10;
 
-Batch random_batch(const Shape& sample, int64_t n) {
+Tensor random_classes(const Shape& shape, const Philox& philox) {
+  Tensor classes = Tensor::empty(shape, DType::I64);
+  for (int64_t i = 0; i < classes.numel(); ++i)
+    classes.mut<int64_t>()[i] = philox.below(static_cast<uint64_t>(i), static_cast<uint32_t>(kClasses));
+  return classes;
+}
+
+// n images and their classes, or n sequences of token ids and the tokens that follow them.
+Batch random_batch(const Model& model, const Shape& sample, int64_t n) {
   const Philox philox{1, stream_id("bench"), 0};
-  Tensor x = Tensor::empty({n, sample[0], sample[1], sample[2]});
+  std::vector<int64_t> dims = {n};
+  dims.insert(dims.end(), sample.begin(), sample.end());
+  const Shape shape(dims);
+  if (model.input_dtype() == DType::I64)
+    return {{random_classes(shape, philox)}, {random_classes(shape, philox.at(1))}, n};
+  Tensor x = Tensor::empty(shape);
   kernels::fill_normal(x, 1.0, philox);
-  Tensor y = Tensor::empty({n}, DType::I64);
-  for (int64_t i = 0; i < n; ++i) {
-    y.mut<int64_t>()[i] = philox.at(1).below(static_cast<uint64_t>(i), static_cast<uint32_t>(kClasses));
-  }
-  return {{x}, {y}, n};
+  return {{x}, {random_classes({n}, philox.at(1))}, n};
 }
 
 std::unique_ptr<Model> build_model(const std::string& name) {
@@ -46,7 +55,7 @@ std::unique_ptr<Task> build_task() {
 Training::Training(const TrainingCase& training_case)
     : model_(build_model(training_case.model)),
       task_(build_task()),
-      batch_(random_batch(model_input_shape(training_case.model), training_case.batch)) {
+      batch_(random_batch(*model_, model_input_shape(training_case.model), training_case.batch)) {
   attach_quantizers(*model_, training_case.quant, FieldPath());
   quantizers_ = quantizers_of(*model_);
   regularizers_ = build_regularizers(training_case.regularizers, FieldPath());

@@ -1,0 +1,86 @@
+#include "layers/attention.h"
+
+#include <cmath>
+#include <limits>
+
+#include "autograd/ops/attention.h"
+#include "autograd/ops/elementwise.h"
+#include "autograd/ops/matmul.h"
+#include "autograd/ops/shape.h"
+#include "autograd/ops/softmax.h"
+
+namespace lathe {
+namespace {
+
+int64_t checked_heads(const Module& layer, int64_t width, int64_t heads) {
+  LATHE_CHECK(ConfigError, heads > 0 && width > 0 && width % heads == 0, layer.describe(), ": ", heads,
+              " heads do not divide a width of ", width);
+  return heads;
+}
+
+// Of "to_out.0" the module "to_out" and the name "0"; of a plain name nothing and itself.
+std::unique_ptr<Module> parent_of(Module& layer, const std::string& name) {
+  const size_t dot = name.find('.');
+  return dot == std::string::npos ? nullptr : std::make_unique<Module>(layer, name.substr(0, dot));
+}
+std::string leaf_of(const std::string& name) {
+  return name.substr(name.find('.') + 1);
+}
+
+// (N, T, heads, d) <-> (N, heads, T, d)
+Var swap_heads(const Var& x) {
+  return permute(x, {0, 2, 1, 3});
+}
+
+// (T, T), -inf where a key comes after the query.
+Var causal_mask(int64_t length, const Var& like) {
+  Tensor mask = Tensor::zeros({length, length}, DType::F64);
+  double* m = mask.mut<double>();
+  for (int64_t t = 0; t < length; ++t) {
+    for (int64_t s = t + 1; s < length; ++s) m[t * length + s] = -std::numeric_limits<double>::infinity();
+  }
+  return Var(mask.to(like.dtype()).to(like.data().device()));
+}
+
+}  // namespace
+
+SelfAttention::SelfAttention(Module& parent, std::string name, int64_t width,
+                             const SelfAttentionOptions& options)
+    : Module(parent, std::move(name)),
+      width_(width),
+      heads_(checked_heads(*this, width, options.heads)),
+      scale_(options.scale != 0 ? options.scale
+                                : 1 / std::sqrt(static_cast<double>(width) / static_cast<double>(heads_))),
+      causal_(options.causal),
+      qkv_(*this, options.qkv_name, width, 3 * width, options.qkv),
+      out_parent_(parent_of(*this, options.out_name)),
+      out_(out_parent_ ? *out_parent_ : *this, leaf_of(options.out_name), width, width, options.out),
+      dropout_(*this, "attn_drop", options.dropout),
+      q_(*this, "q"),
+      k_(*this, "k"),
+      v_(*this, "v"),
+      probabilities_(*this, "probabilities") {}
+
+Var SelfAttention::operator()(const Var& x) {
+  const ErrorScope scope(*this);
+  LATHE_CHECK(ShapeError, x.shape().rank() == 3 && x.dim(2) == width_, describe(), ": expected (N, T, ",
+              width_, "), found ", x.shape());
+  const Var qkv = qkv_(x);
+  const auto third = [&](int64_t i) {
+    return reshape(slice(qkv, 2, i * width_, (i + 1) * width_),
+                   {x.dim(0), x.dim(1), heads_, width_ / heads_});
+  };
+  const Var q = q_(third(0)), k = k_(third(1)), v = v_(third(2));
+  const Var y = dropout_.active() || probabilities_.attached() != nullptr
+                    ? composed(q, k, v)
+                    : attention(q, k, v, {.scale = scale_, .causal = causal_, .key_padding = {}});
+  return out_(reshape(y, x.shape()));
+}
+
+Var SelfAttention::composed(const Var& q, const Var& k, const Var& v) const {
+  Var scores = scale(matmul(swap_heads(q), swap_heads(k), {.transpose_b = true}), scale_);
+  if (causal_) scores = add(scores, causal_mask(q.dim(1), q));
+  return swap_heads(matmul(probabilities_(dropout_(softmax(scores))), swap_heads(v)));
+}
+
+}  // namespace lathe

@@ -1,0 +1,46 @@
+#pragma once
+// Multi-head self-attention (Vaswani et al. 2017, section 3.2.2).
+
+#include <memory>
+
+#include "layers/dropout.h"
+#include "layers/linear.h"
+
+namespace lathe {
+
+struct SelfAttentionOptions {
+  int64_t heads = 1;
+  double scale = 0;     ///< of the scores; 0: 1 / sqrt(width / heads)
+  bool causal = false;  ///< a position sees itself and what is before it
+  double dropout = 0;   ///< of the probabilities
+  LinearOptions qkv = {}, out = {};
+  const char* qkv_name = "qkv";
+  const char* out_name = "proj";  ///< or "module.name" for a projection inside a module of its own
+};
+
+/// out(softmax(scale q k^T) v), heads side by side; q, k, v are thirds of qkv(x), each [head][width / heads].
+/// Before the two products stand the sites "q", "k", "v" and "probabilities". The fused op never has the
+/// probabilities in memory: with a quantizer there, or their dropout in training, it is composed of ops and
+/// keeps (N, heads, T, T) numbers several times.
+class SelfAttention : public Module {
+ public:
+  /// ConfigError unless heads divide width.
+  SelfAttention(Module& parent, std::string name, int64_t width, const SelfAttentionOptions& options);
+  const char* type() const override { return "SelfAttention"; }
+
+  Var operator()(const Var& x);  ///< (N, T, width) -> (N, T, width)
+
+ private:
+  Var composed(const Var& q, const Var& k, const Var& v) const;
+
+  int64_t width_, heads_;
+  double scale_;
+  bool causal_;
+  Linear qkv_;
+  std::unique_ptr<Module> out_parent_;  // of a dotted out_name
+  Linear out_;
+  Dropout dropout_;
+  QuantSite q_, k_, v_, probabilities_;
+};
+
+}  // namespace lathe
