@@ -29,11 +29,11 @@ void with_width(int64_t inner, std::initializer_list<const void*> addresses, con
 }
 
 template <int W, class T>
-const Run<T, W>* runs(const T* x) {
+LATHE_HD const Run<T, W>* runs(const T* x) {
   return reinterpret_cast<const Run<T, W>*>(x);
 }
 template <int W, class T>
-Run<T, W>* runs(T* x) {
+LATHE_HD Run<T, W>* runs(T* x) {
   return reinterpret_cast<Run<T, W>*>(x);
 }
 

@@ -34,12 +34,12 @@ struct Planes {
   LoopNest<2> of_planes;  ///< operand 0 is y, 1 is x
 };
 
-/// Tiles of 32 W x 32 W elements go through shared memory, so that both sides move rows of 32 words of W
-/// elements; an odd number of words to a row of the tile spreads its columns over the banks.
-template <class Element, class Word>
+/// Tiles of 32 W x 32 W elements go through shared memory, so that both sides move rows of 32 runs; 33 runs
+/// to a row of the tile spread its columns over the banks.
+template <class Element, int W>
 __global__ void transpose(Element* y, const Element* x, Planes planes) {
-  constexpr int W = sizeof(Word) / sizeof(Element), kSide = 32 * W;
-  __shared__ alignas(16) Element tile[kSide][kSide + W];
+  constexpr int kSide = kWarp * W;
+  __shared__ Run<Element, W> tile[kSide][kWarp + 1];
   int64_t rest = blockIdx.x / planes.column_tiles, at_y = 0, at_x = 0;
   const int64_t column = blockIdx.x % planes.column_tiles * kSide;
   const int64_t row = rest % planes.row_tiles * kSide;
@@ -50,19 +50,17 @@ __global__ void transpose(Element* y, const Element* x, Planes planes) {
     at_y += position * planes.of_planes.stride[0][axis];
     at_x += position * planes.of_planes.stride[1][axis];
   }
-  const int lane = threadIdx.x * W;
+  const int run = threadIdx.x, lane = run * W;
   for (int j = threadIdx.y; j < kSide; j += kTileRows) {
     if (column + j >= planes.columns || row + lane >= planes.rows) continue;
-    const Element* from = x + at_x + (column + j) * planes.x_stride + row + lane;
-    *reinterpret_cast<Word*>(&tile[j][lane]) = *reinterpret_cast<const Word*>(from);
+    tile[j][run] = *runs<W>(x + at_x + (column + j) * planes.x_stride + row + lane);
   }
   __syncthreads();
   for (int i = threadIdx.y; i < kSide; i += kTileRows) {
     if (row + i >= planes.rows || column + lane >= planes.columns) continue;
-    alignas(Word) Element out[W];
-    for (int k = 0; k < W; ++k) out[k] = tile[lane + k][i];
-    Element* to = y + at_y + (row + i) * planes.y_stride + column + lane;
-    *reinterpret_cast<Word*>(to) = *reinterpret_cast<const Word*>(out);
+    Run<Element, W> out;
+    for (int k = 0; k < W; ++k) out.v[k] = tile[lane + k][i / W].v[i % W];
+    *runs<W>(y + at_y + (row + i) * planes.y_stride + column + lane) = out;
   }
 }
 
@@ -169,31 +167,30 @@ Planes planes_of(const LoopNest<1>& nest, int p) {
   return planes;
 }
 
-template <class Element, class Word>
+template <class Element, int W>
 void transpose_planes(Tensor& y, const Tensor& x, Planes planes) {
-  constexpr int64_t kSide = 32 * static_cast<int64_t>(sizeof(Word) / sizeof(Element));
+  constexpr int64_t kSide = kWarp * W;
   planes.row_tiles = (planes.rows + kSide - 1) / kSide;
   planes.column_tiles = (planes.columns + kSide - 1) / kSide;
   LaunchShape shape = block_each(planes.of_planes.outer(0) * planes.row_tiles * planes.column_tiles);
-  shape.block = dim3(32, kTileRows);
-  launch(transpose<Element, Word>, shape, reinterpret_cast<Element*>(y.raw_mut()),
+  shape.block = dim3(kWarp, kTileRows);
+  launch(transpose<Element, W>, shape, reinterpret_cast<Element*>(y.raw_mut()),
          reinterpret_cast<const Element*>(x.raw()), planes);
 }
 
+/// Elements narrower than 4 bytes move in runs of 4 where extents, strides and addresses allow it.
 void permute_planes(Tensor& y, const Tensor& x, const Planes& planes, int64_t width) {
-  if (width == 8) return transpose_planes<uint64_t, uint64_t>(y, x, planes);
-  if (width == 4) return transpose_planes<uint32_t, uint32_t>(y, x, planes);
+  if (width == 8) return transpose_planes<uint64_t, 1>(y, x, planes);
+  if (width == 4) return transpose_planes<uint32_t, 1>(y, x, planes);
   int64_t all = planes.rows | planes.columns | planes.x_stride | planes.y_stride;
   for (int i = 0; i < planes.of_planes.rank; ++i) {
     all |= planes.of_planes.stride[0][i] | planes.of_planes.stride[1][i];
   }
-  const bool words = (all * width | address(x.raw()) | address(y.raw_mut())) % 4 == 0;
-  if (width == 2) {
-    return words ? transpose_planes<uint16_t, uint32_t>(y, x, planes)
-                 : transpose_planes<uint16_t, uint16_t>(y, x, planes);
-  }
-  words ? transpose_planes<uint8_t, uint32_t>(y, x, planes)
-        : transpose_planes<uint8_t, uint8_t>(y, x, planes);
+  const bool in_runs = (all * width | address(x.raw()) | address(y.raw_mut())) % 4 == 0;
+  if (width == 2 && in_runs) return transpose_planes<uint16_t, 2>(y, x, planes);
+  if (width == 2) return transpose_planes<uint16_t, 1>(y, x, planes);
+  if (in_runs) return transpose_planes<uint8_t, 4>(y, x, planes);
+  transpose_planes<uint8_t, 1>(y, x, planes);
 }
 
 /// A tensor seen as (outer, extent, inner) around an axis.
