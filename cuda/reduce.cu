@@ -10,10 +10,11 @@ namespace {
 
 using namespace lathe::cuda;
 
-constexpr int64_t kWarpRow = 1024;    // elements that a warp, not a block, adds up
-constexpr int64_t kChunk = 16384;     // elements of a partial sum of a long row
-constexpr int64_t kBlocks = 1024;     // about as many keep a device busy
-constexpr int64_t kManySums = 65536;  // of so many, or of so few rows, a thread makes each
+constexpr int64_t kWarpRow = 1024;     // elements that a warp, not a block, adds up
+constexpr int64_t kChunk = 4096;       // elements of a partial sum of a long row, at least
+constexpr int64_t kMostChunks = 4096;  // of a row: one block adds them up
+constexpr int64_t kBlocks = 512;       // about as many keep a device busy
+constexpr int64_t kManySums = 65536;   // of so many, or of so few rows, a thread makes each
 constexpr int64_t kFewRows = 32;
 
 /// Sum of x[begin, end) to every thread of a block.
@@ -104,14 +105,15 @@ void sum_contiguous(Out* y, const In* x, int64_t count, int64_t n, double factor
     launch(sum_short_rows<Out, In>, over(count * lanes), y, x, count, n, lanes, factor);
     return;
   }
-  const int64_t chunks = (n + kChunk - 1) / kChunk;
-  if (chunks == 1) {
+  if (n <= kChunk || count >= kBlocks) {
     launch(sum_chunks<Out, In>, block_each(count), y, x, n, 1, n, factor);
     return;
   }
+  const int64_t chunk = std::max(kChunk, (n + kMostChunks - 1) / kMostChunks);
+  const int64_t chunks = (n + chunk - 1) / chunk;
   Tensor scratch = Tensor::empty({count, chunks}, DType::F64, current_device());
   double* partial = scratch.mut<double>();
-  launch(sum_chunks<double, In>, block_each(count * chunks), partial, x, n, chunks, kChunk, 1.0);
+  launch(sum_chunks<double, In>, block_each(count * chunks), partial, x, n, chunks, chunk, 1.0);
   launch(sum_chunks<Out, double>, block_each(count), y, static_cast<const double*>(partial), chunks, 1,
          chunks, factor);
 }

@@ -125,7 +125,7 @@ TEST_CASE("permute moves every element type, in tiles, rows and thin planes") {
       for (const int axis : axes) dims.push_back(shape[axis]);
       const Both y(Shape(std::span<const int64_t>(dims)), dtype,
                    [&](Tensor& out, const auto& place) { kernels::permute(out, place(x), axes); });
-      CHECK_MESSAGE(y.same(), shape, " of ", dtype);
+      CHECK_MESSAGE(y.same(), to_string(shape), " of ", dtype);
     }
   }
 }
@@ -161,7 +161,7 @@ TEST_CASE("sums choose rows, chunks, columns and threads alike") {
       for (int i = 0; i < shape.rank(); ++i) count /= (axes >> i & 1) != 0 ? shape[i] : 1;
       const Both y({count}, dtype,
                    [&](Tensor& out, const auto& place) { kernels::sum(out, place(x), axes, 0.5); });
-      CHECK_MESSAGE(y.error() <= (dtype == DType::F32 ? 1e-13 : 1e-28), shape, " of ", dtype);
+      CHECK_MESSAGE(y.error() <= (dtype == DType::F32 ? 1e-13 : 1e-28), to_string(shape), " of ", dtype);
     }
   }
   const Tensor x = normal({3000, 33});
@@ -188,7 +188,7 @@ TEST_CASE("softmax of long rows and columns, with infinities") {
     for (const bool log : {false, true}) {
       const SoftmaxOptions options{.axis = 1, .log = log};
       Tensor x = normal(shape, DType::F64);
-      for (int64_t i = 0; i < x.numel(); i += 3) x.mut<double>()[i] = -INFINITY;
+      for (int64_t i = 0; i < x.numel(); i += 7) x.mut<double>()[i] = -INFINITY;
       const Both y(shape, DType::F64,
                    [&](Tensor& out, const auto& place) { kernels::softmax_forward(out, place(x), options); });
       Tensor host = y.host, device = y.device;  // the logarithm of 0 is exact: leave it out of the measure
@@ -196,12 +196,12 @@ TEST_CASE("softmax of long rows and columns, with infinities") {
         if (host.ptr<double>()[i] == device.ptr<double>()[i])
           host.mut<double>()[i] = device.mut<double>()[i] = 1;
       }
-      CHECK_MESSAGE(nmse(device, host) <= 1e-26, shape, " log ", log);
+      CHECK_MESSAGE(nmse(device, host) <= 1e-26, to_string(shape), " log ", log);
       const Tensor dy = normal(shape, DType::F64), saved = normal(shape, DType::F64);
       const Both dx(shape, DType::F64, [&](Tensor& out, const auto& place) {
         kernels::softmax_backward(out, place(dy), place(saved), options);
       });
-      CHECK_MESSAGE(dx.error() <= 1e-26, shape, " log ", log);
+      CHECK_MESSAGE(dx.error() <= 1e-26, to_string(shape), " log ", log);
     }
   }
 }
