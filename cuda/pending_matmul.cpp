@@ -6,8 +6,5 @@ namespace lathe::kernels::cuda {
 void matmul(Tensor&, const Tensor&, const Tensor&, const Tensor&, const MatmulFlags&) {
   LATHE_THROW(NotImplementedError, "matmul: no CUDA kernel yet");
 }
-void column_sum(Tensor&, const Tensor&) {
-  LATHE_THROW(NotImplementedError, "column_sum: no CUDA kernel yet");
-}
 
 }  // namespace lathe::kernels::cuda

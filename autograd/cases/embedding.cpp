@@ -10,7 +10,8 @@ OpCase embedding_case(const char* name, const Shape& weight, const std::vector<i
   return {.name = name,
           .inputs = {{.shape = weight}},
           .apply = [indices, shape, padding_idx](const std::vector<Var>& x) {
-            return embedding(x[0], Tensor::from(indices, shape), padding_idx);
+            const Tensor index = Tensor::from(indices, shape).to(x[0].data().device());
+            return embedding(x[0], index, padding_idx);
           }};
 }
 

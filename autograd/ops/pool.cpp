@@ -63,9 +63,9 @@ Var max_pool(const char* op, const Var& x, const PoolGeometry& g) {
     argmax = Tensor::empty(image.shape(), DType::I32, image.device());
   }
   kernels::max_pool_forward(image, argmax, x.data().view(as_image(x.shape())), g);
-  return record(op, std::move(y), {x}, Saved{argmax}, [](Backward& b) {
+  return record(op, std::move(y), {x}, Saved{argmax}, [g](Backward& b) {
     Tensor dx = b.dx(0).view(as_image(b.input_shape(0)));
-    kernels::max_pool_backward(dx, b.dy().view(as_image(b.dy().shape())), b.saved(0));
+    kernels::max_pool_backward(dx, b.dy().view(as_image(b.dy().shape())), b.saved(0), g);
   });
 }
 

@@ -50,7 +50,7 @@ void max_pool_forward(Tensor& y, Tensor& argmax, const Tensor& x, const PoolGeom
   });
 }
 
-void max_pool_backward(Tensor& dx, const Tensor& dy, const Tensor& argmax) {
+void max_pool_backward(Tensor& dx, const Tensor& dy, const Tensor& argmax, const PoolGeometry&) {
   const int64_t c = dx.dim(3), plane = dx.dim(1) * dx.dim(2) * c;
   const int64_t outputs = dy.dim(1) * dy.dim(2);
   const int32_t* index = argmax.ptr<int32_t>();

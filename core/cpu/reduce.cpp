@@ -1,5 +1,6 @@
 #include "core/kernels/reduce.h"
 
+#include "core/axis_groups.h"
 #include "core/cpu/isa_reduce.h"
 #include "core/cpu/loop_nest.h"
 #include "core/kernels/elementwise.h"
@@ -80,59 +81,9 @@ void sum_rows(T* y, const T* x, int64_t outer, int64_t n, int64_t columns, doubl
   });
 }
 
-struct Group {
-  int64_t extent;
-  bool reduced;
-};
-
-/// Neighbouring axes of one fate together, outermost first.
-class Groups {
- public:
-  Groups(const Shape& shape, AxisMask axes) {
-    for (int i = 0; i < shape.rank(); ++i) {
-      if (shape[i] != 1) push({shape[i], (axes >> i & 1) != 0});
-    }
-  }
-  int reduced() const {
-    int n = 0;
-    for (int i = 0; i < size_; ++i) n += groups_[i].reduced ? 1 : 0;
-    return n;
-  }
-  int innermost_reduced() const {
-    int i = size_ - 1;
-    while (!groups_[i].reduced) --i;
-    return i;
-  }
-  int64_t extent(int lo, int hi) const {
-    int64_t n = 1;
-    for (; lo < hi; ++lo) n *= groups_[lo].extent;
-    return n;
-  }
-  int size() const { return size_; }
-  void erase(int index) {
-    Groups rest;
-    for (int i = 0; i < size_; ++i) {
-      if (i != index) rest.push(groups_[i]);
-    }
-    *this = rest;
-  }
-
- private:
-  Groups() = default;
-  void push(Group group) {
-    if (size_ > 0 && groups_[size_ - 1].reduced == group.reduced) {
-      groups_[size_ - 1].extent *= group.extent;
-    } else {
-      groups_[size_++] = group;
-    }
-  }
-  std::array<Group, Shape::kMaxRank> groups_{};
-  int size_ = 0;
-};
-
 template <class T>
 void sum_typed(Tensor& y, Tensor x, AxisMask axes, double factor) {
-  Groups groups(x.shape(), axes);
+  AxisGroups groups(x.shape(), axes);
   for (int left = groups.reduced(); left > 0; --left) {
     const int at = groups.innermost_reduced();
     const int64_t outer = groups.extent(0, at), n = groups.extent(at, at + 1);

@@ -18,7 +18,8 @@ namespace kernels {
 /// products are summed in their order; a bias needs a y without such axes.
 LATHE_KERNEL(matmul, Tensor& y, const Tensor& a, const Tensor& b, const Tensor& bias,
              const MatmulFlags& flags);
-/// y (C) = sum over the rows of x (..., C), in fixed chunks added in double in their order.
+/// y (C) = sum over the rows of x (..., C), in fixed chunks added in double in a fixed order. On CUDA x may
+/// also be bf16, with y bf16 or f32.
 LATHE_KERNEL(column_sum, Tensor& y, const Tensor& x);
 
 }  // namespace kernels

@@ -1,6 +1,6 @@
 #pragma once
-// Random numbers and masks: element i is a pure function of the stream and i. f32 or f64; f64 tensors get the
-// same words.
+// Random numbers and masks: element i is a pure function of the stream and i. f32 or f64, on CUDA also bf16;
+// all get the same words.
 
 #include "core/dispatch.h"
 #include "core/philox.h"

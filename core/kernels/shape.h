@@ -22,11 +22,11 @@ LATHE_KERNEL(permute, Tensor& y, const Tensor& x, const std::vector<int>& axes);
 /// y[.., y_begin + k y_step, ..] = x[.., x_begin + k x_step, ..] for all k; the rest of y keeps its values.
 /// Extents agree on the other axes. y_step is not 0.
 LATHE_KERNEL(copy_axis, Tensor& y, const Tensor& x, const AxisCopy& copy);
-/// The same with += in order of k, so that y_step may be 0. f32 or f64.
+/// The same with += in order of k, so that y_step may be 0. f32 or f64, on CUDA also bf16.
 LATHE_KERNEL(add_axis, Tensor& y, const Tensor& x, const AxisCopy& copy);
 
 /// y (N, ceil(H / stride), ceil(W / stride), C') from x (N, H, W, C): every stride-th pixel with (C' - C) / 2
-/// zero channels before and the others behind.
+/// zero channels before and the others behind. f32 or f64, on CUDA also bf16.
 LATHE_KERNEL(option_a_forward, Tensor& y, const Tensor& x, int64_t stride);
 /// dx is 0 at pixels that were skipped.
 LATHE_KERNEL(option_a_backward, Tensor& dx, const Tensor& dy, int64_t stride);

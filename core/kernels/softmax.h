@@ -1,5 +1,6 @@
 #pragma once
-// Softmax and log-softmax along the middle axis of a tensor seen as (outer, n, inner). One dtype, f32 or f64.
+// Softmax and log-softmax along the middle axis of a tensor seen as (outer, n, inner). One dtype, f32 or f64,
+// on CUDA also bf16.
 
 #include "core/dispatch.h"
 

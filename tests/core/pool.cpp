@@ -95,7 +95,7 @@ TEST_CASE("pooling: same bits for any number of threads, every instruction set a
                                                      },
                                                      [&] {
                                                        Tensor dx = x.empty_like();
-                                                       kernels::max_pool_backward(dx, dy, argmax);
+                                                       kernels::max_pool_backward(dx, dy, argmax, g);
                                                        return dx;
                                                      },
                                                      [&] {

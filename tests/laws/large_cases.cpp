@@ -126,7 +126,7 @@ std::vector<OpCase> losses_and_others() {
              return bce_with_logits(x[0], Var(Tensor::full(x[0].shape(), 0.25, x[0].dtype())));
            }),
       make("embedding large", {{97, 131}},
-           [](const Inputs& x) { return embedding(x[0], indices(5003, 97)); }),
+           [](const Inputs& x) { return embedding(x[0], indices(5003, 97).to(x[0].data().device())); }),
       make("permute large", {{61, 67, 37}},
            [](const Inputs& x) {
              return permute(x[0], {2, 0, 1});
