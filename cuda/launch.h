@@ -9,7 +9,7 @@
 #include "cuda/runtime.h"
 
 #if LATHE_CUDA_EMULATED
-#include "tests/cuda_emulator/emulator.h"
+#include <cuda_emulator.h>
 #endif
 
 namespace lathe::cuda {

@@ -9,10 +9,10 @@
 #include <mutex>
 #include <vector>
 
+#include <cuda_emulator.h>
 #include <cuda_runtime.h>
 
 #include "tests/cuda_emulator/block.h"
-#include "tests/cuda_emulator/emulator.h"
 
 namespace emulator {
 

@@ -50,7 +50,10 @@ constexpr ThirdParty kThirdParty[] = {
     {R"((CLI|fmt)/.*)", R"(tools/.*)"},
     {R"(doctest/.*)", R"(tests/.*)"},
     {R"(lathe/lathe\.h)", R"(tests/consumer/main\.cpp)"},  // as installed
-    {R"(cuda.*|cublas.*|cudnn.*|cub/.*|nvtx.*)", R"(cuda/.*)"},
+    {R"(cuda_.*)", R"((cuda|tests/cuda_emulator)/.*)"},
+    {R"(cublasLt\.h|cudnn\.h)", R"(cuda/vendor/.*\.cpp)"},  // the toolkit's libraries stand behind our seams
+    {R"(math\.h)", R"(tests/cuda_emulator/include/.*)"},
+    {R"(ucontext\.h|sanitizer/.*)", R"(tests/cuda_emulator/.*\.cpp)"},
     // The operating system's.
     {R"((unistd|fcntl|signal|spawn|poll|dlfcn|sched|sys/[a-z]+)\.h)",
      R"((core|data|train|tools|tests)/.*\.cpp)"},
