@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "core/device_memory.h"
+#include "core/dispatch.h"
 
 namespace lathe::tests {
 
@@ -12,6 +13,12 @@ bool cuda_ready() {
   if (device_memory::device_count() > 0) return true;
   MESSAGE("SKIPPED: this machine has no CUDA device");
   return false;
+}
+
+std::byte* device_address(const Tensor& tensor) {
+  const detail::DeviceScope scope(tensor.device());
+  Tensor handle = tensor;
+  return handle.raw_mut();
 }
 
 GuardedDevice::GuardedDevice()
@@ -29,6 +36,10 @@ uint64_t GuardedDevice::violations() const {
 bool cuda_ready() {
   MESSAGE("SKIPPED: this build of Lathe has no CUDA kernels");
   return false;
+}
+
+std::byte* device_address(const Tensor&) {
+  return nullptr;
 }
 
 GuardedDevice::GuardedDevice() : before_(0), previous_(false) {}

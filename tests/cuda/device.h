@@ -1,7 +1,7 @@
 #pragma once
 // The device that tests of the CUDA twin use.
 
-#include "core/dtype.h"
+#include "core/tensor.h"
 
 namespace lathe::tests {
 
@@ -11,6 +11,9 @@ inline Device cuda_device() {
 
 /// False, saying so loudly, where this build has no CUDA kernels or this machine no device.
 bool cuda_ready();
+
+/// For tests that write where they should not.
+std::byte* device_address(const Tensor& tensor);
 
 /// While alive, blocks of the device stand between guard bands and start as NaN.
 class GuardedDevice {
