@@ -3,9 +3,6 @@
 
 namespace lathe::kernels::cuda {
 
-void matmul(Tensor&, const Tensor&, const Tensor&, const Tensor&, const MatmulFlags&) {
-  LATHE_THROW(NotImplementedError, "matmul: no CUDA kernel yet");
-}
 void column_sum(Tensor&, const Tensor&) {
   LATHE_THROW(NotImplementedError, "column_sum: no CUDA kernel yet");
 }
