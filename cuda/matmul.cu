@@ -140,6 +140,7 @@ bool run(Product product, Tensor& y, const Tensor& a, const Tensor& b, const Ten
 }  // namespace
 
 void matmul(Tensor& y, const Tensor& a, const Tensor& b, const Tensor& bias, const MatmulFlags& flags) {
+  dispatch_arithmetic(y.dtype(), "matmul", []<class T>() {});
   if (y.numel() == 0) return;
   Product product(y, a, b, flags);
   if (product.count == 0 || product.gemm.k == 0) return begin_with(y, bias);
