@@ -5,12 +5,12 @@
 
 #include "core/kernels/elementwise.h"
 #include "core/kernels/matmul.h"
+#include "core/math_mode.h"
 #include "cuda/conv.h"
 #include "cuda/convolution.h"
 #include "cuda/device.cuh"
 #include "cuda/dispatch.h"
 #include "cuda/map.cuh"
-#include "cuda/math_mode.h"
 
 namespace lathe {
 namespace cuda {
@@ -102,6 +102,7 @@ bool by_toolkit(Convolution::Result result, void* x, void* w, void* y, const Con
   p.groups = s.groups;
   p.dtype = dtype;
   p.tf32 = dtype == DType::F32 && math_mode().tf32;
+  p.deterministic = math_mode().deterministic;
   return convolution(p, x, w, y);
 }
 

@@ -22,13 +22,14 @@ struct Convolution {
   int64_t groups = 1;
   DType dtype = DType::F32;  ///< f32 or bf16, of all three; sums are f32
   bool tf32 = false;         ///< f32 operands may be rounded to 10 bits of mantissa
+  bool deterministic = true;
 
   auto operator<=>(const Convolution&) const = default;
 };
 
-/// Queues the convolution on the compute stream; bit for bit the same for the same problem on the same kind
-/// of device. False, with nothing queued, if the toolkit has no such algorithm for it. Two of the tensors are
-/// read, the one that `result` names is written.
+/// Queues the convolution on the compute stream; if deterministic, bit for bit the same for the same problem
+/// on the same kind of device. False, with nothing queued, if the toolkit has no such algorithm for it. Two
+/// of the tensors are read, the one that `result` names is written.
 bool convolution(const Convolution& problem, void* x, void* weights, void* y);
 
 }  // namespace lathe::cuda

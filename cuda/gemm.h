@@ -20,12 +20,13 @@ struct Gemm {
   bool bias = false;        ///< n elements of type `out`, the same for every product
   bool accumulate = false;  ///< adds to what y holds
   bool tf32 = false;        ///< f32 operands may be rounded to 10 bits of mantissa
+  bool deterministic = true;
 
   auto operator<=>(const Gemm&) const = default;
 };
 
-/// Queues the products on the compute stream; bit for bit the same for the same problem on the same kind of
-/// device. False, with nothing queued, if the toolkit has no algorithm for them.
+/// Queues the products on the compute stream; if deterministic, bit for bit the same for the same problem on
+/// the same kind of device. False, with nothing queued, if the toolkit has no algorithm for them.
 bool gemm(const Gemm& problem, void* y, const void* a, const void* b, const void* bias);
 
 }  // namespace lathe::cuda

@@ -1,10 +1,10 @@
 #include "core/kernels/elementwise.h"
 #include "core/kernels/matmul.h"
 #include "core/loop_nest.h"
+#include "core/math_mode.h"
 #include "cuda/device.cuh"
 #include "cuda/dispatch.h"
 #include "cuda/gemm.h"
-#include "cuda/math_mode.h"
 
 namespace lathe::kernels::cuda {
 namespace {
@@ -46,6 +46,7 @@ struct Product {
     gemm.in = a.dtype();
     gemm.out = y.dtype();
     gemm.tf32 = gemm.in == DType::F32 && math_mode().tf32;
+    gemm.deterministic = math_mode().deterministic;
     const std::array<const Tensor*, 3> operands{&y, &a, &b};
     std::array<int64_t, 3> dense{gemm.m * gemm.n, gemm.m * gemm.k, gemm.k * gemm.n};
     for (int axis = 3; axis <= std::max(a.rank(), b.rank()); ++axis) {
@@ -140,7 +141,7 @@ bool run(Product product, Tensor& y, const Tensor& a, const Tensor& b, const Ten
 }  // namespace
 
 void matmul(Tensor& y, const Tensor& a, const Tensor& b, const Tensor& bias, const MatmulFlags& flags) {
-  dispatch_arithmetic(y.dtype(), "matmul", []<class T>() {});
+  LATHE_CHECK(DTypeError, is_floating(y.dtype()), "matmul: needs f32, f64 or bf16, got ", y.dtype());
   if (y.numel() == 0) return;
   Product product(y, a, b, flags);
   if (product.count == 0 || product.gemm.k == 0) return begin_with(y, bias);

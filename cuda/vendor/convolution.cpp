@@ -171,9 +171,9 @@ struct Graph {
   }
 };
 
-/// Whether the engine adds the products themselves, in an order of its own that does not depend on
-/// scheduling: no transform of Winograd's or Fourier's, which cost accuracy, no sums in less than f32, and
-/// for true f32 no tensor core, which rounds the operands.
+/// Whether the engine adds the products themselves: no transform of Winograd's or Fourier's, which cost
+/// accuracy, no sums in less than f32, for true f32 no tensor core, which rounds the operands, and, if
+/// deterministic, no order that depends on scheduling.
 bool fits(const Descriptor& configuration, const Convolution& p) {
   const Descriptor engine(CUDNN_BACKEND_ENGINE_DESCRIPTOR);
   cudnnBackendDescriptor_t address = engine.get();
@@ -188,6 +188,9 @@ bool fits(const Descriptor& configuration, const Convolution& p) {
       case CUDNN_NUMERICAL_NOTE_TENSOR_CORE:
       case CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS:
         if (p.dtype == DType::F32 && !p.tf32) return false;
+        break;
+      case CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC:
+        if (p.deterministic) return false;
         break;
       case CUDNN_NUMERICAL_NOTE_STRICT_NAN_PROP:
         break;

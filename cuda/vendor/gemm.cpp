@@ -108,15 +108,15 @@ Plan describe(const Gemm& gemm, const void* bias) {
   return plan;
 }
 
-/// The heuristic's first choice among algorithms whose bits do not depend on scheduling: a sum over k is
-/// taken in one sequence, or in parts that stand in the workspace and are added in a second step. Nothing is
-/// timed.
+/// The heuristic's first choice; nothing is timed. If deterministic, a sum over k is taken in one sequence,
+/// or in parts that stand in the workspace in f32 or f64 and are added in a second step.
 void choose(Plan& plan, cublasLtHandle_t handle, const Key& key) {
   Preference preference;
   LATHE_BLAS_CHECK(cublasLtMatmulPreferenceCreate(preference.out()));
   set(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, kMostWorkspace);
-  set(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
-      uint32_t{CUBLASLT_REDUCTION_SCHEME_NONE} | uint32_t{CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE});
+  constexpr uint32_t kOrdered = CUBLASLT_REDUCTION_SCHEME_NONE | CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
+  const uint32_t sums = key.gemm.deterministic ? kOrdered : uint32_t{CUBLASLT_REDUCTION_SCHEME_MASK};
+  set(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, sums);
   set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, key.b);
   set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, key.a);
   set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, key.y);

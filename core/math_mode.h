@@ -1,0 +1,28 @@
+#pragma once
+// How CUDA kernels may round. The host's kernels have one way.
+
+namespace lathe {
+
+struct MathMode {
+  bool tf32 = false;          ///< f32 products with operands rounded to 10 bits, sums in f32
+  bool deterministic = true;  ///< false: algorithms whose sums depend on timing are allowed
+  bool operator==(const MathMode&) const = default;
+};
+
+/// Of this thread; deterministic f32 unless a scope says otherwise. Part of what picks a library's algorithm,
+/// never of a formula of ours.
+const MathMode& math_mode();
+
+/// While alive, this thread's mode.
+class MathModeScope {
+ public:
+  explicit MathModeScope(const MathMode& mode);
+  MathModeScope(const MathModeScope&) = delete;
+  MathModeScope& operator=(const MathModeScope&) = delete;
+  ~MathModeScope();
+
+ private:
+  MathMode previous_;
+};
+
+}  // namespace lathe
