@@ -7,6 +7,7 @@
 
 #include "core/kernels/conv.h"
 #include "core/kernels/matmul.h"
+#include "core/math_mode.h"
 #include "core/philox.h"
 #include "tests/cuda/device.h"
 #include "tests/laws/evaluate.h"
@@ -16,13 +17,14 @@ namespace {
 
 using namespace laws;
 
-/// Values that bf16 holds exactly, so that every type gets the same ones.
-Tensor values(const char* name, const Shape& shape, DType dtype) {
+/// Values that bf16 holds exactly, if coarse, so that every type gets the same ones.
+Tensor values(const char* name, const Shape& shape, DType dtype, bool coarse = true) {
   Tensor t = Tensor::empty(shape, DType::F32);
   const Philox philox{3, stream_id(name), 0};
   float* p = t.mut<float>();
   for (int64_t i = 0; i < t.numel(); ++i) {
-    p[i] = static_cast<float>(bf16(philox.uniform(static_cast<uint64_t>(i)) - 0.5f));
+    const float value = philox.uniform(static_cast<uint64_t>(i)) - 0.5f;
+    p[i] = coarse ? static_cast<float>(bf16(value)) : value;
   }
   return t.to(dtype);
 }
@@ -159,6 +161,34 @@ TEST_CASE("products of every kind equal the CPU's in f64, f32 and bf16") {
       });
     }
   }
+}
+
+TEST_CASE("operands are rounded to tf32 inside a scope that allows it only") {
+  if (!tests::cuda_ready()) return;
+  const auto fine = [](const char* name, const Shape& shape) {
+    return values(name, shape, DType::F32, false).to(tests::cuda_device());
+  };
+  const Tensor x = fine("x", {2, 6, 6, 8}), w = fine("w", {8, 3, 3, 8}), a = fine("a", {64, 64});
+  const auto run = [&](Tensor& y, Tensor& product) {
+    y = Tensor::empty({2, 6, 6, 8}, DType::F32, tests::cuda_device());
+    product = a.empty_like();
+    kernels::conv2d_forward(y, x, w, Tensor(), {.pad_h = 1, .pad_w = 1});
+    kernels::matmul(product, a, a, Tensor(), {});
+    y = y.to(Device::cpu());
+    product = product.to(Device::cpu());
+  };
+  std::array<Tensor, 3> y, product;
+  run(y[0], product[0]);
+  {
+    const MathModeScope scope({.tf32 = true});
+    run(y[1], product[1]);
+  }
+  run(y[2], product[2]);
+  CHECK(same_bits(y[0], y[2]));
+  CHECK(same_bits(product[0], product[2]));
+  // Half a unit of 2^-10 in either operand, at most.
+  CHECK(nmse(y[1], y[0]) <= 1.0 / (1 << 20));
+  CHECK(nmse(product[1], product[0]) <= 1.0 / (1 << 20));
 }
 
 TEST_CASE("products refuse integers by name") {

@@ -6,6 +6,7 @@
 #include "cuda/convolution.h"
 #include "cuda/runtime.h"
 #include "tests/cuda_emulator/emulator.h"
+#include "tests/cuda_emulator/tf32.h"
 
 namespace lathe::cuda {
 namespace {
@@ -35,7 +36,7 @@ void compute(const Convolution& p, T* x, T* weights, T* y) {
                                                             : p.k * p.kh * p.kw * (p.c / p.groups);
   std::vector<double> sums(static_cast<size_t>(size));
   each_product(p, [&](int64_t xi, int64_t wi, int64_t yi) {
-    const auto value = [](const T* from, int64_t i) { return static_cast<double>(from[i]); };
+    const auto value = [&](const T* from, int64_t i) { return operand(from[i], p.tf32); };
     switch (p.result) {
       case Convolution::Result::Y:
         sums[static_cast<size_t>(yi)] += value(x, xi) * value(weights, wi);

@@ -4,6 +4,7 @@
 #include "cuda/gemm.h"
 #include "cuda/runtime.h"
 #include "tests/cuda_emulator/emulator.h"
+#include "tests/cuda_emulator/tf32.h"
 
 namespace lathe::cuda {
 namespace {
@@ -14,8 +15,8 @@ void multiply(const Gemm& p, Out* y, const In* a, const In* b, const Out* bias) 
     for (int64_t j = 0; j < p.n; ++j) {
       double sum = 0;
       for (int64_t l = 0; l < p.k; ++l) {
-        sum += static_cast<double>(a[p.transpose_a ? l * p.lda + i : i * p.lda + l]) *
-               static_cast<double>(b[p.transpose_b ? j * p.ldb + l : l * p.ldb + j]);
+        sum += operand(a[p.transpose_a ? l * p.lda + i : i * p.lda + l], p.tf32) *
+               operand(b[p.transpose_b ? j * p.ldb + l : l * p.ldb + j], p.tf32);
       }
       Out& out = y[i * p.ldy + j];
       if (p.bias) sum += static_cast<double>(bias[j]);
