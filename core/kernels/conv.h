@@ -1,6 +1,7 @@
 #pragma once
 // Convolution kernels. x (N, H, W, C), w (K, kh, kw, C / groups), y (N, OH, OW, K), all contiguous, one dtype
-// (f32 or f64). Outputs may not alias inputs. Outputs have the right shapes: the op checked them.
+// (f32 or f64; on CUDA also bf16, with sums in f32). Outputs may not alias inputs. Outputs have the right
+// shapes: the op checked them.
 
 #include "core/dispatch.h"
 

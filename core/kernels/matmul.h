@@ -1,6 +1,6 @@
 #pragma once
-// Matrix products. All tensors have one dtype, f32 or f64. Outputs may not alias inputs and have the right
-// shapes: the op checked them.
+// Matrix products. All tensors have one dtype, f32 or f64 (on CUDA also bf16, with sums in f32). Outputs may
+// not alias inputs and have the right shapes: the op checked them.
 
 #include "core/dispatch.h"
 

@@ -66,6 +66,7 @@ function(lathe_add_emulated_objects target)
   file(GLOB emulator CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/cuda_emulator/*.cpp)
   add_library(lathe_cuda_emulated OBJECT ${wrappers} ${lathe_cuda_host} ${emulator})
   lathe_target_options(lathe_cuda_emulated)
+  target_compile_options(lathe_cuda_emulated PRIVATE -Wno-unknown-pragmas)  # nvcc's `#pragma unroll`
   target_compile_definitions(lathe_cuda_emulated PRIVATE LATHE_CUDA_EMULATED=1)
   target_include_directories(lathe_cuda_emulated BEFORE PRIVATE ${PROJECT_SOURCE_DIR}/tests/cuda_emulator/include)
   target_sources(${target} PRIVATE $<TARGET_OBJECTS:lathe_cuda_emulated>)
