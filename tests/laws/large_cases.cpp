@@ -156,6 +156,10 @@ std::vector<OpCase> losses_and_others() {
            }),
       make("attention large", {{2, 130, 3, 20}, {2, 130, 3, 20}, {2, 130, 3, 24}},
            [](const Inputs& x) { return attention(x[0], x[1], x[2], {.causal = true, .key_padding = {}}); }),
+      make("attention large, wide heads", {{1, 67, 2, 100}, {1, 70, 2, 100}, {1, 70, 2, 36}},
+           [](const Inputs& x) { return attention(x[0], x[1], x[2], {.causal = true, .key_padding = {}}); }),
+      make("attention large, heads of 40", {{1, 67, 2, 40}, {1, 70, 2, 40}, {1, 70, 2, 33}},
+           [](const Inputs& x) { return attention(x[0], x[1], x[2], {.key_padding = {}}); }),
       make("attention large bias", {{3, 67, 4, 16}, {3, 71, 4, 16}, {3, 71, 4, 16}, {4, 67, 71}},
            [](const Inputs& x) { return attention(x[0], x[1], x[2], {.key_padding = {}}, x[3]); }),
   };

@@ -1,5 +1,5 @@
-// Ops of bf16 activations, which the host has not: they equal the host's in f32 on the same numbers up to the
-// rounding of results.
+// What only the device has: ops of bf16 activations, which equal the host's in f32 on the same numbers up to
+// the rounding of results; NaN for targets out of range.
 
 #include <cmath>
 
@@ -67,6 +67,15 @@ TEST_CASE("normalisations of bf16 keep parameters and statistics in f32") {
                [](const Inputs& in) { return layer_norm(in[0], in[1], in[2]); });
     check_bf16("group_norm", {x, {c}, {c}}, 1,
                [](const Inputs& in) { return group_norm(in[0], in[1], in[2], 1); });
+  }
+}
+
+TEST_CASE("attention of bf16") {
+  for (const int64_t d : {8, 100}) {
+    check_bf16("attention", {{2, 37, 2, d}, {2, 41, 2, d}, {2, 41, 2, 24}, {2, 37, 41}}, 4,
+               [](const Inputs& in) {
+                 return attention(in[0], in[1], in[2], {.causal = true, .key_padding = {}}, in[3]);
+               });
   }
 }
 
