@@ -15,15 +15,35 @@ inline constexpr int kMostTile = 64;  ///< channels of a tile
 template <class T>
 using NormParameter = Arithmetic<T>;
 
-/// V neighbours, read and written at once.
+/// V neighbours, read and written at once. at() reads what no thread of the launch writes.
 template <class T, int V>
 struct alignas(sizeof(T) * V) Lanes {
   T v[V];
 
-  static __device__ Lanes at(const T* x, int64_t i) { return *reinterpret_cast<const Lanes*>(x + i); }
-  __device__ void to(T* y, int64_t i) const { *reinterpret_cast<Lanes*>(y + i) = *this; }
-  __device__ Arithmetic<T> operator[](int i) const { return static_cast<Arithmetic<T>>(v[i]); }
-  __device__ void set(int i, Arithmetic<T> value) { v[i] = static_cast<T>(value); }
+  static __device__ __forceinline__ Lanes at(const T* x, int64_t i) {
+#if !LATHE_CUDA_EMULATED
+    if constexpr (sizeof(Lanes) == sizeof(float4)) {
+      return __builtin_bit_cast(Lanes, __ldg(reinterpret_cast<const float4*>(x + i)));
+    }
+#endif
+    return *reinterpret_cast<const Lanes*>(x + i);
+  }
+  __device__ __forceinline__ void to(T* y, int64_t i) const {
+#if !LATHE_CUDA_EMULATED
+    // A plain assignment may be compiled to a store per element.
+    if constexpr (sizeof(Lanes) == sizeof(float4)) {
+      __stwb(reinterpret_cast<float4*>(y + i), __builtin_bit_cast(float4, *this));
+      return;
+    }
+#endif
+    *reinterpret_cast<Lanes*>(y + i) = *this;
+  }
+  __device__ Arithmetic<T> operator[](int i) const {
+    return static_cast<Arithmetic<T>>(v[i]);
+  }
+  __device__ void set(int i, Arithmetic<T> value) {
+    v[i] = static_cast<T>(value);
+  }
 };
 template <class T>
 inline constexpr int kWidestLanes = static_cast<int>(16 / sizeof(T));
@@ -67,16 +87,24 @@ struct ChannelGrid {
   __device__ int64_t channel() const {
     return first_channel() + static_cast<int64_t>(threadIdx.x % lanes) * V;
   }
-  /// Calls fn(row of the sample, element) for this thread's rows of its block's chunk.
-  template <int V, class Fn>
-  __device__ __forceinline__ void for_each_row(Fn fn) const {
+  /// use(load(element), row of the sample, element) for this thread's rows of its block's chunk; the loads of
+  /// several rows are under way together.
+  template <int V, class Load, class Use>
+  __device__ __forceinline__ void for_each_row(Load load, Use use) const {
     const int64_t c = channel<V>();
     if (c >= channels) return;
     const int64_t lo = chunk_index() * chunk, hi = lo + chunk < rows ? lo + chunk : rows;
-    const int64_t step = kChannelBlock / lanes;
+    const int64_t step = kChannelBlock / lanes, stride = step * channels;
     int64_t row = lo + threadIdx.x / lanes;
     int64_t at = (sample() * rows + row) * channels + c;
-    for (; row < hi; row += step, at += step * channels) fn(row, at);
+    using Loaded = decltype(load(at));
+    constexpr int kAtOnce = (sizeof(Loaded) <= 16 ? 4 : 2) / (V > 4 ? 2 : 1);  // within the registers
+    for (; row + (kAtOnce - 1) * step < hi; row += kAtOnce * step, at += kAtOnce * stride) {
+      Loaded loaded[kAtOnce];
+      for (int i = 0; i < kAtOnce; ++i) loaded[i] = load(at + i * stride);
+      for (int i = 0; i < kAtOnce; ++i) use(loaded[i], row + i * step, at + i * stride);
+    }
+    for (; row < hi; row += step, at += stride) use(load(at), row, at);
   }
 };
 
@@ -97,7 +125,8 @@ __global__ void __launch_bounds__(kChannelBlock, 2)
   const int64_t channel = grid.channel<V>();
   if (channel < grid.channels && grid.rows > 0) {
     term.template start<V>(grid.sample(), channel);
-    grid.for_each_row<V>([&](int64_t row, int64_t at) { term.template add<V>(sums, row, at); });
+    grid.for_each_row<V>([&](int64_t at) { return term.template load<V>(at); },
+                         [&](const auto& in, int64_t row, int64_t) { term.template add<V>(sums, in, row); });
   }
   for (int k = 0; k < 2; ++k) {
     for (int v = 0; v < V; ++v) {
@@ -146,56 +175,5 @@ __device__ inline void total_of_chunks(double (*total)[kMostTile], const double*
   }
   __syncthreads();
 }
-
-/// (x - origin, its square), where the origin is each channel's first value of the sample, which lies as far
-/// from the mean as any value does: no cancellation to speak of.
-template <class T>
-struct MomentTerm {
-  using P = NormParameter<T>;
-  const T* x;
-  int64_t sample_size;
-  P origin[kWidestLanes<T>] = {};
-
-  template <int V>
-  __device__ void start(int64_t sample, int64_t channel) {
-    for (int v = 0; v < V; ++v) origin[v] = load(x, sample * sample_size + channel + v);
-  }
-  template <int V>
-  __device__ void add(double (*sums)[V], int64_t, int64_t at) const {
-    const auto in = Lanes<T, V>::at(x, at);
-    for (int v = 0; v < V; ++v) {
-      const double d = static_cast<double>(in[v] - origin[v]);
-      sums[0][v] += d;
-      sums[1][v] += d * d;
-    }
-  }
-};
-
-/// (g, g (x - mean)) with g = dy, or 0 where y is not positive (y null: no mask). Channel c of sample n has
-/// the mean of set n sets + c / width.
-template <class T>
-struct GradientTerm {
-  using P = NormParameter<T>;
-  const T *dy, *x, *y;
-  const P* mean;
-  int64_t sets, width;
-  P centre[kWidestLanes<T>] = {};
-
-  template <int V>
-  __device__ void start(int64_t sample, int64_t channel) {
-    for (int v = 0; v < V; ++v) centre[v] = mean[sample * sets + (channel + v) / width];
-  }
-  template <int V>
-  __device__ void add(double (*sums)[V], int64_t, int64_t at) const {
-    const auto g = Lanes<T, V>::at(dy, at), in = Lanes<T, V>::at(x, at);
-    const auto out = y != nullptr ? Lanes<T, V>::at(y, at) : g;
-    for (int v = 0; v < V; ++v) {
-      const bool masked = y != nullptr && !(out[v] > 0);
-      const double value = masked ? 0 : static_cast<double>(g[v]);
-      sums[0][v] += value;
-      sums[1][v] += value * static_cast<double>(in[v] - centre[v]);
-    }
-  }
-};
 
 }  // namespace lathe::cuda

@@ -140,14 +140,20 @@ struct LayerTerm {
   template <int V>
   __device__ void start(int64_t, int64_t) {}
   template <int V>
-  __device__ void add(double (*sums)[V], int64_t row, int64_t at) const {
-    const auto g = Lanes<T, V>::at(dy, at);
-    const auto in = Lanes<T, V>::at(x, at);
+  struct Operands {
+    Lanes<T, V> g, x;
+  };
+  template <int V>
+  __device__ Operands<V> load(int64_t at) const {
+    return {Lanes<T, V>::at(dy, at), Lanes<T, V>::at(x, at)};
+  }
+  template <int V>
+  __device__ void add(double (*sums)[V], const Operands<V>& in, int64_t row) const {
     const double m = static_cast<double>(mean[row]), s = static_cast<double>(invstd[row]);
     for (int v = 0; v < V; ++v) {
-      const double value = static_cast<double>(g[v]);
+      const double value = static_cast<double>(in.g[v]);
       sums[0][v] += value;
-      sums[1][v] += value * ((static_cast<double>(in[v]) - m) * s);
+      sums[1][v] += value * ((static_cast<double>(in.x[v]) - m) * s);
     }
   }
 };

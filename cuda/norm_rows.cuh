@@ -1,6 +1,7 @@
 #pragma once
-// Passes over rows of C channels that are affine per channel: a normalisation's output and its input's
-// gradient. A block first makes its tile's coefficients in shared memory; Source::prepare does so.
+// What normalisations sum over rows of C channels, and their passes that are affine per channel: the output
+// and the input's gradient. A block of these first makes its tile's coefficients in shared memory;
+// Source::prepare does so.
 
 #include "cuda/channel_sums.cuh"
 
@@ -11,6 +12,67 @@ template <class T, class Fn>
 void with_lanes(bool wide, Fn&& fn) {
   wide ? fn.template operator()<kWidestLanes<T>>() : fn.template operator()<1>();
 }
+
+/// (x - origin, its square), where the origin is each channel's first value of the sample, which lies as far
+/// from the mean as any value does: no cancellation to speak of.
+template <class T>
+struct MomentTerm {
+  using P = NormParameter<T>;
+  const T* x;
+  int64_t sample_size;
+  P origin[kWidestLanes<T>] = {};
+
+  template <int V>
+  __device__ void start(int64_t sample, int64_t channel) {
+    for (int v = 0; v < V; ++v) origin[v] = static_cast<P>(x[sample * sample_size + channel + v]);
+  }
+  template <int V>
+  __device__ Lanes<T, V> load(int64_t at) const {
+    return Lanes<T, V>::at(x, at);
+  }
+  template <int V>
+  __device__ void add(double (*sums)[V], const Lanes<T, V>& in, int64_t) const {
+    for (int v = 0; v < V; ++v) {
+      const double d = static_cast<double>(in[v] - origin[v]);
+      sums[0][v] += d;
+      sums[1][v] += d * d;
+    }
+  }
+};
+
+/// (g, g (x - mean)) with g = dy, or 0 where y is not positive (y null: no mask). Channel c of sample n has
+/// the mean of set n sets + c / width.
+template <class T>
+struct GradientTerm {
+  using P = NormParameter<T>;
+  const T *dy, *x, *y;
+  const P* mean;
+  int64_t sets, width;
+  P centre[kWidestLanes<T>] = {};
+
+  template <int V>
+  __device__ void start(int64_t sample, int64_t channel) {
+    for (int v = 0; v < V; ++v) centre[v] = mean[sample * sets + (channel + v) / width];
+  }
+  template <int V>
+  struct Operands {
+    Lanes<T, V> g, x, y;
+  };
+  template <int V>
+  __device__ Operands<V> load(int64_t at) const {
+    const auto g = Lanes<T, V>::at(dy, at);
+    return {g, Lanes<T, V>::at(x, at), y != nullptr ? Lanes<T, V>::at(y, at) : g};
+  }
+  template <int V>
+  __device__ void add(double (*sums)[V], const Operands<V>& in, int64_t) const {
+    for (int v = 0; v < V; ++v) {
+      const bool masked = y != nullptr && !(in.y[v] > 0);
+      const double value = masked ? 0 : static_cast<double>(in.g[v]);
+      sums[0][v] += value;
+      sums[1][v] += value * static_cast<double>(in.x[v] - centre[v]);
+    }
+  }
+};
 
 /// y = act((x - mean) scale + shift + residual); residual may be null.
 template <class T>
@@ -34,7 +96,7 @@ struct AffineTile {
 };
 
 template <class T, int V, class Source>
-__global__ void __launch_bounds__(kChannelBlock)
+__global__ void __launch_bounds__(kChannelBlock, 2)
     affine_rows(AffineRows<T> o, Source source, ChannelGrid grid) {
   using P = NormParameter<T>;
   __shared__ AffineTile<P> tile;
@@ -47,13 +109,18 @@ __global__ void __launch_bounds__(kChannelBlock)
     scale[v] = tile.scale[first + v];
     shift[v] = tile.shift[first + v];
   }
-  grid.for_each_row<V>([&](int64_t, int64_t at) {
+  struct Operands {
+    Lanes<T, V> x, residual;
+  };
+  const auto load = [&](int64_t at) {
     const auto x = Lanes<T, V>::at(o.x, at);
-    const auto residual = o.residual != nullptr ? Lanes<T, V>::at(o.residual, at) : x;
+    return Operands{x, o.residual != nullptr ? Lanes<T, V>::at(o.residual, at) : x};
+  };
+  grid.for_each_row<V>(load, [&](const Operands& in, int64_t, int64_t at) {
     Lanes<T, V> y;
     for (int v = 0; v < V; ++v) {
-      P value = (x[v] - mean[v]) * scale[v] + shift[v];
-      if (o.residual != nullptr) value += residual[v];
+      P value = (in.x[v] - mean[v]) * scale[v] + shift[v];
+      if (o.residual != nullptr) value += in.residual[v];
       if (o.relu && value < 0) value = 0;  // keeps NaN
       y.set(v, value);
     }
@@ -84,7 +151,7 @@ struct GradientTile {
 };
 
 template <class T, int V, class Source>
-__global__ void __launch_bounds__(kChannelBlock)
+__global__ void __launch_bounds__(kChannelBlock, 2)
     gradient_rows(GradientRows<T> o, Source source, ChannelGrid grid) {
   using P = NormParameter<T>;
   __shared__ GradientTile<P> tile;
@@ -99,20 +166,21 @@ __global__ void __launch_bounds__(kChannelBlock)
     b[v] = tile.b[first + v];
     c[v] = tile.c[first + v];
   }
-  grid.for_each_row<V>([&](int64_t, int64_t at) {
-    auto g = Lanes<T, V>::at(o.dy, at);
-    if (o.y != nullptr) {
-      const auto y = Lanes<T, V>::at(o.y, at);
-      for (int v = 0; v < V; ++v) {
-        if (!(y[v] > 0)) g.set(v, 0);
-      }
+  struct Operands {
+    Lanes<T, V> g, x, y;
+  };
+  const auto load = [&](int64_t at) {
+    const auto g = Lanes<T, V>::at(o.dy, at);
+    return Operands{g, o.dx != nullptr ? Lanes<T, V>::at(o.x, at) : g,
+                    o.y != nullptr ? Lanes<T, V>::at(o.y, at) : g};
+  };
+  grid.for_each_row<V>(load, [&](const Operands& in, int64_t, int64_t at) {
+    Lanes<T, V> g = in.g, dx;
+    for (int v = 0; v < V; ++v) {
+      if (o.y != nullptr && !(in.y[v] > 0)) g.set(v, 0);
+      dx.set(v, a[v] * g[v] + (b[v] * (in.x[v] - mean[v]) + c[v]));
     }
-    if (o.dx != nullptr) {
-      const auto x = Lanes<T, V>::at(o.x, at);
-      Lanes<T, V> dx;
-      for (int v = 0; v < V; ++v) dx.set(v, a[v] * g[v] + (b[v] * (x[v] - mean[v]) + c[v]));
-      dx.to(o.dx, at);
-    }
+    if (o.dx != nullptr) dx.to(o.dx, at);
     if (o.dresidual != nullptr) g.to(o.dresidual, at);
   });
 }
