@@ -16,6 +16,15 @@ struct StepPhilox {
   LATHE_HD Philox get() const { return step == nullptr ? philox : philox.at(*step); }
 };
 
+/// A number, or a struct of numbers, that may stand in device memory.
+template <class T>
+struct StepValue {
+  T value{};
+  const T* at = nullptr;  ///< null: `value` holds
+
+  LATHE_HD T get() const { return at == nullptr ? value : *at; }
+};
+
 /// While a step is captured, a generator of that step reads the step from device memory.
 StepPhilox step_philox(const Philox& philox);
 

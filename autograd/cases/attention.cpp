@@ -28,7 +28,7 @@ OpCase attend(std::string name, const AttentionRow& row) {
                            {{samples, keys, heads, dv}}},
                 .apply = [row](const std::vector<Var>& in) {
                   AttentionOptions options{.scale = row.scale, .causal = row.causal, .key_padding = {}};
-                  if (row.padding) options.key_padding = padding_of(row);
+                  if (row.padding) options.key_padding = padding_of(row).to(in[0].data().device());
                   return attention(in[0], in[1], in[2], options, row.bias ? in[3] : Var());
                 }};
   if (bias) result.inputs.push_back({{heads, queries, keys}});

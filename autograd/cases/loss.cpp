@@ -29,8 +29,11 @@ OpCase hard(std::string name, const Shape& logits, const CrossEntropyRow& row = 
                                         .label_smoothing = row.smoothing,
                                         .ignore_index = -1,
                                         .class_weights = {}};
-            if (row.weighted) options.class_weights = Tensor::from(weights, {shape[-1]}).to(in[0].dtype());
-            return cross_entropy(in[0], Tensor::from(targets, rows), options);
+            const Device device = in[0].data().device();
+            if (row.weighted) {
+              options.class_weights = Tensor::from(weights, {shape[-1]}).to(in[0].dtype()).to(device);
+            }
+            return cross_entropy(in[0], Tensor::from(targets, rows).to(device), options);
           }};
 }
 

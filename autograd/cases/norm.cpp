@@ -32,8 +32,8 @@ OpCase batch(std::string name, const Shape& x, const NormRow& row = {}) {
     const DType dtype = in[0].dtype();
     Tensor mean, var;
     if (!row.options.training) {
-      mean = ramp(channels, -0.2, 0.1, dtype);
-      var = ramp(channels, 0.4, 0.05, dtype);
+      mean = ramp(channels, -0.2, 0.1, dtype).to(in[0].data().device());
+      var = ramp(channels, 0.4, 0.05, dtype).to(in[0].data().device());
     }
     return batch_norm(in[0], row.affine ? in[1] : none, row.affine ? in[2] : none, mean, var, row.options,
                       row.residual ? in.back() : none);
@@ -53,7 +53,7 @@ OpCase rectified(std::string name, const Shape& x, NormRow row) {
     std::vector<Var> moved = in;
     std::vector<double> signs;
     for (int64_t c = 0; c < channels; ++c) signs.push_back(c % 3 == 2 ? -1 : 1);
-    const Tensor sign = Tensor::from(signs, {channels}).to(in[2].dtype());
+    const Tensor sign = Tensor::from(signs, {channels}).to(in[2].dtype()).to(in[2].data().device());
     moved[2] = mul(in[2], Var(sign));
     return apply(moved);
   };

@@ -43,7 +43,8 @@ Var attention(const Var& q, const Var& k, const Var& v, const AttentionOptions& 
                              .causal = options.causal};
   const Tensor added = bias.defined() ? bias.data() : Tensor();
   Tensor y = queries.empty_like(queries.shape().with(-1, v.dim(3)));
-  Tensor lse = queries.empty_like({q.dim(0), q.dim(2), q.dim(1)});
+  const DType statistic = queries.dtype() == DType::BF16 ? DType::F32 : queries.dtype();
+  Tensor lse = Tensor::empty({q.dim(0), q.dim(2), q.dim(1)}, statistic, queries.device());
   kernels::attention_forward(y, lse, queries, k.data(), v.data(), options.key_padding, added, flags);
   const int64_t macs = lse.numel() * k.dim(1) * (q.dim(3) + v.dim(3));
   return record(

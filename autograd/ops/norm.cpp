@@ -10,12 +10,22 @@ Tensor data_or_none(const Var& v) {
   return v.defined() ? v.data() : Tensor();
 }
 
-/// `t` is (channels) of x's dtype, or undefined.
+/// What parameters and statistics are kept in: x's dtype, f32 where x is bf16.
+DType parameter_dtype(const Tensor& x) {
+  return x.dtype() == DType::BF16 ? DType::F32 : x.dtype();
+}
+
+Tensor statistics(const Tensor& x, const Shape& shape) {
+  return Tensor::empty(shape, parameter_dtype(x), x.device());
+}
+
+/// `t` is (channels) of parameter_dtype(x), or undefined.
 void check_channels(const char* op, const char* name, const Tensor& t, const Tensor& x) {
   if (!t.defined()) return;
   LATHE_CHECK(ShapeError, t.shape() == Shape({x.dim(-1)}), op, ": ", name, " is ", t.shape(), ", input ",
               x.shape(), " has ", x.dim(-1), " channels");
-  LATHE_CHECK(DTypeError, t.dtype() == x.dtype(), op, ": ", name, " is ", t.dtype(), ", input ", x.dtype());
+  LATHE_CHECK(DTypeError, t.dtype() == parameter_dtype(x), op, ": ", name, " is ", t.dtype(), ", input ",
+              x.dtype());
 }
 
 void check_affine(const char* op, const Var& x, const Var& gamma, const Var& beta) {
@@ -52,9 +62,9 @@ Var batch_norm(const Var& x, const Var& gamma, const Var& beta, Tensor running_m
   check_affine("batch_norm", x, gamma, beta);
   check_batch_norm(x, running_mean, running_var, options, residual);
   const Tensor& in = x.data();
-  Tensor y = in.empty_like(), invstd = in.empty_like({in.dim(-1)}), mean = running_mean;
+  Tensor y = in.empty_like(), invstd = statistics(in, {in.dim(-1)}), mean = running_mean;
   if (options.training) {
-    mean = in.empty_like({in.dim(-1)});
+    mean = statistics(in, {in.dim(-1)});
     if (recomputing()) running_mean = running_var = Tensor();
     kernels::batch_norm_training(y, mean, invstd, running_mean, running_var, in, data_or_none(gamma),
                                  data_or_none(beta), data_or_none(residual),
@@ -89,7 +99,7 @@ Var layer_norm(const Var& x, const Var& gamma, const Var& beta, double eps) {
   check_affine("layer_norm", x, gamma, beta);
   const Tensor& in = x.data();
   const Shape rows = in.shape().with(-1, 1);
-  Tensor y = in.empty_like(), mean = in.empty_like(rows), invstd = in.empty_like(rows);
+  Tensor y = in.empty_like(), mean = statistics(in, rows), invstd = statistics(in, rows);
   kernels::layer_norm_forward(y, mean, invstd, in, data_or_none(gamma), data_or_none(beta), eps);
   return record("layer_norm", y, {x, gamma, beta}, Saved{in, mean, invstd, data_or_none(gamma)},
                 [](Backward& b) {
@@ -109,7 +119,7 @@ Var group_norm(const Var& x, const Var& gamma, const Var& beta, int64_t groups, 
               " channels cannot be cut into ", groups, " groups");
   check_affine("group_norm", x, gamma, beta);
   const Shape sets{in.dim(0), groups};
-  Tensor y = in.empty_like(), mean = in.empty_like(sets), invstd = in.empty_like(sets);
+  Tensor y = in.empty_like(), mean = statistics(in, sets), invstd = statistics(in, sets);
   kernels::group_norm_forward(y, mean, invstd, in, data_or_none(gamma), data_or_none(beta), eps);
   return record("group_norm", y, {x, gamma, beta}, Saved{in, mean, invstd, data_or_none(gamma)},
                 [](Backward& b) {

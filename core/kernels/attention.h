@@ -1,6 +1,7 @@
 #pragma once
 // Scaled dot-product attention, see autograd/ops/attention.h. q (N, T, H, d), k (N, S, H, d), v (N, S, H,
-// dv), y (N, T, H, dv), one dtype, f32 or f64; key_padding (N, S) u8 and bias (H, T, S) may be undefined.
+// dv), y (N, T, H, dv), one dtype, f32 or f64; key_padding (N, S) u8 and bias (H, T, S) may be undefined. On
+// a CUDA device d and dv are at most 128, and all but lse, which is f32 then, may be bf16.
 
 #include "core/dispatch.h"
 

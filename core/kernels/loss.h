@@ -26,8 +26,8 @@ namespace kernels {
 /// logits (..., C), targets (...) i64, class_weights w (C) or undefined. With s the smoothing, row r costs
 /// (1 - s) w_t (lse - x_t) + s / C sum_c w_c (lse - x_c), and 0 if its target is ignore_index. Mean divides
 /// by the sum of w_t over the other rows; without any it is 0. Writes y, lse (rows) and factor (1): what a
-/// row's gradient is multiplied with, 1 / that sum or 1. ShapeError names the first target out of range (on
-/// the CPU; a device cannot).
+/// row's gradient is multiplied with, 1 / that sum or 1. ShapeError names the first target out of range; on a
+/// CUDA device, which cannot throw, such a row's loss and gradient are NaN instead.
 LATHE_KERNEL(cross_entropy_forward, Tensor& y, Tensor& lse, Tensor& factor, const Tensor& logits,
              const Tensor& targets, const Tensor& class_weights, const CrossEntropyFlags& flags);
 LATHE_KERNEL(cross_entropy_backward, Tensor& dlogits, const Tensor& dy, const Tensor& logits,

@@ -1,5 +1,6 @@
 #pragma once
-// Normalisations. One dtype (f32 or f64) throughout. Undefined gamma and beta stand for 1 and 0. Outputs may
+// Normalisations. One dtype (f32 or f64) throughout; on a CUDA device x, y, residual and their gradients may
+// be bf16 beside parameters and statistics in f32. Undefined gamma and beta stand for 1 and 0. Outputs may
 // not alias inputs and have the right shapes: the op checked them. An undefined output is not computed.
 
 #include "core/dispatch.h"

@@ -38,8 +38,8 @@ LATHE_KERNEL(adam_update, std::span<Tensor> p, std::span<const Tensor> g, std::s
 /// average = decay average + (1 - decay) x. Integer tensors (counters) are copied.
 LATHE_KERNEL(ema_update, std::span<Tensor> average, std::span<const Tensor> x, double decay);
 
-/// total (one f64 element, on the host) = sum over all tensors of x^2, added up in double over fixed chunks
-/// in a fixed order.
+/// total (one f64 element) = sum over all tensors of x^2, added up in double over fixed chunks in a fixed
+/// order.
 LATHE_KERNEL(sum_of_squares, Tensor& total, std::span<const Tensor> x);
 
 /// x *= factor, for every tensor.

@@ -32,6 +32,15 @@ Evaluation on_device(const OpCase& op_case, DType dtype) {
   return to_host(evaluate(op_case, device_inputs(op_case, dtype)));
 }
 
+/// In f32.
+Evaluation rounded(Evaluation evaluation) {
+  evaluation.y = evaluation.y.to(DType::F32);
+  for (Tensor& gradient : evaluation.gradients) {
+    if (gradient.defined()) gradient = gradient.to(DType::F32);
+  }
+  return evaluation;
+}
+
 std::string far_apart(const Evaluation& found, const Evaluation& expected, double bound) {
   if (found.y.dtype() != expected.y.dtype() || found.y.shape() != expected.y.shape()) return "output's type";
   const double error = nmse(found.y, expected.y);
@@ -68,9 +77,11 @@ std::string equals_cpu(const OpCase& op_case) {
   const Evaluation reference = evaluate(op_case, DType::F64);
   const std::string what = far_apart(on_device(op_case, DType::F64), reference, kF64);
   if (!what.empty()) return "f64 " + what;
-  const std::string rough =
-      far_apart(on_device(op_case, DType::F32), evaluate(op_case, DType::F32), op_case.nmse);
-  return rough.empty() ? "" : "f32 " + rough;
+  const Evaluation found = on_device(op_case, DType::F32);
+  const std::string rough = far_apart(found, evaluate(op_case, DType::F32), op_case.nmse);
+  // A gradient that is 0 but for rounding (attention to one key) is held against f64's.
+  if (rough.empty() || far_apart(found, rounded(reference), op_case.nmse).empty()) return "";
+  return "f32 " + rough;
 }
 
 std::string same_twice(const OpCase& op_case) {

@@ -84,8 +84,9 @@ std::vector<OpCase> products() {
 Var norm_of(const Inputs& x, bool training, bool relu, const Var& residual) {
   const DType dtype = x[0].dtype();
   const int64_t c = x[0].dim(-1);
-  return batch_norm(x[0], x[1], x[2], Tensor::full({c}, 0.1, dtype), Tensor::full({c}, 0.7, dtype),
-                    {.training = training, .relu = relu}, residual);
+  const Device device = x[0].data().device();
+  return batch_norm(x[0], x[1], x[2], Tensor::full({c}, 0.1, dtype, device),
+                    Tensor::full({c}, 0.7, dtype, device), {.training = training, .relu = relu}, residual);
 }
 
 std::vector<OpCase> norms_and_pools() {
@@ -99,6 +100,8 @@ std::vector<OpCase> norms_and_pools() {
       make("batch_norm large residual relu", {{8, 13, 31, 32}, {32}, {32}, {8, 13, 31, 32}},
            [](const Inputs& x) { return norm_of(x, true, true, x[3]); }),
       make("layer_norm large", {{1031, 97}, {97}, {97}},
+           [](const Inputs& x) { return layer_norm(x[0], x[1], x[2]); }),
+      make("layer_norm large rows", {{5, 4100}, {4100}, {4100}},
            [](const Inputs& x) { return layer_norm(x[0], x[1], x[2]); }),
       make("group_norm large", {{9, 21, 23, 24}, {24}, {24}},
            [](const Inputs& x) { return group_norm(x[0], x[1], x[2], 3); }),
@@ -118,12 +121,19 @@ std::vector<OpCase> losses_and_others() {
   return {
       make("cross_entropy large", {{4099, 29}},
            [](const Inputs& x) {
-             return cross_entropy(x[0], indices(4099, 29), {.label_smoothing = 0.1, .class_weights = {}});
+             return cross_entropy(x[0], indices(4099, 29).to(x[0].data().device()),
+                                  {.label_smoothing = 0.1, .class_weights = {}});
+           }),
+      make("cross_entropy large rows", {{11, 2053}},
+           [](const Inputs& x) {
+             return cross_entropy(x[0], indices(11, 2053).to(x[0].data().device()),
+                                  {.label_smoothing = 0.1, .class_weights = {}});
            }),
       make("mse_loss large", {{100003}, {100003}}, [](const Inputs& x) { return mse_loss(x[0], x[1]); }),
       make("bce_with_logits large", {{100003}},
            [](const Inputs& x) {
-             return bce_with_logits(x[0], Var(Tensor::full(x[0].shape(), 0.25, x[0].dtype())));
+             return bce_with_logits(
+                 x[0], Var(Tensor::full(x[0].shape(), 0.25, x[0].dtype(), x[0].data().device())));
            }),
       make("embedding large", {{97, 131}},
            [](const Inputs& x) { return embedding(x[0], indices(5003, 97).to(x[0].data().device())); }),
@@ -146,6 +156,10 @@ std::vector<OpCase> losses_and_others() {
            }),
       make("attention large", {{2, 130, 3, 20}, {2, 130, 3, 20}, {2, 130, 3, 24}},
            [](const Inputs& x) { return attention(x[0], x[1], x[2], {.causal = true, .key_padding = {}}); }),
+      make("attention large, wide heads", {{1, 67, 2, 100}, {1, 70, 2, 100}, {1, 70, 2, 36}},
+           [](const Inputs& x) { return attention(x[0], x[1], x[2], {.causal = true, .key_padding = {}}); }),
+      make("attention large, heads of 40", {{1, 67, 2, 40}, {1, 70, 2, 40}, {1, 70, 2, 33}},
+           [](const Inputs& x) { return attention(x[0], x[1], x[2], {.key_padding = {}}); }),
       make("attention large bias", {{3, 67, 4, 16}, {3, 71, 4, 16}, {3, 71, 4, 16}, {4, 67, 71}},
            [](const Inputs& x) { return attention(x[0], x[1], x[2], {.key_padding = {}}, x[3]); }),
   };

@@ -83,7 +83,9 @@ Optimizer::Optimizer(std::vector<ParameterGroup> groups)
     for (std::vector<Tensor>& slot : state.lists.slots) slot.reserve(group.parameters.size());
   }
   clipped_together_.reserve(count);
-  sum_ = Tensor::zeros({}, DType::F64);
+  Device device;
+  if (!seen.empty()) device = (*seen.begin())->raw().data().device();
+  sum_ = Tensor::zeros({}, DType::F64, device);
 }
 
 Optimizer::~Optimizer() = default;
@@ -197,7 +199,8 @@ std::vector<Schedule*> Optimizer::schedules() const {
 }
 
 double clip_grad_norm(std::span<Tensor> gradients, double max_norm) {
-  Tensor sum = Tensor::zeros({}, DType::F64);
+  if (gradients.empty()) return 0;
+  Tensor sum = Tensor::zeros({}, DType::F64, gradients[0].device());
   const double norm = checked_norm(sum, gradients);
   kernels::scale_in_place(gradients, clip_coefficient(norm, max_norm));
   return norm;

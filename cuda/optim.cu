@@ -1,0 +1,289 @@
+#include <array>
+#include <cmath>
+#include <optional>
+
+#include "core/kernels/optim.h"
+#include "core/parallel.h"
+#include "cuda/dispatch.h"
+#include "cuda/step.h"
+#include "cuda/tensor_list.cuh"
+
+namespace lathe::kernels::cuda {
+namespace {
+
+using namespace lathe::cuda;
+
+template <class T>
+struct SgdScalars {
+  T lr, momentum, weight_decay, grad_scale;
+};
+
+/// element: p, g and, where kSlot, momentum.
+template <class T, bool kSlot, bool kNesterov>
+struct Sgd {
+  StepValue<SgdScalars<T>> scalars;
+
+  struct Step {
+    SgdScalars<T> s;
+    static constexpr __device__ bool writes(int k) { return k != 1; }
+    __device__ void operator()(T* element) const {
+      const T gradient = s.grad_scale * element[1] + s.weight_decay * element[0];
+      T direction = gradient;
+      if constexpr (kSlot) {
+        element[2] = s.momentum * element[2] + gradient;
+        direction = kNesterov ? gradient + s.momentum * element[2] : element[2];
+      }
+      element[0] -= s.lr * direction;
+    }
+  };
+  __device__ Step get() const { return {scalars.get()}; }
+};
+
+template <class T>
+struct AdamScalars {
+  T beta1, one_minus_beta1, beta2, one_minus_beta2, eps, grad_scale;
+  T l2;      ///< added to the gradient, times p
+  T shrink;  ///< multiplies p first
+  T rate;    ///< lr / (1 - beta1^t)
+  T root;    ///< 1 / sqrt(1 - beta2^t), so that sqrt(vhat) = root sqrt(v)
+};
+
+/// element: p, g, m, v.
+template <class T>
+struct Adam {
+  StepValue<AdamScalars<T>> scalars;
+
+  struct Step {
+    AdamScalars<T> s;
+    static constexpr __device__ bool writes(int k) { return k != 1; }
+    __device__ void operator()(T* element) const {
+      const T gradient = s.grad_scale * element[1] + s.l2 * element[0];
+      element[2] = s.beta1 * element[2] + s.one_minus_beta1 * gradient;
+      element[3] = s.beta2 * element[3] + s.one_minus_beta2 * gradient * gradient;
+      element[0] = s.shrink * element[0] - s.rate * element[2] / (s.root * sqrt(element[3]) + s.eps);
+    }
+  };
+  __device__ Step get() const { return {scalars.get()}; }
+};
+
+template <class T>
+struct Average {
+  T decay, rest;
+  static constexpr __device__ bool writes(int k) { return k == 0; }
+  __device__ void operator()(T* element) const { element[0] = decay * element[0] + rest * element[1]; }
+  __device__ Average get() const { return *this; }
+};
+
+template <class T>
+struct Copy {
+  static constexpr __device__ bool writes(int k) { return k == 0; }
+  __device__ void operator()(T* element) const { element[0] = element[1]; }
+  __device__ Copy get() const { return *this; }
+};
+
+template <class T>
+struct Scale {
+  T factor;
+  static constexpr __device__ bool writes(int) { return true; }
+  __device__ void operator()(T* element) const { element[0] *= factor; }
+  __device__ Scale get() const { return *this; }
+};
+
+template <class T>
+struct Squares {
+  double* sum;
+  static constexpr __device__ bool writes(int) { return false; }
+  __device__ void operator()(T* element) const {
+    *sum += static_cast<double>(element[0]) * static_cast<double>(element[0]);
+  }
+};
+
+template <class T>
+__global__ void squares_of_chunks(TensorTable<T, 1> table, double* parts) {
+  double sum = 0;
+  table.for_each(Squares<T>{&sum});
+  sum = block_reduce<Sum>(sum);
+  if (threadIdx.x == 0) parts[blockIdx.x] = sum;
+}
+
+__global__ void add_parts(double* total, const double* parts, int64_t n) {
+  double sum = 0;
+  for (int64_t i = threadIdx.x; i < n; i += blockDim.x) sum += parts[i];
+  sum = block_reduce<Sum>(sum);
+  if (threadIdx.x == 0) *total = sum;
+}
+
+/// Launches once for as many tensors as a table holds; takes(i) says which ones are meant, addresses(i) where
+/// they lie in each list.
+template <class T, int kLists, class Span, class Takes, class Addresses, class Launch>
+void in_tables(const Span& tensors, const Takes& takes, const Addresses& addresses,
+               const Launch& launch_table) {
+  TensorTable<T, kLists> table;
+  const auto flush = [&] {
+    if (table.count > 0) launch_table(table);
+    table.clear();
+  };
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    if (!takes(i)) continue;
+    table.push(addresses(i), tensors[i].numel());
+    if (table.full()) flush();
+  }
+  flush();
+}
+
+/// For lists that are read only.
+template <class T>
+T* address(const Tensor& tensor) {
+  return const_cast<T*>(tensor.ptr<T>());
+}
+
+template <class Span>
+void check_lists(const char* name, std::span<const Tensor> g, const Span& other) {
+  LATHE_CHECK(ShapeError, g.size() == other.size(), name, ": lists of ", g.size(), " and ", other.size(),
+              " tensors");
+  for (size_t i = 0; i < g.size(); ++i) {
+    LATHE_CHECK(ShapeError, g[i].shape() == other[i].shape(), name, ": tensor ", i, " has shapes ",
+                g[i].shape(), " and ", other[i].shape());
+  }
+}
+
+void check_floating(const char* name, const Tensor& tensor) {
+  LATHE_CHECK(DTypeError, tensor.dtype() == DType::F32 || tensor.dtype() == DType::F64, name,
+              ": needs f32 or f64, got ", tensor.dtype());
+}
+
+constexpr auto kEveryTensor = [](size_t) { return true; };
+
+template <class T, bool kSlot, bool kNesterov>
+void sgd(std::span<Tensor> p, std::span<const Tensor> g, std::span<Tensor> momentum,
+         const SgdUpdate& update) {
+  constexpr int kLists = kSlot ? 3 : 2;
+  const Sgd<T, kSlot, kNesterov> rule{
+      {{static_cast<T>(update.lr), static_cast<T>(update.momentum), static_cast<T>(update.weight_decay),
+        static_cast<T>(update.grad_scale)}}};
+  const auto addresses = [&](size_t i) {
+    std::array<T*, kLists> at{p[i].mut<T>(), address<T>(g[i])};
+    if constexpr (kSlot) at[2] = momentum[i].mut<T>();
+    return at;
+  };
+  in_tables<T, kLists>(p, kEveryTensor, addresses, [&](const TensorTable<T, kLists>& table) {
+    launch(update_tensors<T, kLists, Sgd<T, kSlot, kNesterov>>, block_each(table.blocks), table, rule);
+  });
+}
+
+template <class T>
+Adam<T> adam_rule(const AdamUpdate& update, int64_t step) {
+  const double t = static_cast<double>(step);
+  return {{AdamScalars<T>{
+      .beta1 = static_cast<T>(update.beta1),
+      .one_minus_beta1 = static_cast<T>(1 - update.beta1),
+      .beta2 = static_cast<T>(update.beta2),
+      .one_minus_beta2 = static_cast<T>(1 - update.beta2),
+      .eps = static_cast<T>(update.eps),
+      .grad_scale = static_cast<T>(update.grad_scale),
+      .l2 = static_cast<T>(update.decoupled ? 0 : update.weight_decay),
+      .shrink = static_cast<T>(update.decoupled ? 1 - update.lr * update.weight_decay : 1),
+      .rate = static_cast<T>(update.lr / (1 - std::pow(update.beta1, t))),
+      .root = static_cast<T>(1 / std::sqrt(1 - std::pow(update.beta2, t))),
+  }}};
+}
+
+}  // namespace
+
+void sgd_update(std::span<Tensor> p, std::span<const Tensor> g, std::span<Tensor> momentum,
+                const SgdUpdate& update) {
+  check_lists("sgd_update", g, p);
+  const bool slot = !momentum.empty();
+  if (slot) check_lists("sgd_update", g, momentum);
+  if (p.empty()) return;
+  dispatch_floating(p[0].dtype(), "sgd_update", [&]<class T>() {
+    if (!slot) return sgd<T, false, false>(p, g, momentum, update);
+    update.nesterov ? sgd<T, true, true>(p, g, momentum, update)
+                    : sgd<T, true, false>(p, g, momentum, update);
+  });
+}
+
+void adam_update(std::span<Tensor> p, std::span<const Tensor> g, std::span<Tensor> m, std::span<Tensor> v,
+                 std::span<const int64_t> steps, const AdamUpdate& update) {
+  check_lists("adam_update", g, p);
+  check_lists("adam_update", g, m);
+  check_lists("adam_update", g, v);
+  LATHE_ASSERT(steps.size() == p.size());
+  if (p.empty()) return;
+  dispatch_floating(p[0].dtype(), "adam_update", [&]<class T>() {
+    // Tensors that were updated equally often share a launch: all of them, but for some that were frozen.
+    for (size_t lo = 0, hi = 0; lo < p.size(); lo = hi) {
+      while (hi < p.size() && steps[hi] == steps[lo]) ++hi;
+      const Adam<T> rule = adam_rule<T>(update, steps[lo]);
+      const auto addresses = [&](size_t i) {
+        return std::array<T*, 4>{p[lo + i].mut<T>(), address<T>(g[lo + i]), m[lo + i].mut<T>(),
+                                 v[lo + i].mut<T>()};
+      };
+      in_tables<T, 4>(p.subspan(lo, hi - lo), kEveryTensor, addresses, [&](const TensorTable<T, 4>& table) {
+        launch(update_tensors<T, 4, Adam<T>>, block_each(table.blocks), table, rule);
+      });
+    }
+  });
+}
+
+void ema_update(std::span<Tensor> average, std::span<const Tensor> x, double decay) {
+  check_lists("ema_update", x, average);
+  const auto update = [&]<class T>() {
+    const auto takes = [&](size_t i) { return average[i].dtype() == dtype_of<T>(); };
+    const auto addresses = [&](size_t i) { return std::array<T*, 2>{average[i].mut<T>(), address<T>(x[i])}; };
+    in_tables<T, 2>(average, takes, addresses, [&](const TensorTable<T, 2>& table) {
+      if constexpr (std::is_floating_point_v<T>) {
+        launch(update_tensors<T, 2, Average<T>>, block_each(table.blocks), table,
+               Average<T>{static_cast<T>(decay), static_cast<T>(1 - decay)});
+      } else {
+        launch(update_tensors<T, 2, Copy<T>>, block_each(table.blocks), table, Copy<T>{});
+      }
+    });
+  };
+  std::optional<DType> done[8];
+  size_t types = 0;
+  for (const Tensor& tensor : average) {
+    if (std::find(done, done + types, tensor.dtype()) != done + types) continue;
+    done[types++] = tensor.dtype();
+    dispatch_element(tensor.dtype(), update);
+  }
+}
+
+void sum_of_squares(Tensor& total, std::span<const Tensor> x) {
+  LATHE_ASSERT(total.dtype() == DType::F64 && total.numel() == 1);
+  int64_t chunks = 0;
+  for (const Tensor& tensor : x) {
+    check_floating("sum_of_squares", tensor);
+    chunks += chunk_count(tensor.numel(), kListChunk);
+  }
+  Tensor scratch = Tensor::empty({chunks}, DType::F64, current_device());
+  double* parts = scratch.mut<double>();
+  int64_t done = 0;
+  const auto sum = [&]<class T>() {
+    const auto takes = [&](size_t i) { return x[i].dtype() == dtype_of<T>(); };
+    const auto addresses = [&](size_t i) { return std::array<T*, 1>{address<T>(x[i])}; };
+    in_tables<T, 1>(x, takes, addresses, [&](const TensorTable<T, 1>& table) {
+      launch(squares_of_chunks<T>, block_each(table.blocks), table, parts + done);
+      done += table.blocks;
+    });
+  };
+  sum.template operator()<float>();
+  sum.template operator()<double>();
+  launch(add_parts, block_each(1, 1024), total.mut<double>(), parts, chunks);
+}
+
+void scale_in_place(std::span<Tensor> x, double factor) {
+  for (const Tensor& tensor : x) check_floating("scale_in_place", tensor);
+  const auto scale = [&]<class T>() {
+    const auto takes = [&](size_t i) { return x[i].dtype() == dtype_of<T>(); };
+    const auto addresses = [&](size_t i) { return std::array<T*, 1>{x[i].mut<T>()}; };
+    in_tables<T, 1>(x, takes, addresses, [&](const TensorTable<T, 1>& table) {
+      launch(update_tensors<T, 1, Scale<T>>, block_each(table.blocks), table,
+             Scale<T>{static_cast<T>(factor)});
+    });
+  };
+  scale.template operator()<float>();
+  scale.template operator()<double>();
+}
+
+}  // namespace lathe::kernels::cuda
