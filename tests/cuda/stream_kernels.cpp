@@ -46,7 +46,7 @@ struct Both {
     fn(device, on_device);
     device = device.to(Device::cpu());
   }
-  bool same() const { return laws::same_bits(host, device); }
+  bool same() const { return same_bits(host, device); }
   double error() const { return nmse(device, host); }
 };
 
@@ -263,7 +263,7 @@ TEST_CASE("embedding: sums of long groups, paddings, indices that no row has") {
   Tensor y = Tensor::empty({3, 5}, DType::F32, cuda_device());
   kernels::embedding_forward(y, on_device(table), on_device(bad));
   y = y.to(Device::cpu());
-  CHECK(laws::same_bits(y.rows(0, 1).clone(), table.rows(2, 3).clone()));
+  CHECK(same_bits(y.rows(0, 1).clone(), table.rows(2, 3).clone()));
   for (int64_t i = 5; i < 15; ++i) CHECK(std::isnan(y.ptr<float>()[i]));
   const tests::GuardedDevice guards;
   Tensor dweight = Tensor::empty({3, 5}, DType::F32, cuda_device());

@@ -5,7 +5,7 @@
 
 #include "cuda/convolution.h"
 #include "cuda/runtime.h"
-#include "tests/cuda_emulator/emulator.h"
+#include <cuda_emulator.h>
 #include "tests/cuda_emulator/tf32.h"
 
 namespace lathe::cuda {
