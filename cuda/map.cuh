@@ -17,7 +17,7 @@ template <class Y, class Fn, class... X>
 __global__ void map_packs(int64_t packs, Fn fn, Pack<Y>* y, const Pack<X>*... x) {
   for (int64_t p = thread_index(); p < packs; p += thread_count()) {
     Pack<Y> out;
-    const auto make = [&](const Pack<X>&... in) {
+    const auto make = [&](const Pack<X>... in) {
       for (int k = 0; k < kPack<Y>; ++k) {
         out.v[k] = static_cast<Y>(fn(p * kPack<Y> + k, static_cast<Arithmetic<X>>(in.v[k])...));
       }

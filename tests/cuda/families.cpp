@@ -1,5 +1,5 @@
-// What only the device has: ops of bf16 activations, which equal the host's in f32 on the same numbers up to
-// the rounding of results; NaN for targets out of range.
+// What the laws over tables do not see: ops of bf16 activations, which equal the host's in f32 on the same
+// numbers up to the rounding of results; NaN for targets out of range; running statistics.
 
 #include <cmath>
 
@@ -68,6 +68,18 @@ TEST_CASE("normalisations of bf16 keep parameters and statistics in f32") {
     check_bf16("group_norm", {x, {c}, {c}}, 1,
                [](const Inputs& in) { return group_norm(in[0], in[1], in[2], 1); });
   }
+}
+
+TEST_CASE("running statistics on the device equal the host's") {
+  if (!tests::cuda_ready()) return;
+  const auto run = [](Device device) {
+    Tensor mean = Tensor::full({19}, 0.5, DType::F32, device),
+           var = Tensor::full({19}, 2, DType::F32, device);
+    batch_norm(Var(numbers({40, 7, 19}, 0).to(device)), {}, {}, mean, var, {.training = true}, {});
+    return std::vector<Tensor>{mean.to(Device::cpu()), var.to(Device::cpu())};
+  };
+  const std::vector<Tensor> expected = run(Device::cpu()), found = run(tests::cuda_device());
+  for (size_t i = 0; i < 2; ++i) CHECK(laws::nmse(found[i], expected[i]) < 1e-12);
 }
 
 TEST_CASE("attention of bf16") {
