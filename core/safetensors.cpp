@@ -240,8 +240,8 @@ std::string header_text(std::span<const NamedTensor> tensors,
     LATHE_CHECK(FormatError, name != kMetadata && is_utf8(name), "safetensors: '", name,
                 "' cannot name a tensor");
     LATHE_CHECK(FormatError, names.insert(name).second, "safetensors: two tensors are named '", name, "'");
-    LATHE_CHECK(DeviceError, tensor.device() == Device::cpu(), "safetensors: tensor '", name, "' is on ",
-                tensor.device(), ", only host tensors are written");
+    LATHE_CHECK(DeviceError, tensor.device().type != DeviceType::Meta, "safetensors: tensor '", name,
+                "' is on ", tensor.device(), ", which has nothing to write");
     Value dims = Value::array();
     for (const int64_t dim : tensor.shape()) dims.push_back(Value::integer(dim));
     const int64_t end = at + static_cast<int64_t>(tensor.bytes());

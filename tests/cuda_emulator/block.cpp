@@ -11,7 +11,7 @@
 #include <memory>
 #include <vector>
 
-#include <ucontext.h>
+#include "tests/cuda_emulator/context.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/common_interface_defs.h>
@@ -30,7 +30,7 @@ enum class State { Ready, AtBlockBarrier, AtWarpBarrier };
 
 /// Runs threads of the block one after another until one has to wait; then it holds that one.
 struct Fiber {
-  ucontext_t context{};
+  Context context;
   std::unique_ptr<char[]> stack = std::make_unique_for_overwrite<char[]>(kStack);
   unsigned thread = 0;
   State state = State::Ready;
@@ -57,16 +57,16 @@ class Block {
         start(idle_fiber());
         progress = true;
       }
-      for (size_t f = 0; f < waiting_.size();) {
-        if (waiting_[f]->state != State::Ready) {
-          ++f;
-          continue;
+      resuming_.swap(waiting_);  // who waits again lands in waiting_
+      for (Fiber* fiber : resuming_) {
+        if (fiber->state != State::Ready) {
+          waiting_.push_back(fiber);
+        } else {
+          resume(fiber);
+          progress = true;
         }
-        Fiber* fiber = waiting_[f];
-        waiting_.erase(waiting_.begin() + static_cast<std::ptrdiff_t>(f));
-        resume(fiber);
-        progress = true;
       }
+      resuming_.clear();
       progress |= release_barriers();
       if (!progress) fail("a barrier that some threads never reach");
     }
@@ -120,11 +120,7 @@ class Block {
   }
 
   void start(Fiber* fiber) {
-    getcontext(&fiber->context);
-    fiber->context.uc_stack.ss_sp = fiber->stack.get();
-    fiber->context.uc_stack.ss_size = kStack;
-    fiber->context.uc_link = nullptr;
-    makecontext(&fiber->context, &Block::enter, 0);
+    prepare(fiber->context, fiber->stack.get(), kStack, &Block::enter);
     fiber->fake_stack = nullptr;
     switch_to(fiber);
   }
@@ -136,10 +132,10 @@ class Block {
 #if defined(__SANITIZE_ADDRESS__)
     void* mine = nullptr;
     __sanitizer_start_switch_fiber(&mine, fiber->stack.get(), kStack);
-    swapcontext(&scheduler_, &fiber->context);
+    switch_context(scheduler_, fiber->context);
     __sanitizer_finish_switch_fiber(mine, nullptr, nullptr);
 #else
-    swapcontext(&scheduler_, &fiber->context);
+    switch_context(scheduler_, fiber->context);
 #endif
     running_ = nullptr;
   }
@@ -148,11 +144,11 @@ class Block {
 #if defined(__SANITIZE_ADDRESS__)
     __sanitizer_start_switch_fiber(for_ever ? nullptr : &fiber->fake_stack, scheduler_stack_,
                                    scheduler_size_);
-    swapcontext(&fiber->context, &scheduler_);
+    switch_context(fiber->context, scheduler_);
     __sanitizer_finish_switch_fiber(fiber->fake_stack, &scheduler_stack_, &scheduler_size_);
 #else
     (void)for_ever;
-    swapcontext(&fiber->context, &scheduler_);
+    switch_context(fiber->context, scheduler_);
 #endif
   }
 
@@ -183,7 +179,8 @@ class Block {
 
   bool release_barriers() {
     size_t at_block = 0;
-    std::vector<unsigned> at_warp(warp_values_.size(), 0);
+    std::vector<unsigned>& at_warp = at_warp_;
+    at_warp.assign(warp_values_.size(), 0);
     for (const Fiber* fiber : waiting_) {
       at_block += fiber->state == State::AtBlockBarrier ? 1 : 0;
       at_warp[fiber->thread / kWarpSize] += fiber->state == State::AtWarpBarrier ? 1 : 0;
@@ -211,14 +208,14 @@ class Block {
   dim3 shape_;
   const std::function<void()>* body_ = nullptr;
   Fiber* running_ = nullptr;
-  ucontext_t scheduler_{};
+  Context scheduler_;
   const void* scheduler_stack_ = nullptr;
   size_t scheduler_size_ = 0;
   std::vector<std::unique_ptr<Fiber>> all_;
-  std::vector<Fiber*> idle_, waiting_;
+  std::vector<Fiber*> idle_, waiting_, resuming_;
   std::vector<Aligned> shared_;
   std::vector<std::array<Slot, kWarpSize>> warp_values_;
-  std::vector<unsigned> unfinished_of_warp_;
+  std::vector<unsigned> unfinished_of_warp_, at_warp_;
 };
 
 Block& the_block() {

@@ -3,9 +3,10 @@
 
 #include <vector>
 
+#include <cuda_emulator.h>
+
 #include "cuda/convolution.h"
 #include "cuda/runtime.h"
-#include <cuda_emulator.h>
 #include "tests/cuda_emulator/tf32.h"
 
 namespace lathe::cuda {

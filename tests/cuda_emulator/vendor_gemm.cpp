@@ -1,9 +1,10 @@
 // Matrix products of the emulated toolkit: plain loops, sums in f64. It adds no bias in f64, so that the way
 // around is tested.
 
+#include <cuda_emulator.h>
+
 #include "cuda/gemm.h"
 #include "cuda/runtime.h"
-#include <cuda_emulator.h>
 #include "tests/cuda_emulator/tf32.h"
 
 namespace lathe::cuda {

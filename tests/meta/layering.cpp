@@ -53,7 +53,7 @@ constexpr ThirdParty kThirdParty[] = {
     {R"(cuda_.*)", R"((cuda|tests/cuda_emulator)/.*)"},
     {R"(cublasLt\.h|cudnn\.h)", R"(cuda/vendor/.*\.cpp)"},  // the toolkit's libraries stand behind our seams
     {R"(math\.h)", R"(tests/cuda_emulator/include/.*)"},
-    {R"(ucontext\.h|sanitizer/.*)", R"(tests/cuda_emulator/.*\.cpp)"},
+    {R"(ucontext\.h|sanitizer/.*)", R"(tests/cuda_emulator/.*)"},
     // The operating system's.
     {R"((unistd|fcntl|signal|spawn|poll|dlfcn|sched|sys/[a-z]+)\.h)",
      R"((core|data|train|tools|tests)/.*\.cpp)"},
