@@ -131,8 +131,8 @@ LATHE_KERNEL(scalar_noise_backward, Tensor& dw, const Tensor& dy, const Tensor& 
 /// in) pair.
 struct BlockShape {
   int64_t taps = 1, in = 1, width = 8;
-  int64_t blocks_of_row() const { return taps > 1 ? in : (in + width - 1) / width; }
-  int64_t block(int64_t i) const {
+  LATHE_HD int64_t blocks_of_row() const { return taps > 1 ? in : (in + width - 1) / width; }
+  LATHE_HD int64_t block(int64_t i) const {
     const int64_t out = i / (taps * in), c = i % in;
     return out * blocks_of_row() + (taps > 1 ? c : c / width);
   }
