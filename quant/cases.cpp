@@ -109,7 +109,7 @@ QuantCase lsq_decode_case(std::string name, int64_t group) {
                          for (size_t i = 0; i < static_cast<size_t>(shape.numel()); ++i)
                            codes.mut<T>()[i] = static_cast<T>(code(i));
                        });
-                       return lsq_decode(codes, in[0], grid);
+                       return lsq_decode(codes.to(in[0].data().device()), in[0], grid);
                      }},
           .surrogate =
               [=](const FrozenTensors& in) {
@@ -265,8 +265,9 @@ QuantCase scalar_noise_case(std::string name, int bits) {
                  .inputs = {{{3, 17}}},
                  .apply =
                      [=](const std::vector<Var>& in) {
-                       const Tensor scale = Tensor::full({1}, kScale, in[0].dtype());
-                       const Tensor zero = Tensor::full({1}, kZero, in[0].dtype());
+                       const Device device = in[0].data().device();
+                       const Tensor scale = Tensor::full({1}, kScale, in[0].dtype(), device);
+                       const Tensor zero = Tensor::full({1}, kZero, in[0].dtype(), device);
                        return scalar_quant_noise(in[0], scale, zero, bits,
                                                  {.philox = kMask, .p = kShare, .given = {}});
                      }},

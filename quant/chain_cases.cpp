@@ -141,7 +141,8 @@ QuantCase ranged_chain() {
                        lathe::tanh(lathe::linear(first, absmax_quantize(in[2], kBits, 0, true)));
                    std::vector<double> drawn;
                    for (size_t i = 0; i < 2 * kWidth; ++i) drawn.push_back(noise(i));
-                   const Tensor given = Tensor::from(drawn, in[3].shape()).to(in[3].dtype());
+                   const Tensor given =
+                       Tensor::from(drawn, in[3].shape()).to(in[3].dtype()).to(in[3].data().device());
                    const Var noisy =
                        diffq_noise(in[3], diffq_unit(in[4], widths), {.philox = {}, .given = given}, kGroup);
                    return loss(lathe::linear(second, noisy));

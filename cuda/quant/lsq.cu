@@ -48,8 +48,8 @@ template <class T>
 struct Gradients : SumFn<2>, Grids<T> {
   using typename Grids<T>::Shared;
   GradientPlace<T> step_place, offset_place;
-  Gradients(const Grids<T>& grids, const GradientPlace<T>& step, const GradientPlace<T>& offset)
-      : Grids<T>(grids), step_place(step), offset_place(offset) {}
+  Gradients(const Grids<T>& grids, const GradientPlace<T>& of_step, const GradientPlace<T>& of_offset)
+      : Grids<T>(grids), step_place(of_step), offset_place(of_offset) {}
   __device__ T element(const Shared& s, int64_t, T x, T dy, double (&v)[2]) const {
     const auto d = quant::lsq_gradients(x, s.step, s.offset, this->lo, this->hi);
     v[0] += static_cast<double>(dy) * static_cast<double>(d.step);

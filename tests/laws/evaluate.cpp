@@ -22,7 +22,7 @@ Tensor output_gradient(const Shape& shape, DType dtype) {
 
 Evaluation evaluate(const OpCase& op_case, const std::vector<Var>& inputs) {
   const Var y = op_case.apply(inputs);
-  if (y.requires_grad()) backward(y, output_gradient(y.shape(), y.dtype()));
+  if (y.requires_grad()) backward(y, output_gradient(y.shape(), y.dtype()).to(y.data().device()));
   Evaluation result{y.data(), {}};
   for (const Var& input : inputs) result.gradients.push_back(input.grad());
   return result;
