@@ -1,8 +1,7 @@
-#include "quant/math/codeq.h"
-
 #include "cuda/quant/groups.cuh"
 #include "cuda/quant/select.cuh"
 #include "quant/kernels.h"
+#include "quant/math/codeq.h"
 
 namespace lathe::kernels::cuda {
 namespace {
@@ -18,8 +17,8 @@ __device__ void put_quantile(T* y, const T* lo, const T* hi, const QuantilePlace
 }
 
 template <class T>
-__global__ void __launch_bounds__(1024) quantile_of_block(T* y, const T* w, const T* lo, const T* hi, int64_t n,
-                                                          QuantilePlace place) {
+__global__ void __launch_bounds__(1024)
+    quantile_of_block(T* y, const T* w, const T* lo, const T* hi, int64_t n, QuantilePlace place) {
   __shared__ uint32_t counts[kBins];
   const auto found = block_select<MagnitudeKey<T>>(w, n, place.below, counts);
   if (threadIdx.x == 0) put_quantile(y, lo, hi, place, found);
@@ -35,7 +34,8 @@ struct SharedSelection {
 
 template <class U>
 __global__ void begin_selection(SharedSelection<U>* s, uint64_t n, uint64_t place) {
-  for (int64_t i = thread_index(); i < kDigits<U> * kBins; i += thread_count()) s->counts[i / kBins][i % kBins] = 0;
+  for (int64_t i = thread_index(); i < kDigits<U> * kBins; i += thread_count())
+    s->counts[i / kBins][i % kBins] = 0;
   if (thread_index() != 0) return;
   s->at[0] = {0, place, n};
   s->above = ~0ull;
@@ -66,8 +66,7 @@ __global__ void count_digit(SharedSelection<KeyOf<T>>* s, int digit, const T* w,
   }
   __syncthreads();
   for (int bin = threadIdx.x; bin < kBins; bin += static_cast<int>(blockDim.x)) {
-    if (counts[bin] != 0)
-      atomicAdd(&s->counts[digit][bin], static_cast<unsigned long long>(counts[bin]));
+    if (counts[bin] != 0) atomicAdd(&s->counts[digit][bin], static_cast<unsigned long long>(counts[bin]));
   }
 }
 
@@ -178,8 +177,8 @@ void magnitude_quantile(Tensor& y, const Tensor& w, const Tensor& lo, const Tens
     const QuantilePlace place(q, n);
     const T *x = w.ptr<T>(), *least = lo.ptr<T>(), *most = hi.ptr<T>();
     if (n > kOneBlock && aligned({x})) return large_quantile(y.mut<T>(), x, least, most, n, place);
-    launch(quantile_of_block<T>, block_each(1, n > kPieceLength ? 1024 : kBlock), y.mut<T>(), x, least, most, n,
-           place);
+    launch(quantile_of_block<T>, block_each(1, n > kPieceLength ? 1024 : kBlock), y.mut<T>(), x, least, most,
+           n, place);
   });
 }
 

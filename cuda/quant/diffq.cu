@@ -1,10 +1,9 @@
 // Pseudo quantization noise.
 
-#include "quant/math/diffq.h"
-
 #include "cuda/quant/groups.cuh"
 #include "cuda/step.h"
 #include "quant/kernels.h"
+#include "quant/math/diffq.h"
 #include "quant/math/noise.h"
 
 namespace lathe::kernels::cuda {
@@ -144,9 +143,8 @@ __global__ void sum_whole_groups(GroupSpan s, int64_t groups, int lanes, NoiseIn
 
 /// A block for each piece of each group.
 template <class T>
-__global__ void __launch_bounds__(1024)
-    sum_group_pieces(GroupSpan s, int64_t pieces, int64_t length, NoiseInputs<T> in,
-                     Partial<NoiseSums>* partial) {
+__global__ void __launch_bounds__(1024) sum_group_pieces(GroupSpan s, int64_t pieces, int64_t length,
+                                                         NoiseInputs<T> in, Partial<NoiseSums>* partial) {
   const int64_t g = blockIdx.x / pieces, begin = s.begin(g) + blockIdx.x % pieces * length;
   const int64_t end = begin + length < s.end(g) ? begin + length : s.end(g);
   auto sums = Partial<NoiseSums>::none();
@@ -182,8 +180,8 @@ __global__ void join_partials(Partial<NoiseSums>* out, const Partial<NoiseSums>*
 
 /// Every block adds up the partial sums, few, on its own.
 template <bool kWide, class T>
-__global__ void gradients_through_range(int64_t numel, T* dw, const T* dy, const T* w, const T* lo, const T* hi,
-                                        const Partial<NoiseSums>* partial, int64_t n) {
+__global__ void gradients_through_range(int64_t numel, T* dw, const T* dy, const T* w, const T* lo,
+                                        const T* hi, const Partial<NoiseSums>* partial, int64_t n) {
   const auto all = total_of(partial, n);
   const T down = static_cast<T>(all.v[NoiseSums::kWeighted] / all.v[NoiseSums::kLeast]),
           up = static_cast<T>(all.v[NoiseSums::kWeighted] / all.v[NoiseSums::kMost]);
@@ -280,8 +278,7 @@ struct Size {
   }
   __device__ void finish(int64_t, const V (&v)[2]) const {
     const int64_t last = s.numel - s.begin(s.count - 1);
-    const double missing =
-        static_cast<double>(s.size - last) * static_cast<double>(bits[s.count - 1]);
+    const double missing = static_cast<double>(s.size - last) * static_cast<double>(bits[s.count - 1]);
     const double to_tell = ::ceil(::log2(1 + ::rint(v[1]) - size.min_bits));
     *y = static_cast<T>(v[0] * static_cast<double>(s.size) - missing +
                         to_tell * static_cast<double>(s.count) + size.constant);
@@ -306,15 +303,16 @@ void diffq_unit(Tensor& unit, Tensor& dunit, const Tensor& logits, const DiffqWi
 void diffq_size(Tensor& y, const Tensor& bits, const DiffqSize& size) {
   const GroupSpan s(size.numel, size.group);
   dispatch_floating(bits.dtype(), "diffq_size", [&]<class T>() {
-    reduce_groups(GroupSpan(s.count, 0), Size<T>{s, size, y.mut<T>(), bits.ptr<T>()}, static_cast<T*>(nullptr),
-                  bits.ptr<T>());
+    reduce_groups(GroupSpan(s.count, 0), Size<T>{s, size, y.mut<T>(), bits.ptr<T>()},
+                  static_cast<T*>(nullptr), bits.ptr<T>());
   });
 }
 
 void diffq_size_backward(Tensor& dbits, const Tensor& dy, int64_t numel, int64_t group) {
   const GroupSpan s(numel, group);
-  dispatch_floating(dbits.dtype(), "diffq_size_backward",
-                    [&]<class T>() { launch(size_gradients<T>, over(s.count), s, dbits.mut<T>(), dy.ptr<T>()); });
+  dispatch_floating(dbits.dtype(), "diffq_size_backward", [&]<class T>() {
+    launch(size_gradients<T>, over(s.count), s, dbits.mut<T>(), dy.ptr<T>());
+  });
 }
 
 void add_noise(Tensor& y, const Tensor& w, const Tensor& lo, const Tensor& hi, const Tensor& unit,
@@ -337,8 +335,8 @@ void add_noise_backward(Tensor& dw, Tensor& dunit, const Tensor& dy, const Tenso
     sums.shrink();
     const LaunchShape shape = over(w.numel(), kQuad);
     T* out = dw.mut<T>();
-    const auto kernel = aligned({out, in.dy, in.w}) ? gradients_through_range<true, T>
-                                                    : gradients_through_range<false, T>;
+    const auto kernel =
+        aligned({out, in.dy, in.w}) ? gradients_through_range<true, T> : gradients_through_range<false, T>;
     launch(kernel, shape, w.numel(), out, in.dy, in.w, in.lo, in.hi, sums.data(), sums.count());
   });
 }

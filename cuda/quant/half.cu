@@ -1,7 +1,6 @@
-#include "quant/math/half.h"
-
 #include "cuda/map.cuh"
 #include "quant/kernels.h"
+#include "quant/math/half.h"
 
 namespace lathe::kernels::cuda {
 namespace {

@@ -1,7 +1,6 @@
-#include "quant/math/lsq.h"
-
 #include "cuda/quant/groups.cuh"
 #include "quant/kernels.h"
+#include "quant/math/lsq.h"
 
 namespace lathe::kernels::cuda {
 namespace {

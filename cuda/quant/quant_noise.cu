@@ -1,19 +1,18 @@
 // Quant-Noise, and the history of codes.
 
-#include "quant/math/quant_noise.h"
-
 #include "cuda/quant/groups.cuh"
 #include "cuda/step.h"
 #include "quant/kernels.h"
 #include "quant/math/oscillation.h"
+#include "quant/math/quant_noise.h"
 
 namespace lathe::kernels::cuda {
 namespace {
 
 using namespace lathe::cuda;
 
-/// Elements or blocks that noise takes. Keeps the four words of the last one that it was asked for: neighbours
-/// share them.
+/// Elements or blocks that noise takes. Keeps the four words of the last one that it was asked for:
+/// neighbours share them.
 template <class T>
 class Mask {
  public:

@@ -1,8 +1,7 @@
-#include "quant/math/range_search.h"
-
 #include "cuda/quant/groups.cuh"
 #include "cuda/quant/select.cuh"
 #include "quant/kernels.h"
+#include "quant/math/range_search.h"
 
 namespace lathe::kernels::cuda {
 namespace {
@@ -12,8 +11,8 @@ using quant::kRangeCandidates;
 
 /// A block for each group. A range of NaN stays.
 template <class T>
-__global__ void __launch_bounds__(1024) percentiles_of(GroupSpan s, T* lo, T* hi, const T* w, double share,
-                                                       bool symmetric) {
+__global__ void __launch_bounds__(1024)
+    percentiles_of(GroupSpan s, T* lo, T* hi, const T* w, double share, bool symmetric) {
   __shared__ uint32_t counts[kBins];
   const int64_t g = blockIdx.x, n = s.end(g) - s.begin(g);
   const T* x = w + s.begin(g);
@@ -148,7 +147,8 @@ void search_large_groups(const GroupSpan& s, const Search<T>& search, T* lo, T* 
   auto* errors = scratch_ptr<double>(sums);
   launch(begin_search<T>, over(s.count), s, search, ranges, lo, hi);
   for (int phase = 0; phase < (search.symmetric ? 1 : 3); ++phase) {
-    launch(candidate_errors<T>, block_each(s.count * kRangeCandidates, 512), s, search, phase, ranges, w, errors);
+    launch(candidate_errors<T>, block_each(s.count * kRangeCandidates, 512), s, search, phase, ranges, w,
+           errors);
     launch(pick_candidates<T>, over(s.count), s, search, phase, ranges, lo, hi, errors);
   }
 }

@@ -65,7 +65,8 @@ template <class U, class Count>
 __device__ Selection<U> narrowed(const Selection<U>& in, int digit, const Count* counts) {
   __shared__ uint64_t of_warp[kWarp];
   __shared__ Selection<U> found;
-  const int per_thread = kBins / static_cast<int>(blockDim.x), first = static_cast<int>(threadIdx.x) * per_thread;
+  const int per_thread = kBins / static_cast<int>(blockDim.x),
+            first = static_cast<int>(threadIdx.x) * per_thread;
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
   uint64_t own = 0;
   for (int bin = first; bin < first + per_thread; ++bin) own += counts[bin];

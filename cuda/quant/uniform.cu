@@ -98,8 +98,8 @@ struct AbsmaxShare : SumFn<2> {
   };
   __device__ Shared group(int64_t g) const { return {scale[g], largest_magnitude(lo[g], hi[g])}; }
   __device__ T element(const Shared& s, int64_t, T w, T dy, double (&v)[2]) const {
-    v[0] += static_cast<double>(dy) *
-            static_cast<double>(quant::absmax_dscale(w, s.scale, static_cast<T>(most)));
+    v[0] +=
+        static_cast<double>(dy) * static_cast<double>(quant::absmax_dscale(w, s.scale, static_cast<T>(most)));
     v[1] += quant::magnitude(w) == s.limit ? 1 : 0;
     return w;
   }
