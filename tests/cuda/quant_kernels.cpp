@@ -160,7 +160,7 @@ TEST_CASE("selection and range search: any quantile of any group, any candidate,
       for (const RangeSearch& search :
            {RangeSearch{RangeSearch::Kind::Percentile, 99}, RangeSearch{RangeSearch::Kind::Percentile, 51},
             RangeSearch{.kind = RangeSearch::Kind::LeastError}}) {
-        if (search.kind == RangeSearch::Kind::LeastError && n > 5000 && group != 1500) continue;
+        if (search.kind == RangeSearch::Kind::LeastError && n > 5000 && (group != 0 || n > 10000)) continue;
         CHECK(equal_bits({w}, [&](const Tensors& in) {
           const GroupRange range = find_range(in[0], 3, symmetric, group, search, "test");
           Tensor both = range.lo.empty_like({2, range.lo.numel()});
@@ -174,7 +174,7 @@ TEST_CASE("selection and range search: any quantile of any group, any candidate,
   });
   if (!cuda_ready()) return;
   for (const int64_t n : {50003, 1003}) {
-    for (const double q : {0.0, 0.3, 0.999, 1.0}) {
+    for (const double q : {0.3, 1.0}) {
       for (const int kind : {0, 1, 2, 3}) {
         Tensor w = some(n, -0.7, 0.9);
         for (int64_t i = 0; i < n && kind > 0; ++i) {
