@@ -51,7 +51,7 @@ LATHE_HD_INLINE float log_normal(float x, float shift = 0.0f) {
   return f + ((f * f * (f * p - 0.5f)) + n * 0x1.7f7d1cp-20f) + n * 0x1.62e4p-1f;
 }
 
-#if defined(__CUDA_ARCH__)
+#if defined(__CUDA_ARCH__) && !defined(LATHE_HOST_MATH)  // which asks for the host's bits
 LATHE_HD_INLINE float exp(float x) {
   return ::expf(x);
 }

@@ -18,17 +18,26 @@ void add_sites(const Module& module, std::vector<QuantSite*>& sites) {
 ActivationQuantizer::ActivationQuantizer(QuantSite& site, const std::string& method, int bits)
     : Module(site, method), method_(method), bits_(bits), batches_(*this, "batches", {1}, 0) {}
 
+bool ActivationQuantizer::begun() {
+  const Tensor& batches = batches_.data();
+  if (looked_.defined() && looked_.shares_storage(batches) && version_ == batches.version()) return true;
+  if (batches.item() == 0) return false;
+  looked_ = batches;
+  version_ = batches.version();
+  return true;
+}
+
 Var ActivationQuantizer::apply(const Var& x, const RunState& run, uint32_t) {
   const ErrorScope scope(*this);
   if (run.mode == Mode::Train || observing_) {
     if (!recomputing()) {
       const NoGrad no_grad;
-      const bool first = batches_.data().item() == 0;
+      const bool first = !begun();
       observe(x.data(), first);
       if (first) batches_.data() = Tensor::full({1}, 1, batches_.data().dtype(), batches_.data().device());
     }
   } else {
-    LATHE_CHECK(ConfigError, batches_.data().item() != 0,
+    LATHE_CHECK(ConfigError, begun(),
                 "an activation's range comes from training: expected at least one batch before evaluation");
   }
   return quantize(x);

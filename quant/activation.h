@@ -40,8 +40,12 @@ class ActivationQuantizer : public Module, public ActivationParametrization {
  private:
   std::string method_;
   int bits_;
+  bool begun();
+
   bool observing_ = false;
   Buffer batches_;  ///< training batches seen, as far as 1
+  Tensor looked_;   ///< batches_ when it was last seen to be 1: nobody waits for a device in every step
+  uint64_t version_ = 0;
 };
 
 /// Activation quantizers by name. An option struct each, one file of quant/activations/.

@@ -109,7 +109,7 @@ QuantCase lsq_decode_case(std::string name, int64_t group) {
                          for (size_t i = 0; i < static_cast<size_t>(shape.numel()); ++i)
                            codes.mut<T>()[i] = static_cast<T>(code(i));
                        });
-                       return lsq_decode(codes, in[0], grid);
+                       return lsq_decode(codes.to(in[0].data().device()), in[0], grid);
                      }},
           .surrogate =
               [=](const FrozenTensors& in) {
@@ -141,16 +141,6 @@ QuantCase diffq_bits_case(std::string name, const kernels::DiffqWidths& widths) 
                  .apply = [=](const std::vector<Var>& in) { return diffq_bits(in[0], widths); }}};
 }
 
-Frozen quantile(const Values& w) {
-  std::vector<double> sorted;
-  for (const Frozen& x : w) sorted.push_back(std::abs(x.v));
-  std::sort(sorted.begin(), sorted.end());
-  const double place = 0.99 * static_cast<double>(sorted.size() - 1);
-  const auto below = static_cast<size_t>(place);
-  const double second = sorted[std::min(below + 1, sorted.size() - 1)];
-  return sorted[below] + (place - static_cast<double>(below)) * (second - sorted[below]);
-}
-
 QuantCase codeq_case(std::string name, const Shape& shape, const kernels::CodeqShape& options,
                      double dead_zone) {
   const bool mixed = options.fixed_bits == 0;
@@ -161,7 +151,7 @@ QuantCase codeq_case(std::string name, const Shape& shape, const kernels::CodeqS
             }};
   if (mixed) op.inputs.push_back({{1}, 0.3, 0.5});
   return {.op = std::move(op), .surrogate = [=](const FrozenTensors& in) {
-            const Frozen amplitude = quant::constant(quantile(in[0]));
+            const Frozen amplitude = quant::constant(codeq_amplitude(in[0]));
             const Frozen bits =
                 mixed ? quant::codeq_bits(in[2][0], Frozen(options.min_bits), Frozen(options.max_bits))
                       : Frozen(options.fixed_bits);
@@ -265,8 +255,9 @@ QuantCase scalar_noise_case(std::string name, int bits) {
                  .inputs = {{{3, 17}}},
                  .apply =
                      [=](const std::vector<Var>& in) {
-                       const Tensor scale = Tensor::full({1}, kScale, in[0].dtype());
-                       const Tensor zero = Tensor::full({1}, kZero, in[0].dtype());
+                       const Device device = in[0].data().device();
+                       const Tensor scale = Tensor::full({1}, kScale, in[0].dtype(), device);
+                       const Tensor zero = Tensor::full({1}, kZero, in[0].dtype(), device);
                        return scalar_quant_noise(in[0], scale, zero, bits,
                                                  {.philox = kMask, .p = kShare, .given = {}});
                      }},
@@ -329,6 +320,16 @@ std::vector<QuantCase> penalty_cases() {
 }
 
 }  // namespace
+
+Frozen codeq_amplitude(const std::vector<Frozen>& w) {
+  std::vector<double> sorted;
+  for (const Frozen& x : w) sorted.push_back(std::abs(x.v));
+  std::sort(sorted.begin(), sorted.end());
+  const double place = 0.99 * static_cast<double>(sorted.size() - 1);
+  const auto below = static_cast<size_t>(place);
+  const double second = sorted[std::min(below + 1, sorted.size() - 1)];
+  return sorted[below] + (place - static_cast<double>(below)) * (second - sorted[below]);
+}
 
 const std::vector<QuantCase>& quant_cases() {
   static const Shape conv{5, 3, 3, 2};

@@ -25,6 +25,9 @@ const std::vector<QuantCase>& quant_cases();
 /// The rows about whole networks, which quant_cases() ends with.
 std::vector<QuantCase> chain_cases();
 
+/// CoDeQ's amplitude as the formulas have it: the 0.99-quantile of |w|.
+quant::Frozen codeq_amplitude(const std::vector<quant::Frozen>& w);
+
 /// Fails also where the surrogate's value is not the op's.
 GradcheckRow gradcheck_case(const QuantCase& quant_case);
 /// Checks that are no difference of one op (methods.md section 15.6): DiffQ's gradient for its bits, averaged

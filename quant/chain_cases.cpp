@@ -69,15 +69,6 @@ Frozen largest(const Values& w, const Key& key) {
   return *std::max_element(w.begin(), w.end(), [&](Frozen a, Frozen b) { return key(a) < key(b); });
 }
 
-Frozen quantile(const Values& w) {
-  std::vector<double> sorted;
-  for (const Frozen& x : w) sorted.push_back(std::abs(x.v));
-  std::sort(sorted.begin(), sorted.end());
-  const double place = 0.99 * static_cast<double>(sorted.size() - 1);
-  const auto below = static_cast<size_t>(place);
-  return sorted[below] + (place - static_cast<double>(below)) * (sorted[below + 1] - sorted[below]);
-}
-
 /// LSQ weights and activations, CoDeQ, DQ: the roundings of activations depend on the weights before them.
 QuantCase learned_chain() {
   const kernels::LsqGrid weights = lsq_grid(3, true, kWidth * kWidth),
@@ -110,7 +101,7 @@ QuantCase learned_chain() {
               });
             };
             const Values first = relu(linear(in[0], lsq(in[1], in[2][0], weights)));
-            const Frozen amplitude = quant::constant(quantile(in[4]));
+            const Frozen amplitude = quant::constant(codeq_amplitude(in[4]));
             const auto grid = quant::codeq_grid(amplitude, quant::codeq_width(amplitude, in[5][0]),
                                                 Frozen(codeq.fixed_bits), Frozen(codeq.eps), Frozen(0));
             const Values second =
@@ -141,7 +132,8 @@ QuantCase ranged_chain() {
                        lathe::tanh(lathe::linear(first, absmax_quantize(in[2], kBits, 0, true)));
                    std::vector<double> drawn;
                    for (size_t i = 0; i < 2 * kWidth; ++i) drawn.push_back(noise(i));
-                   const Tensor given = Tensor::from(drawn, in[3].shape()).to(in[3].dtype());
+                   const Tensor given =
+                       Tensor::from(drawn, in[3].shape()).to(in[3].dtype()).to(in[3].data().device());
                    const Var noisy =
                        diffq_noise(in[3], diffq_unit(in[4], widths), {.philox = {}, .given = given}, kGroup);
                    return loss(lathe::linear(second, noisy));

@@ -131,8 +131,8 @@ LATHE_KERNEL(scalar_noise_backward, Tensor& dw, const Tensor& dy, const Tensor& 
 /// in) pair.
 struct BlockShape {
   int64_t taps = 1, in = 1, width = 8;
-  int64_t blocks_of_row() const { return taps > 1 ? in : (in + width - 1) / width; }
-  int64_t block(int64_t i) const {
+  LATHE_HD int64_t blocks_of_row() const { return taps > 1 ? in : (in + width - 1) / width; }
+  LATHE_HD int64_t block(int64_t i) const {
     const int64_t out = i / (taps * in), c = i % in;
     return out * blocks_of_row() + (taps > 1 ? c : c / width);
   }
@@ -146,8 +146,48 @@ LATHE_KERNEL(zero_point_quantize, Tensor& y, const Tensor& x, const Tensor& step
 LATHE_KERNEL(zero_point_backward, Tensor& dx, Tensor& dstep, Tensor& dzero, const Tensor& dy, const Tensor& x,
              const Tensor& step, const Tensor& zero, double levels);
 
+/// Codes as numbers: minmax_code, absmax_code, lsq_code without an offset, codeq_code, and dq_code or
+/// dq_u3_whole_code.
+LATHE_KERNEL(minmax_codes, Tensor& q, const Tensor& w, const Tensor& lo, const Tensor& hi, const Tensor& bits,
+             int64_t group);
+LATHE_KERNEL(absmax_codes, Tensor& q, const Tensor& w, const Tensor& scale, double most, int64_t group);
+LATHE_KERNEL(lsq_codes, Tensor& q, const Tensor& x, const Tensor& step, const LsqGrid& grid);
+LATHE_KERNEL(codeq_codes, Tensor& q, const Tensor& w, const Tensor& grid);
+LATHE_KERNEL(dq_codes, Tensor& q, const Tensor& x, const Tensor& step, const Tensor& range,
+             const DqShape& shape);
+
 /// The history of a tensor's codes: a row of 6 for each, see quant::Oscillation.
 LATHE_KERNEL(oscillation_step, Tensor& codes, Tensor& history, double momentum, double threshold);
+
+// What methods compute from parameters and buffers of one element, or of one per group, without the host
+// knowing them.
+
+/// A running range that holds 0: running_bound of the least of lo and 0, and of the largest of hi and 0, in
+/// place. One element each.
+LATHE_KERNEL(follow_range, Tensor& running_lo, Tensor& running_hi, const Tensor& lo, const Tensor& hi,
+             double keep);
+/// step = level_step(lo, hi), zero = -lo / step
+LATHE_KERNEL(range_levels, Tensor& step, Tensor& zero, const Tensor& lo, const Tensor& hi, double levels,
+             double least);
+/// zero_point_grid of each range.
+LATHE_KERNEL(zero_point_grids, Tensor& scale, Tensor& zero, const Tensor& lo, const Tensor& hi,
+             double levels);
+/// unit = dq_power_step(step), slope = unit / step
+LATHE_KERNEL(dq_unit, Tensor& unit, Tensor& slope, const Tensor& step);
+/// y = dq_whole_range(step, range)
+LATHE_KERNEL(dq_whole_range, Tensor& y, const Tensor& step, const Tensor& range);
+/// y and the derivatives for step and range, slopes (2), f64, of quant::dq_size.
+LATHE_KERNEL(dq_size, Tensor& y, Tensor& slopes, const Tensor& step, const Tensor& range, int64_t numel,
+             const DqShape& shape);
+/// dy times the slopes; each may be undefined.
+LATHE_KERNEL(dq_size_backward, Tensor& dstep, Tensor& drange, const Tensor& dy, const Tensor& slopes);
+/// dq_bounded in place.
+LATHE_KERNEL(dq_bound, Tensor& step, Tensor& range, const DqShape& shape, double least_code,
+             double most_code);
+/// y = x clipped to [-step, step], the step rounded to f32.
+LATHE_KERNEL(clip_to_step, Tensor& y, const Tensor& x, const Tensor& step);
+/// gradient = 0 where `used` holds nothing but zeros, in place.
+LATHE_KERNEL(drop_if_unused, Tensor& gradient, const Tensor& used);
 
 /// alpha has one element.
 LATHE_KERNEL(pact_quantize, Tensor& y, const Tensor& x, const Tensor& alpha, double levels);

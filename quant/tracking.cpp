@@ -99,7 +99,9 @@ void TrackedQuantizer::before_update(const Moment& moment) {
   const CosineRamp ramp{options_.freeze_threshold,
                         options_.freeze_threshold_end.value_or(options_.freeze_threshold),
                         options_.freeze_begin};
-  Tensor codes = like(encode(parameter().raw().data()).integers, history_->data());
+  // Frozen weights have their own codes in the history.
+  const NoGrad no_grad;
+  Tensor codes = numbers_of(parameter().raw().data().to(DType::F32)).to(history_->data().dtype());
   kernels::oscillation_step(codes, history_->data(), options_.oscillation_momentum,
                             options_.freezes() && ramp.begun(moment) ? ramp.at(moment) : 0);
 }

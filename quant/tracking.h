@@ -42,6 +42,8 @@ class TrackedQuantizer : public Quantizer {
   virtual void begin() {}
   /// The codes of `raw`, as if no weight were frozen.
   virtual Codes codes_of(const Tensor& raw) const = 0;
+  /// The same as numbers, of f32 values on their device: for histories, without the host.
+  virtual Tensor numbers_of(const Tensor& raw) const = 0;
   /// What training multiplies with, as if no weight were frozen.
   virtual Var rounded(const Var& raw) = 0;
   /// The values of codes: decode(codes), with gradients for own parameters where the method has them.

@@ -44,7 +44,8 @@ class LsqActivation : public ActivationQuantizer {
 
   void after_update() override {
     const NoGrad no_grad;
-    step_.raw().set_data(clamp(step_.raw(), kLeastStep, std::numeric_limits<double>::infinity()).data());
+    step_.raw().mutable_data().copy_from(
+        clamp(step_.raw(), kLeastStep, std::numeric_limits<double>::infinity()).data());
   }
 
  protected:

@@ -1,7 +1,5 @@
 // Running minimum and maximum of activations, a range that always holds 0; methods.md section 10 (f).
 
-#include <algorithm>
-
 #include "quant/activations/methods.h"
 #include "quant/ops/ops.h"
 
@@ -31,25 +29,17 @@ class MinmaxActivation : public ActivationQuantizer {
  protected:
   void observe(const Tensor& x, bool first) override {
     const GroupRange range = group_range(x, 0, "minmax");
-    const double keep = first ? 0 : momentum_;
-    follow(lo_, keep, std::min(range.lo.item(), 0.0));
-    follow(hi_, keep, std::max(range.hi.item(), 0.0));
+    const DType own = lo_.data().dtype();
+    kernels::follow_range(lo_.data(), hi_.data(), range.lo.to(own), range.hi.to(own), first ? 0 : momentum_);
   }
   Var quantize(const Var& x) const override {
-    const double lo = lo_.data().item(), hi = hi_.data().item();
-    const double levels = (1 << bits()) - 1, step = std::max(hi - lo, kLeastRange) / levels;
-    return zero_point_quantize(x, constant(x, step), constant(x, -lo / step), bits());
+    Tensor step = x.data().empty_like({1}), zero = step.empty_like();
+    kernels::range_levels(step, zero, lo_.data().to(x.dtype()), hi_.data().to(x.dtype()), (1 << bits()) - 1,
+                          kLeastRange);
+    return zero_point_quantize(x, Var(step), Var(zero), bits());
   }
 
  private:
-  static void follow(Buffer& running, double keep, double now) {
-    const Tensor& old = running.data();
-    running.data() = Tensor::full({1}, keep * old.item() + (1 - keep) * now, old.dtype(), old.device());
-  }
-  static Var constant(const Var& like, double value) {
-    return Var(Tensor::full({1}, value, like.dtype(), like.data().device()));
-  }
-
   double momentum_;
   Buffer lo_, hi_;
 };

@@ -33,7 +33,8 @@ class PactActivation : public ActivationQuantizer {
 
   void after_update() override {
     const NoGrad no_grad;
-    alpha_.raw().set_data(clamp(alpha_.raw(), kLeastBound, std::numeric_limits<double>::infinity()).data());
+    alpha_.raw().mutable_data().copy_from(
+        clamp(alpha_.raw(), kLeastBound, std::numeric_limits<double>::infinity()).data());
   }
 
  protected:

@@ -1,8 +1,6 @@
 // CoDeQ: a learned dead zone, so that pruning and quantization are one operator; methods.md section 4. Weight
 // decay on the logits is what makes zeros (role dead_zone) and takes bits (role bits).
 
-#include "quant/math/codeq.h"
-
 #include <algorithm>
 #include <limits>
 
@@ -61,14 +59,13 @@ class CodeqQuantizer : public TrackedQuantizer {
     const Tensor w = host_f32(raw);
     const Tensor values = codeq_values(w);
     const float* g = values.ptr<float>();
-    const quant::CodeqGrid<float> grid{g[0], g[1], g[2], g[3], g[4]};
-    Codes codes = encode_elements(Decoder::DeadZone, w, 0,
-                                  [&](float value, int64_t) { return quant::codeq_code(value, grid); });
+    Codes codes = encode_numbers(Decoder::DeadZone, numbers(w, values), 0);
     codes.bits = one_width(static_cast<int>(g[5]));
-    codes.scale = Tensor::full({1}, grid.step);
-    codes.offset = Tensor::full({1}, grid.shift);
+    codes.scale = Tensor::full({1}, g[3]);
+    codes.offset = Tensor::full({1}, g[4]);
     return codes;
   }
+  Tensor numbers_of(const Tensor& raw) const override { return numbers(raw, single_grid(raw)); }
   Limits limits() const override {
     const double amplitude = codeq_values(parameter().raw().data()).ptr<float>()[0];
     const double least = std::max(shape_.step_floor * amplitude, shape_.eps);
@@ -81,7 +78,10 @@ class CodeqQuantizer : public TrackedQuantizer {
   }
   // Bits are whole in training too: no gradient to hand to a size penalty, decay is what moves them.
   Var size_in_bits(const Var& raw) const override {
-    return fixed_size(raw, encode(raw.data()).bits.ptr<uint8_t>()[0]);
+    if (bits_ == nullptr) return fixed_size(raw, static_cast<int>(options_.bits));
+    const NoGrad no_grad;
+    const Var bits(single_grid(raw.data()).rows(5, 6).to(raw.dtype()));
+    return scale(bits, static_cast<double>(raw.data().numel()));
   }
 
  protected:
@@ -106,7 +106,17 @@ class CodeqQuantizer : public TrackedQuantizer {
   }
 
  private:
-  /// What codes mean, see kernels::codeq_grid; on the host.
+  static Tensor numbers(const Tensor& w, const Tensor& grid) {
+    Tensor q = w.empty_like();
+    kernels::codeq_codes(q, w, grid);
+    return q;
+  }
+  /// What codes mean, see kernels::codeq_grid; in f32, on the weight's device.
+  Tensor single_grid(const Tensor& raw) const {
+    return codeq_grid(raw.to(DType::F32), dead_zone_.raw().data().to(DType::F32),
+                      bits_ == nullptr ? Tensor() : bits_->raw().data().to(DType::F32), shape_);
+  }
+  /// The same on the host.
   Tensor codeq_values(const Tensor& raw) const {
     return codeq_grid(host_f32(raw), host_f32(dead_zone_.raw().data()),
                       bits_ == nullptr ? Tensor() : host_f32(bits_->raw().data()), shape_);

@@ -79,10 +79,17 @@ class DiffqQuantizer : public Quantizer {
   }
   // LayerDrop: a weight that took no part in the step does not lose bits to the size penalty.
   void before_update(const Moment&) override {
-    if (!logits_.raw().grad().defined()) return;
+    Tensor& own = logits_.raw().grad();
+    if (!own.defined()) return;
     const Tensor& gradient = parameter().raw().grad();
-    if (gradient.defined() && !is_zero(gradient)) return;
-    logits_.raw().grad() = Tensor();
+    if (gradient.defined() && gradient.device().type != DeviceType::Cpu) {
+      // Nobody waits to look: the widths' gradient becomes 0, and the optimizer's momentum goes on.
+      Tensor kept = own.clone();
+      kernels::drop_if_unused(kept, gradient);
+      own = kept;
+      return;
+    }
+    if (!gradient.defined() || is_zero(gradient)) own = Tensor();
   }
 
  protected:
@@ -97,11 +104,10 @@ class DiffqQuantizer : public Quantizer {
   Var logits() const { return options_.learn_bits ? logits_.raw() : logits_.raw().detach(); }
 
   static bool is_zero(const Tensor& tensor) {
-    const Tensor host = tensor.to(Device::cpu());
     bool zero = true;
-    dispatch_floating(host.dtype(), "diffq", [&]<class T>() {
-      const T* x = host.ptr<T>();  // the first element tells, unless all are 0
-      zero = std::all_of(x, x + host.numel(), [](T value) { return value == T(0); });
+    dispatch_floating(tensor.dtype(), "diffq", [&]<class T>() {
+      const T* x = tensor.ptr<T>();  // the first element tells, unless all are 0
+      zero = std::all_of(x, x + tensor.numel(), [](T value) { return value == T(0); });
     });
     return zero;
   }

@@ -20,8 +20,6 @@
 namespace lathe {
 namespace {
 
-constexpr float kLeast = 0x1p-8f, kMostStep = 1, kMostRange = 127, kGap = 1e-5f;
-
 struct DqOptions : TrackingOptions {
   std::string form = "power_of_two";
   int64_t bits = 4, min_bits = 2, max_bits = 8;
@@ -48,7 +46,7 @@ class DqQuantizer : public TrackedQuantizer {
       : TrackedQuantizer(site, "dq", options),
         options_(options),
         shape_{.power_of_two = options.form == "power_of_two"},
-        step_(*this, "step", {.shape = {1}, .init = init::constant(kLeast), .role = Role::Scale}),
+        step_(*this, "step", {.shape = {1}, .init = init::constant(quant::kDqLeast), .role = Role::Scale}),
         range_(*this, "range", {.shape = {1}, .init = init::constant(1), .role = Role::Scale}) {
     LATHE_CHECK(ConfigError, options.min_bits <= options.bits && options.bits <= options.max_bits,
                 "dq: expected min_bits <= bits <= max_bits, found ", options.min_bits, ", ", options.bits,
@@ -60,43 +58,43 @@ class DqQuantizer : public TrackedQuantizer {
     const double largest = std::max(range.hi.item(), -range.lo.item());
     const double exponent = std::log2(largest / most_code(options_.bits));
     const double step = std::exp2(options_.bits > 4 ? std::ceil(exponent) : std::floor(exponent));
-    const float bounded = std::clamp(static_cast<float>(step), kLeast, kMostStep);
+    const float bounded = std::clamp(static_cast<float>(step), quant::kDqLeast, quant::kDqMostStep);
     put(bounded, bounded * most_code(options_.bits));
   }
   void before_update(const Moment& moment) override {
     TrackedQuantizer::before_update(moment);
     if (!options_.clip_grad) return;
-    const double most = static_cast<double>(number(step_));
-    const NoGrad no_grad;
     for (Parameter* own : {&step_, &range_}) {
       Tensor& gradient = own->raw().grad();
-      if (gradient.defined()) gradient = clamp(Var(gradient), -most, most).data();
+      if (!gradient.defined()) continue;
+      Tensor clipped = gradient.empty_like();
+      kernels::clip_to_step(clipped, gradient, step_.raw().data());
+      gradient = clipped;
     }
   }
   // The bounds of the released code, and codes of min_bits to max_bits.
   void after_update() override {
-    float range = std::clamp(number(range_), kLeast, kMostRange);
-    const float step = std::min(std::clamp(number(step_), kLeast, kMostStep), range - kGap);
-    const float unit = unit_of(step);
-    range = std::clamp(range, unit * most_code(options_.min_bits), unit * most_code(options_.max_bits));
-    put(step, range);
+    kernels::dq_bound(step_.raw().mutable_data(), range_.raw().mutable_data(), shape_,
+                      static_cast<double>(most_code(options_.min_bits)),
+                      static_cast<double>(most_code(options_.max_bits)));
   }
 
   Codes codes_of(const Tensor& raw) const override {
     const Tensor w = host_f32(raw);
     group_range(w, 0, "dq");  // refuses NaN and infinities
     const float range = number(range_), unit = unit_of(number(step_));
-    const float most = quant::dq_most(unit, range), whole = quant::dq_whole_range(unit, range);
-    Codes codes = encode_elements(Decoder::Affine, w, 0, [&](float value, int64_t) {
-      if (shape_.power_of_two) return quant::dq_code(value, unit, -range, range);
-      return std::abs(value) <= whole ? quant::dq_u3_code(value, unit) : std::copysign(most, value);
-    });
+    const float most = quant::dq_most(unit, range);
+    Codes codes = encode_numbers(Decoder::Affine,
+                                 numbers(w, host_f32(step_.raw().data()), host_f32(range_.raw().data())), 0);
     codes.bits = one_width(static_cast<int>(quant::dq_width(static_cast<double>(most), 1.0, 2.0)));
     codes.scale = Tensor::full({1}, static_cast<double>(unit));
     return codes;
   }
+  Tensor numbers_of(const Tensor& raw) const override {
+    return numbers(raw, step_.raw().data().to(DType::F32), range_.raw().data().to(DType::F32));
+  }
   Limits limits() const override {
-    return {kLeast, static_cast<int>(options_.min_bits), static_cast<int>(options_.max_bits)};
+    return {quant::kDqLeast, static_cast<int>(options_.min_bits), static_cast<int>(options_.max_bits)};
   }
   Var size_in_bits(const Var& raw) const override {
     return dq_size(step_.raw(), range_.raw(), raw.data().numel(), shape_);
@@ -113,6 +111,11 @@ class DqQuantizer : public TrackedQuantizer {
   }
 
  private:
+  Tensor numbers(const Tensor& w, const Tensor& step, const Tensor& range) const {
+    Tensor q = w.empty_like();
+    kernels::dq_codes(q, w, step, range, shape_);
+    return q;
+  }
   static float number(const Parameter& parameter) {
     return static_cast<float>(parameter.raw().data().item());
   }

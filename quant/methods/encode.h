@@ -23,19 +23,28 @@ Codes encode_elements(Decoder decoder, const Tensor& raw, int64_t group, const F
   return codes;
 }
 
+/// The same of codes as numbers, on the host.
+inline Codes encode_numbers(Decoder decoder, const Tensor& numbers, int64_t group) {
+  Codes codes;
+  codes.decoder = decoder;
+  codes.group = group;
+  codes.integers = numbers.to(DType::I32);
+  return codes;
+}
+
 /// What is stored is float32, whatever the run computes in.
 inline Tensor host_f32(const Tensor& tensor) {
   return tensor.to(Device::cpu()).to(DType::F32);
 }
 
-inline Tensor one_width(int bits) {
-  return Tensor::full({1}, bits, DType::U8);
+inline Tensor one_width(int bits, Device device = Device::cpu()) {
+  return Tensor::full({1}, bits, DType::U8, device);
 }
 
 /// Bits of codes of one width: no gradient.
 inline Var fixed_size(const Var& raw, int bits) {
-  return Var(
-      Tensor::full({1}, static_cast<double>(bits) * static_cast<double>(raw.data().numel()), raw.dtype()));
+  const double size = static_cast<double>(bits) * static_cast<double>(raw.data().numel());
+  return Var(Tensor::full({1}, size, raw.dtype(), raw.data().device()));
 }
 
 }  // namespace lathe

@@ -1,8 +1,6 @@
 // LSQ (Esser et al. 2020): a learned step size; methods.md section 2.1. LSQ+ (Bhalgat et al. 2020) has no
 // offset for weights and is LSQ with another first step (section 2.2).
 
-#include "quant/math/lsq.h"
-
 #include "autograd/ops/activations.h"
 #include "autograd/ops/elementwise.h"
 #include "layers/init.h"
@@ -63,21 +61,23 @@ class StepQuantizer : public TrackedQuantizer {
   void after_update() override {
     if (log_) return;
     const NoGrad no_grad;
-    step_.raw().set_data(clamp(step_.raw(), kLeastStep, std::numeric_limits<double>::infinity()).data());
+    step_.raw().mutable_data().copy_from(
+        clamp(step_.raw(), kLeastStep, std::numeric_limits<double>::infinity()).data());
   }
   Codes codes_of(const Tensor& raw) const override {
     const Tensor w = grouping_.gather(Var(host_f32(raw))).data();
     const NoGrad no_grad;
     group_range(w, 0, method().c_str());  // refuses NaN and infinities
     const Tensor step = host_f32(step_size().data());
-    const float* s = step.ptr<float>();
-    const float lo = static_cast<float>(grid_.lo), hi = static_cast<float>(grid_.hi);
-    Codes codes = encode_elements(Decoder::Affine, w, grid_.group, [&](float value, int64_t g) {
-      return quant::lsq_code(value, s[g], 0.0f, lo, hi);
-    });
+    Codes codes = encode_numbers(Decoder::Affine, numbers(w, step), grid_.group);
     codes.bits = one_width(bits_);
     codes.scale = step.clone();
     return grouping_.scatter(std::move(codes));
+  }
+  Tensor numbers_of(const Tensor& raw) const override {
+    const NoGrad no_grad;
+    const Tensor q = numbers(grouping_.gather(Var(raw)).data(), step_size().data().to(DType::F32));
+    return grouping_.scatter(Var(q)).data();
   }
   Var size_in_bits(const Var& raw) const override { return fixed_size(raw, bits_); }
   Limits limits() const override { return {.least_scale = kLeastStep}; }
@@ -94,6 +94,11 @@ class StepQuantizer : public TrackedQuantizer {
   }
 
  private:
+  Tensor numbers(const Tensor& w, const Tensor& step) const {
+    Tensor q = w.empty_like();
+    kernels::lsq_codes(q, w, step, grid_);
+    return q;
+  }
   Var step_size() const { return log_ ? exp(step_.raw()) : step_.raw(); }
 
   int bits_;

@@ -2,9 +2,6 @@
 // (section 1.2). Without `qat` training stays float and only evaluation rounds: post-training quantization.
 // The range may be searched (section 10); it is searched again whenever the weights are rounded.
 
-#include "quant/math/minmax.h"
-
-#include "quant/math/absmax.h"
 #include "quant/methods/encode.h"
 #include "quant/methods/methods.h"
 #include "quant/ops/ops.h"
@@ -54,15 +51,17 @@ class MinmaxQuantizer : public TrackedQuantizer {
     const GroupRange range = find_range(w, bits_, false, grouping_.size, search_, "minmax");
     const float* lo = range.lo.ptr<float>();
     const float* hi = range.hi.ptr<float>();
-    const float levels = static_cast<float>((1 << bits_) - 1);
-    Codes codes = encode_elements(Decoder::Range, w, grouping_.size, [&](float value, int64_t g) {
-      return quant::minmax_code(value, levels, hi[g] - lo[g], lo[g]);
-    });
+    Codes codes = encode_numbers(Decoder::Range, numbers(w, range), grouping_.size);
     codes.bits = one_width(bits_);
     codes.offset = range.lo;
     codes.scale = Tensor::empty(range.lo.shape());
     for (int64_t g = 0; g < codes.scale.numel(); ++g) codes.scale.mut<float>()[g] = hi[g] - lo[g];
     return grouping_.scatter(std::move(codes));
+  }
+  Tensor numbers_of(const Tensor& raw) const override {
+    const Tensor w = grouping_.gather(Var(raw)).data();
+    const GroupRange range = find_range(w, bits_, false, grouping_.size, search_, "minmax");
+    return grouping_.scatter(Var(numbers(w, range))).data();
   }
   Var size_in_bits(const Var& raw) const override { return fixed_size(raw, bits_); }
 
@@ -73,6 +72,12 @@ class MinmaxQuantizer : public TrackedQuantizer {
   }
 
  private:
+  Tensor numbers(const Tensor& w, const GroupRange& range) const {
+    Tensor q = w.empty_like();
+    kernels::minmax_codes(q, w, range.lo, range.hi, one_width(bits_, w.device()), grouping_.size);
+    return q;
+  }
+
   int bits_;
   bool qat_;
   RangeSearch search_;
@@ -104,17 +109,15 @@ class AbsmaxQuantizer : public TrackedQuantizer {
 
   Codes codes_of(const Tensor& raw) const override {
     const Tensor w = grouping_.gather(Var(host_f32(raw))).data();
-    const GroupRange range = find_range(w, bits_, true, grouping_.size, search_, "absmax");
-    const double most = (1 << (bits_ - 1)) - 1;
-    Tensor scale = range.lo.empty_like();
-    kernels::absmax_scale(scale, range.lo, range.hi, most);
-    const float* s = scale.ptr<float>();
-    Codes codes = encode_elements(Decoder::Affine, w, grouping_.size, [&](float value, int64_t g) {
-      return quant::absmax_code(value, s[g], static_cast<float>(most));
-    });
+    Tensor scale;
+    Codes codes = encode_numbers(Decoder::Affine, numbers(w, scale), grouping_.size);
     codes.bits = one_width(bits_);
     codes.scale = scale;
     return grouping_.scatter(std::move(codes));
+  }
+  Tensor numbers_of(const Tensor& raw) const override {
+    Tensor scale;
+    return grouping_.scatter(Var(numbers(grouping_.gather(Var(raw)).data(), scale))).data();
   }
   Var size_in_bits(const Var& raw) const override { return fixed_size(raw, bits_); }
 
@@ -126,6 +129,17 @@ class AbsmaxQuantizer : public TrackedQuantizer {
   }
 
  private:
+  /// Makes their scales too.
+  Tensor numbers(const Tensor& w, Tensor& scale) const {
+    const GroupRange range = find_range(w, bits_, true, grouping_.size, search_, "absmax");
+    const double most = (1 << (bits_ - 1)) - 1;
+    scale = range.lo.empty_like();
+    kernels::absmax_scale(scale, range.lo, range.hi, most);
+    Tensor q = w.empty_like();
+    kernels::absmax_codes(q, w, scale, most, grouping_.size);
+    return q;
+  }
+
   int bits_;
   bool qat_, through_scale_;
   RangeSearch search_;

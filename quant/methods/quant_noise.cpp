@@ -100,19 +100,14 @@ class QuantNoiseQuantizer : public Quantizer {
 
   Grid grid_of(const Tensor& w) const {
     const GroupRange range = group_range(w, grouping_.size, "quant_noise");
-    Grid grid{Tensor::empty({groups()}), Tensor::empty({groups()})};
-    for (int64_t g = 0; g < groups(); ++g) {
-      const auto made = quant::zero_point_grid(range.lo.ptr<float>()[g], range.hi.ptr<float>()[g],
-                                               static_cast<float>((1 << bits_) - 1));
-      grid.scale.mut<float>()[g] = made.scale;
-      grid.zero.mut<float>()[g] = made.zero;
-    }
+    Grid grid{range.lo.empty_like(), range.lo.empty_like()};
+    kernels::zero_point_grids(grid.scale, grid.zero, range.lo, range.hi, (1 << bits_) - 1);
     return grid;
   }
   void look(const Tensor& raw) {
-    const Grid grid = grid_of(grouping_.gather(Var(host_f32(raw))).data());
-    scale_.data() = grid.scale.to(raw.dtype()).to(raw.device());
-    zero_.data() = grid.zero.to(raw.dtype()).to(raw.device());
+    const Grid grid = grid_of(grouping_.gather(Var(raw.to(DType::F32))).data());
+    scale_.data().copy_from(grid.scale.to(raw.dtype()));
+    zero_.data().copy_from(grid.zero.to(raw.dtype()));
   }
 
   QuantNoiseOptions options_;

@@ -3,7 +3,8 @@
 // papers are named beside each). Values f32 or f64. `group`: consecutive elements with one parameter, 0 for
 // all of them; a parameter Var has one element or one per group (the last group may be shorter).
 // DivergedError naming the op where a range is needed of values that hold a NaN or an infinity, ShapeError
-// for parameters that do not fit, ConfigError for widths that do not exist.
+// for parameters that do not fit, ConfigError for widths that do not exist. On a CUDA device nobody waits to
+// look: a range is NaN there, and so is what is made of it.
 
 #include "autograd/var.h"
 #include "quant/kernels.h"
@@ -28,8 +29,8 @@ struct RangeSearch {
 GroupRange find_range(const Tensor& w, int bits, bool symmetric, int64_t group, const RangeSearch& search,
                       const char* op);
 
-/// IEEE half precision, straight-through; DivergedError for magnitudes that round beyond 65504. What is
-/// stored: the bits of each half.
+/// IEEE half precision, straight-through; DivergedError for magnitudes that round beyond 65504 (on a CUDA
+/// device they are infinite). What is stored: the bits of each half.
 Var half_quantize(const Var& w);
 void check_half(const Tensor& w, const char* op);
 

@@ -1,6 +1,6 @@
 #include <cmath>
 
-#include "autograd/ops/elementwise.h"
+#include "core/kernels/elementwise.h"
 #include "quant/math/dq.h"
 #include "quant/ops/check.h"
 
@@ -27,40 +27,26 @@ double dq_bits(const Tensor& step, const Tensor& range, const kernels::DqShape& 
 
 Var dq_unit(const Var& step, const kernels::DqShape& shape) {
   if (!shape.power_of_two) return step;
-  const double raw = step.data().item();
-  const double unit = step.dtype() == DType::F32
-                          ? static_cast<double>(quant::dq_power_step(static_cast<float>(raw)))
-                          : quant::dq_power_step(raw);
-  const Tensor y = Tensor::full(step.shape(), unit, step.dtype(), step.data().device());
-  return record("dq_unit", y, {step}, {},
-                [slope = unit / raw](Backward& b) { b.pass(0, scale(Var(b.dy()), slope).data()); });
+  Tensor unit = step.data().empty_like(), slope = unit.empty_like();
+  kernels::dq_unit(unit, slope, step.data());
+  return record("dq_unit", unit, {step}, Saved{slope},
+                [](Backward& b) { kernels::binary(b.dx(0), b.dy(), b.saved(0), BinaryOp::Mul); });
 }
 
 Var dq_whole_range(const Var& step, const Var& range) {
-  const double d = step.data().item(), most = range.data().item();
-  const double whole = range.dtype() == DType::F32
-                           ? quant::dq_whole_range(static_cast<float>(d), static_cast<float>(most))
-                           : quant::dq_whole_range(d, most);
-  const Tensor y = Tensor::full(range.shape(), whole, range.dtype(), range.data().device());
+  Tensor y = range.data().empty_like();
+  kernels::dq_whole_range(y, step.data(), range.data());
   return record("dq_whole_range", y, {range}, {}, [](Backward& b) { b.pass(0, b.dy()); });
 }
 
 Var dq_size(const Var& step, const Var& range, int64_t numel, const kernels::DqShape& shape) {
-  const double raw = step.data().item(), limit = range.data().item(), count = static_cast<double>(numel);
-  const double unit = shape.power_of_two ? quant::dq_power_step(raw) : raw;
-  const double most = quant::dq_most(unit, limit), signs = shape.is_signed ? 1 : 0,
-               least = shape.is_signed ? 2 : 1;
-  const double slope = count * quant::dq_width_gradient(most, signs, least);
-  const double dstep = slope * -limit / (unit * raw), drange = slope / unit;
-  const auto one = [like = range.data()](double value) {
-    return Tensor::full({1}, value, like.dtype(), like.device());
-  };
-  return record("dq_size", one(count * quant::dq_width(most, signs, least)), {step, range}, {},
-                [one, dstep, drange](Backward& b) {
-                  const double up = b.dy().item();
-                  if (b.wants(0)) b.pass(0, one(up * dstep));
-                  if (b.wants(1)) b.pass(1, one(up * drange));
-                });
+  Tensor y = range.data().empty_like({1});
+  Tensor slopes = Tensor::empty({2}, DType::F64, y.device());
+  kernels::dq_size(y, slopes, step.data(), range.data(), numel, shape);
+  return record("dq_size", y, {step, range}, Saved{slopes}, [](Backward& b) {
+    Tensor none;
+    kernels::dq_size_backward(b.wants(0) ? b.dx(0) : none, b.wants(1) ? b.dx(1) : none, b.dy(), b.saved(0));
+  });
 }
 
 Var pact_quantize(const Var& x, const Var& alpha, int bits, bool residual) {

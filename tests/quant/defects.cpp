@@ -11,34 +11,16 @@
 #include "core/error.h"
 #include "core/json.h"
 #include "layers/init.h"
-#include "quant/attach.h"
 #include "quant/pack/packed_model.h"
+#include "tests/quant/one_parameter.h"
 #include "train/packing.h"
 
 namespace lathe {
 namespace {
 
-struct Net : Module {
+struct Net : tests::OneParameter {
   explicit Net(const std::string& rule, DType dtype = DType::F32, const Shape& shape = {6, 35})
-      : Module({.seed = 7, .dtype = dtype}),
-        weight(*this, "weight", {.shape = shape, .init = init::normal(0.3)}) {
-    attach_quantizers(*this, parse_json(R"({"rules": [)" + rule + "]}", "test"), {"test", "quant"});
-    quantizer = quantizers_of(*this).at(0);
-    quantizer->initialise();
-  }
-  Tensor value(Mode mode) {
-    run().mode = mode;
-    ++run().forward;
-    return weight.value().data();
-  }
-  void put(const std::string& name, const std::vector<double>& values) {
-    Parameter* parameter = find_parameter(name);
-    Tensor tensor = parameter->raw().data().to(DType::F64).clone();
-    std::copy(values.begin(), values.end(), tensor.mut<double>());
-    parameter->raw().set_data(tensor.to(parameter->raw().data().dtype()));
-  }
-  Parameter weight;
-  Quantizer* quantizer;
+      : OneParameter(rule, {.shape = shape, .dtype = dtype}) {}
 };
 
 /// What a file holds of the weight that evaluation multiplies with.

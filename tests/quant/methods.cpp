@@ -9,39 +9,17 @@
 #include "autograd/ops/shape.h"
 #include "core/error.h"
 #include "core/half.h"
-#include "core/json.h"
 #include "layers/init.h"
-#include "quant/attach.h"
 #include "quant/ops/ops.h"
 #include "quant/pack/packed_model.h"
+#include "tests/quant/one_parameter.h"
 
 namespace lathe {
 namespace {
 
-struct Net : Module {
+struct Net : tests::OneParameter {
   Net(const std::string& rule, const Shape& shape, Axes axes = Axes::Plain, bool forward = true)
-      : Module({.seed = 7}),
-        weight(*this, "weight", {.shape = shape, .init = init::normal(0.3), .axes = axes}) {
-    attach_quantizers(
-        *this,
-        parse_json(concat(R"({"forward": )", forward ? "true" : "false", R"(, "rules": [)", rule, "]}"),
-                   "test"),
-        {"test", "quant"});
-    quantizer = quantizers_of(*this).at(0);
-    quantizer->initialise();
-  }
-  Tensor value(Mode mode) {
-    run().mode = mode;
-    ++run().forward;
-    return weight.value().data();
-  }
-  void put(const std::vector<float>& values) {
-    Tensor w = weight.raw().data().empty_like();
-    std::copy(values.begin(), values.end(), w.mut<float>());
-    weight.raw().set_data(w);
-  }
-  Parameter weight;
-  Quantizer* quantizer;
+      : OneParameter(rule, {.shape = shape, .axes = axes, .forward = forward}) {}
 };
 
 double squared_error(const Tensor& a, const Tensor& b) {
@@ -83,9 +61,9 @@ TEST_CASE("half: every half is its own rounding, and what lies between goes to t
 
 TEST_CASE("float16: a magnitude beyond half precision is an error that names the parameter") {
   Net net(R"({"type": "float16"})", {2, 2});
-  net.put({1, -65519, 0.1f, 65504});
+  net.put("weight", {1, -65519, 0.1f, 65504});
   CHECK(net.value(Mode::Eval).ptr<float>()[1] == -65504);
-  net.put({1, -65520, 0.1f, 0});
+  net.put("weight", {1, -65520, 0.1f, 0});
   CHECK_THROWS_WITH_AS(net.value(Mode::Eval), doctest::Contains("in weight_float16"), DivergedError);
   CHECK_THROWS_WITH_AS(net.value(Mode::Train), doctest::Contains("whose largest is 65504"), DivergedError);
 }
@@ -143,7 +121,7 @@ TEST_CASE("range search: percentiles clip outliers, a tensor of one value but fo
 
 TEST_CASE("lsq_plus begins with a step that spans three deviations, each group its own") {
   Net net(R"({"type": "lsq_plus", "bits": 3, "granularity": "group", "group": 3})", {4});
-  net.put({1, 2, 6, -4});
+  net.put("weight", {1, 2, 6, -4});
   net.quantizer->initialise();
   const float* step = net.find_parameter("weight_lsq_plus.step_size")->raw().data().ptr<float>();
   CHECK(step[0] == doctest::Approx((3 + 3 * std::sqrt(14.0 / 3)) / 4));

@@ -8,9 +8,7 @@
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/reduce.h"
 #include "core/error.h"
-#include "core/json.h"
-#include "layers/init.h"
-#include "quant/attach.h"
+#include "tests/quant/one_parameter.h"
 
 namespace lathe {
 namespace {
@@ -18,24 +16,9 @@ namespace {
 constexpr const char* kTracked =
     R"(, "oscillation_momentum": 0.2, "freeze_threshold": 0.5, "freeze_begin": 0.25)";
 
-struct Net : Module {
+struct Net : tests::OneParameter {
   explicit Net(const std::string& rule, bool forward = true)
-      : Module({.seed = 7}),
-        weight(*this, "weight",
-               {.shape = {4, 3, 3, 5}, .init = init::normal(0.3), .axes = Axes::ConvWeight}) {
-    attach_quantizers(
-        *this,
-        parse_json(concat(R"({"forward": )", forward ? "true" : "false", R"(, "rules": [)", rule, "]}"),
-                   "test"),
-        {"test", "quant"});
-    quantizer = quantizers_of(*this).at(0);
-    quantizer->initialise();
-  }
-  Tensor value(Mode mode) {
-    run().mode = mode;
-    ++run().forward;
-    return weight.value().data();
-  }
+      : OneParameter(rule, {.shape = {4, 3, 3, 5}, .axes = Axes::ConvWeight, .forward = forward}) {}
   /// Steps in which the first half of the weights but the largest turn to and fro.
   void oscillate(int64_t steps) {
     for (int64_t step = 0; step < steps; ++step) {
@@ -48,8 +31,6 @@ struct Net : Module {
       weight.raw().set_data(w);
     }
   }
-  Parameter weight;
-  Quantizer* quantizer;
 };
 
 std::vector<std::string> tracked_rules() {

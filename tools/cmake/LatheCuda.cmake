@@ -38,10 +38,10 @@ function(lathe_add_nvcc_objects target)
     "-Xcompiler=-Wall,-fPIC,-fmacro-prefix-map=${PROJECT_SOURCE_DIR}/=")
   target_compile_definitions(lathe_cuda PRIVATE LATHE_HAS_CUDA=1 LATHE_ASSERTS=$<BOOL:${LATHE_ASSERTS}>)
   target_include_directories(lathe_cuda PRIVATE ${PROJECT_SOURCE_DIR})
-  # A code means one weight on every device: no contraction in quantizers.
+  # A code means one weight on every device: no contraction in quantizers, and the host's elementary functions of f32.
   foreach(kernel IN LISTS lathe_cuda_kernels)
     if(kernel MATCHES "/cuda/quant/")
-      set_source_files_properties(${kernel} PROPERTIES COMPILE_OPTIONS -fmad=false)
+      set_source_files_properties(${kernel} PROPERTIES COMPILE_OPTIONS "-fmad=false;-DLATHE_HOST_MATH=1")
     endif()
   endforeach()
   add_library(lathe_cuda_host OBJECT ${lathe_cuda_host} ${lathe_cuda_vendor})
