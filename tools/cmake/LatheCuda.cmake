@@ -36,7 +36,8 @@ file(GLOB lathe_cuda_vendor CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/cuda/vendor/
 # The twin by nvcc: kernels, host code, and what calls the toolkit's libraries.
 function(lathe_add_nvcc_objects target)
   add_library(lathe_cuda OBJECT ${lathe_cuda_kernels})
-  target_compile_options(lathe_cuda PRIVATE -std=c++20 --expt-relaxed-constexpr -Werror=all-warnings
+  target_compile_options(lathe_cuda PRIVATE -std=c++20 --expt-relaxed-constexpr
+    $<$<BOOL:${LATHE_WERROR}>:-Werror=all-warnings>
     "-Xcompiler=-Wall,-fPIC,-fmacro-prefix-map=${PROJECT_SOURCE_DIR}/=")
   target_compile_definitions(lathe_cuda PRIVATE LATHE_HAS_CUDA=1 LATHE_ASSERTS=$<BOOL:${LATHE_ASSERTS}>)
   target_include_directories(lathe_cuda PRIVATE ${PROJECT_SOURCE_DIR})
