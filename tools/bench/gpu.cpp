@@ -39,7 +39,8 @@ std::vector<ModelRow> model_rows() {
        {128, 512},
        {32, 32, 3}},
       {"gpt4x256",
-       R"({"type": "gpt", "layers": 4, "heads": 4, "width": 256, "context": 128, "vocab": 256, "dropout": 0})",
+       R"({"type": "gpt", "layers": 4, "heads": 4, "width": 256, "context": 128, "vocab": 256,)"
+       R"( "dropout": 0})",
        {128},
        {128},
        256},
