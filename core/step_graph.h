@@ -2,6 +2,7 @@
 // A step that was given to a CUDA device once and is given to it again as a whole: small networks are bound
 // by the time that launches take.
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -23,6 +24,8 @@ class StepGraph {
   virtual void launch(uint32_t step) = 0;
   /// Kernels, copies and fills in it.
   virtual int64_t nodes() const = 0;
+  /// Memory that its tensors took at most at once: the graph's own, in no device's statistics.
+  virtual size_t bytes() const = 0;
 };
 
 }  // namespace lathe

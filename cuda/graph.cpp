@@ -1,5 +1,6 @@
 #include <utility>
 
+#include "core/block_cache.h"
 #include "core/step_graph.h"
 #include "core/tensor.h"
 #include "cuda/memory.h"
@@ -62,6 +63,7 @@ class CudaStepGraph final : public StepGraph {
   }
 
   int64_t nodes() const override { return nodes_; }
+  size_t bytes() const override { return pool_->stats().peak_live_bytes; }
 
  private:
   Device device_;

@@ -41,7 +41,7 @@ DeviceStep::DeviceStep(Model& model, bool record)
 DeviceStep::~DeviceStep() = default;
 
 const Batch& DeviceStep::bring(const Batch& batch) {
-  if (on_host()) return batch;
+  if (on_host() || batch.inputs.at(0).device() == device_) return batch;
   if (recorded_ && same_layout(recorded_->batch.inputs, batch.inputs) &&
       same_layout(recorded_->batch.targets, batch.targets)) {
     there_ = recorded_->batch;
@@ -90,6 +90,10 @@ bool DeviceStep::record(const Batch& batch, uint32_t step,
   }
   recorded_ = std::move(recorded);
   return true;
+}
+
+size_t DeviceStep::recorded_bytes() const {
+  return recorded_ == nullptr ? 0 : recorded_->graph->bytes();
 }
 
 void DeviceStep::forget() {

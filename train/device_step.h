@@ -35,14 +35,17 @@ class DeviceStep {
   bool on_host() const { return device_.type == DeviceType::Cpu; }
 
   /// Forward and backward of `batch` as step `step`: `differentiate` gets it on the device and returns the
-  /// loss, the gradients are in the parameters. The first steps run it as they come; once `steady`, one is
-  /// recorded, and later ones of the same shapes launch that.
+  /// loss, the gradients are in the parameters. A batch that lies there already is taken as it is, and a
+  /// recorded step reads the one it was recorded with. The first steps run it as they come; once `steady`,
+  /// one is recorded, and later ones of the same shapes launch that.
   Tensor run(const Batch& batch, uint32_t step, bool steady,
              const std::function<Tensor(const Batch&)>& differentiate);
   /// Forgets what was recorded: parameters have other memory now.
   void forget();
   /// Steps that launched a recorded one.
   int64_t launches() const { return launches_; }
+  /// Memory that the recorded step keeps to itself; 0 without one.
+  size_t recorded_bytes() const;
 
   void queue_loss(const Tensor& loss, int64_t step, int64_t samples);
   /// The oldest loss that is there, or, with `wait`, the oldest; empty when there is none. At most a few are

@@ -65,6 +65,8 @@ class QuantNoiseQuantizer : public Quantizer {
   void before_update(const Moment& moment) override {
     if (!in_training_forward() && due(moment.step)) look(parameter().raw().data());
   }
+  // The host decides when a forward looks.
+  bool steady() const override { return options_.block > 0 || !in_training_forward(); }
   Codes encode(const Tensor& raw) const override {
     const Tensor w = grouping_.gather(Var(host_f32(raw))).data();
     group_range(w, 0, "quant_noise");  // refuses NaN and infinities

@@ -40,6 +40,8 @@ std::vector<BadInput> bad_command_lines() {
             {"--seed", "18446744073709551615", "0 to 9223372036854775807"}),
       usage("device that is not there", {"train", "exp.json", "--device", "cuda"},
             {"device cuda:0", "no CUDA", "--device cpu"}, 9),
+      usage("no device to benchmark", {"bench", "gpu"}, {"device cuda:0", "no CUDA", "--device cpu"}, 9),
+      usage("the host as a device to benchmark", {"bench", "gpu", "--device", "cpu"}, {"no CUDA device"}, 9),
       usage("device of another world", {"train", "exp.json", "--device", "nonsense"},
             {"expected auto, cpu or cuda:N", "found 'nonsense'"}),
       usage("device without memory", {"train", "exp.json", "--device", "meta"},

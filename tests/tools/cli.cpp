@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <csignal>
+#include <cstdlib>
 #include <stdexcept>
 #include <thread>
 
@@ -47,6 +48,12 @@ fs::path fresh_folder() {
   return name;
 }
 
+/// The build's executable, unless the environment names another of its executables.
+std::string executable() {
+  const char* other = std::getenv("LATHE_EXECUTABLE");
+  return other != nullptr ? other : LATHE_EXECUTABLE;
+}
+
 bool redirect(const char* path, int descriptor) {
   const int file = ::open(path, O_WRONLY | O_CREAT | O_APPEND, 0644);
   return file >= 0 && ::dup2(file, descriptor) >= 0;
@@ -66,14 +73,14 @@ Child::Child(const Invocation& invocation) : output_(fresh_folder()) {
   const std::vector<std::string> environment = environment_with(invocation.environment);
   const std::vector<char*> argv = pointers(arguments), envp = pointers(environment);
   const std::string out = (invocation.out.empty() ? output_ / "out" : invocation.out).string();
-  const std::string err = (output_ / "err").string();
+  const std::string err = (output_ / "err").string(), program = executable();
   pid_ = ::fork();
   if (pid_ < 0) throw std::runtime_error("cannot fork");
   if (pid_ > 0) return;
   bool ready = redirect(out.c_str(), STDOUT_FILENO) && redirect(err.c_str(), STDERR_FILENO);
   ready = ready && ::chdir(invocation.folder.c_str()) == 0;
   if (ready && invocation.file_size_limit) ready = limit_file_size(*invocation.file_size_limit);
-  if (ready) ::execve(LATHE_EXECUTABLE, argv.data(), envp.data());
+  if (ready) ::execve(program.c_str(), argv.data(), envp.data());
   ::_exit(kCannotStart);
 }
 

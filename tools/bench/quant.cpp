@@ -4,41 +4,11 @@
 #include <memory>
 
 #include "core/allocator.h"
-#include "core/json.h"
 #include "tools/bench/harness.h"
 #include "tools/bench/training.h"
 
 namespace lathe::bench {
 namespace {
-
-struct Method {
-  const char* name;
-  const char* rule;  // of the quant section; null: float
-  bool size_penalty = false;
-};
-
-const Method kMethods[] = {
-    {"float", nullptr},
-    {"minmax 4", R"({"type": "minmax", "bits": 4})"},
-    {"absmax 4", R"({"type": "absmax", "bits": 4})"},
-    {"lsq 4", R"({"type": "lsq", "bits": 4})"},
-    {"codeq 4", R"({"type": "codeq", "bits": 4})"},
-    {"codeq mixed", R"({"type": "codeq", "learn_bits": true})"},
-    {"diffq g8", R"({"type": "diffq", "group": 8})", true},
-    {"diffq g16", R"({"type": "diffq", "group": 16})", true},
-};
-
-TrainingCase training_case(const std::string& model, int64_t batch, const Method& method) {
-  TrainingCase one{.model = model, .batch = batch};
-  if (method.rule != nullptr) {
-    Value rules = Value::array();
-    rules.push_back(parse_json(method.rule, "bench"));
-    one.quant = Value::object({{"rules", std::move(rules)}});
-  }
-  if (method.size_penalty)
-    one.regularizers.push_back(Value::object({{"type", Value::string("size")}, {"weight", Value::real(5)}}));
-  return one;
-}
 
 struct Subject {
   std::string name;
@@ -85,9 +55,9 @@ std::vector<QuantCost> bench_quant(const std::string& model, int64_t batch, int6
                                    const std::string& filter) {
   Training({.model = model, .batch = batch}).step();  // what kernels keep for good
   std::vector<Subject> subjects;
-  for (const Method& method : kMethods) {
+  for (const Method& method : methods()) {
     if (method.rule != nullptr && std::string(method.name).find(filter) == std::string::npos) continue;
-    subjects.push_back(prepare(training_case(model, batch, method), method.name));
+    subjects.push_back(prepare(quantized({.model = model, .batch = batch}, method), method.name));
   }
   for (int64_t round = 0; round < rounds; ++round) {
     for (Subject& one : subjects) one.steps.push_back(time_once([&] { one.training->step(); }));

@@ -1,7 +1,10 @@
 #include "tools/bench/training.h"
 
+#include <algorithm>
+
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/shape.h"
+#include "core/json.h"
 #include "core/kernels/random.h"
 #include "models/registry.h"
 #include "quant/attach.h"
@@ -10,31 +13,48 @@
 namespace lathe::bench {
 namespace {
 
-constexpr int64_t kClasses = 10;
+constexpr Method kMethods[] = {
+    {"float", nullptr},
+    {"minmax 4", R"({"type": "minmax", "bits": 4})"},
+    {"absmax 4", R"({"type": "absmax", "bits": 4})"},
+    {"lsq 4", R"({"type": "lsq", "bits": 4})"},
+    {"codeq 4", R"({"type": "codeq", "bits": 4})"},
+    {"codeq mixed", R"({"type": "codeq", "learn_bits": true})"},
+    {"diffq g8", R"({"type": "diffq", "group": 8})", true},
+    {"diffq g16", R"({"type": "diffq", "group": 16})", true},
+};
 
-Tensor random_classes(const Shape& shape, const Philox& philox) {
-  Tensor classes = Tensor::empty(shape, DType::I64);
-  for (int64_t i = 0; i < classes.numel(); ++i)
-    classes.mut<int64_t>()[i] = philox.below(static_cast<uint64_t>(i), static_cast<uint32_t>(kClasses));
-  return classes;
+Tensor random_classes(const Shape& shape, int64_t classes, const Philox& philox) {
+  Tensor drawn = Tensor::empty(shape, DType::I64);
+  for (int64_t i = 0; i < drawn.numel(); ++i)
+    drawn.mut<int64_t>()[i] = philox.below(static_cast<uint64_t>(i), static_cast<uint32_t>(classes));
+  return drawn;
 }
 
 // n images and their classes, or n sequences of token ids and the tokens that follow them.
-Batch random_batch(const Model& model, const Shape& sample, int64_t n) {
+Batch random_batch(const Model& model, const TrainingCase& one) {
   const Philox philox{1, stream_id("bench"), 0};
-  std::vector<int64_t> dims = {n};
+  const Shape sample = one.sample.rank() > 0 ? one.sample : model_input_shape(one.model);
+  std::vector<int64_t> dims = {one.batch};
   dims.insert(dims.end(), sample.begin(), sample.end());
   const Shape shape(dims);
-  if (model.input_dtype() == DType::I64)
-    return {{random_classes(shape, philox)}, {random_classes(shape, philox.at(1))}, n};
-  Tensor x = Tensor::empty(shape);
-  kernels::fill_normal(x, 1.0, philox);
-  return {{x}, {random_classes({n}, philox.at(1))}, n};
+  Batch batch{{}, {}, one.batch};
+  if (model.input_dtype() == DType::I64) {
+    batch.inputs = {random_classes(shape, one.classes, philox)};
+    batch.targets = {random_classes(shape, one.classes, philox.at(1))};
+  } else {
+    batch.inputs = {Tensor::empty(shape)};
+    kernels::fill_normal(batch.inputs[0], 1.0, philox);
+    batch.targets = {random_classes({one.batch}, one.classes, philox.at(1))};
+  }
+  return batch.to(one.device);
 }
 
-std::unique_ptr<Model> build_model(const std::string& name) {
-  const Value section = Value::object({{"type", Value::string(name)}});
-  return model_registry().build(section, FieldPath(), RootOptions{.seed = 1});
+std::unique_ptr<Model> build_model(const TrainingCase& one) {
+  auto model =
+      model_registry().build(model_section(one), FieldPath(), RootOptions{.seed = 1, .device = one.device});
+  model->run().activations = one.precision == "bf16" ? DType::BF16 : DType::F32;
+  return model;
 }
 
 std::unique_ptr<Optimizer> build_sgd(const Model& model) {
@@ -52,15 +72,41 @@ std::unique_ptr<Task> build_task() {
 
 }  // namespace
 
+Value model_section(const TrainingCase& training_case) {
+  Value section = training_case.model_options;
+  section.set("type", Value::string(training_case.model));
+  return section;
+}
+
+std::span<const Method> methods() {
+  return kMethods;
+}
+
+TrainingCase quantized(TrainingCase training_case, const Method& method) {
+  if (method.rule != nullptr) {
+    Value rules = Value::array();
+    rules.push_back(parse_json(method.rule, "bench"));
+    training_case.quant = Value::object({{"rules", std::move(rules)}});
+  }
+  if (method.size_penalty) {
+    training_case.regularizers.push_back(
+        Value::object({{"type", Value::string("size")}, {"weight", Value::real(5)}}));
+  }
+  return training_case;
+}
+
 Training::Training(const TrainingCase& training_case)
-    : model_(build_model(training_case.model)),
+    : math_{.tf32 = training_case.precision == "tf32"},
+      lr_(training_case.lr),
+      model_(build_model(training_case)),
       task_(build_task()),
-      batch_(random_batch(*model_, model_input_shape(training_case.model), training_case.batch)) {
+      batch_(random_batch(*model_, training_case)) {
   attach_quantizers(*model_, training_case.quant, FieldPath());
   quantizers_ = quantizers_of(*model_);
   regularizers_ = build_regularizers(training_case.regularizers, FieldPath());
   optimizer_ = build_sgd(*model_);
   for (Quantizer* quantizer : quantizers_) quantizer->initialise();
+  device_step_ = std::make_unique<DeviceStep>(*model_, training_case.record);
 }
 
 Var Training::with_regularizers(Var loss) const {
@@ -72,16 +118,28 @@ Var Training::with_regularizers(Var loss) const {
   return loss;
 }
 
-double Training::step() {
-  ++model_->run().step;
-  ++model_->run().forward;
-  const Var loss = task_->loss(*model_, batch_);
-  backward(with_regularizers(loss));
+bool Training::steady() const {
+  return std::all_of(quantizers_.begin(), quantizers_.end(), [](const auto* one) { return one->steady(); }) &&
+         std::all_of(regularizers_.begin(), regularizers_.end(),
+                     [](const auto& one) { return one->steady(); });
+}
+
+Tensor Training::advance() {
+  RunState& run = model_->run();
+  ++run.step;
+  ++run.forward;
+  const MathModeScope math(math_);
+  const auto differentiate = [this](const Batch& batch) {
+    const Var loss = task_->loss(*model_, batch);
+    backward(with_regularizers(loss));
+    return loss.data();
+  };
+  const Tensor loss = device_step_->run(batch_, run.step, steady(), differentiate);
   for (Quantizer* quantizer : quantizers_) quantizer->before_update({});
-  const std::vector<double> rates(optimizer_->groups().size(), 0.1);
+  const std::vector<double> rates(optimizer_->groups().size(), lr_);
   optimizer_->step({rates, {}});
   for (Quantizer* quantizer : quantizers_) quantizer->after_update();
-  return loss.data().item();
+  return loss;
 }
 
 void Training::quantize_only() {

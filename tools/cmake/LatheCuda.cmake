@@ -1,5 +1,7 @@
 # The CUDA twin (cuda/README.md). LATHE_CUDA=ON builds it with nvcc; EMULATED builds the same kernels with the host compiler for the emulator
-# of the tests, which needs no toolkit. CMake 3.25 knows no CUDA_STANDARD 20: the dialect is passed to nvcc by hand.
+# of the tests, which needs no toolkit. LATHE_EMULATOR=ON beside LATHE_CUDA=ON builds both: the host's part is compiled once and linked
+# twice, into lathe_tests and lathe_tests_emulated. CMake 3.25 knows no CUDA_STANDARD 20: the dialect is passed to nvcc by hand.
+option(LATHE_EMULATOR "With LATHE_CUDA=ON: the emulated twin too, in executables of its own" OFF)
 set(LATHE_HAS_CUDA OFF)
 if(LATHE_CUDA STREQUAL "EMULATED")
   set(LATHE_HAS_CUDA ON)
@@ -34,7 +36,8 @@ file(GLOB lathe_cuda_vendor CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/cuda/vendor/
 # The twin by nvcc: kernels, host code, and what calls the toolkit's libraries.
 function(lathe_add_nvcc_objects target)
   add_library(lathe_cuda OBJECT ${lathe_cuda_kernels})
-  target_compile_options(lathe_cuda PRIVATE -std=c++20 --expt-relaxed-constexpr -Werror=all-warnings
+  target_compile_options(lathe_cuda PRIVATE -std=c++20 --expt-relaxed-constexpr
+    $<$<BOOL:${LATHE_WERROR}>:-Werror=all-warnings>
     "-Xcompiler=-Wall,-fPIC,-fmacro-prefix-map=${PROJECT_SOURCE_DIR}/=")
   target_compile_definitions(lathe_cuda PRIVATE LATHE_HAS_CUDA=1 LATHE_ASSERTS=$<BOOL:${LATHE_ASSERTS}>)
   target_include_directories(lathe_cuda PRIVATE ${PROJECT_SOURCE_DIR})
@@ -52,7 +55,7 @@ function(lathe_add_nvcc_objects target)
 endfunction()
 
 # The twin by the host compiler. A wrapper per kernel file: a source file has one language in a directory.
-function(lathe_add_emulated_objects target)
+function(lathe_add_emulated_objects)
   set(wrappers)
   foreach(kernel IN LISTS lathe_cuda_kernels)
     file(RELATIVE_PATH name ${PROJECT_SOURCE_DIR} ${kernel})
@@ -69,15 +72,28 @@ function(lathe_add_emulated_objects target)
   target_compile_options(lathe_cuda_emulated PRIVATE -Wno-unknown-pragmas)  # nvcc's `#pragma unroll`
   target_compile_definitions(lathe_cuda_emulated PRIVATE LATHE_CUDA_EMULATED=1)
   target_include_directories(lathe_cuda_emulated BEFORE PRIVATE ${PROJECT_SOURCE_DIR}/tests/cuda_emulator/include)
-  target_sources(${target} PRIVATE $<TARGET_OBJECTS:lathe_cuda_emulated>)
+endfunction()
+
+# The library with the other twin. What links it needs no include paths: it is made of objects that are there.
+function(lathe_add_emulated_library target)
+  get_target_property(isa_objects ${target} LATHE_ISA_OBJECTS)
+  add_library(${target}_emulated STATIC EXCLUDE_FROM_ALL
+    $<TARGET_OBJECTS:${target}> ${isa_objects} $<TARGET_OBJECTS:lathe_cuda_emulated>)
+  set_target_properties(${target}_emulated PROPERTIES LINKER_LANGUAGE CXX)
+  target_link_libraries(${target}_emulated PRIVATE Threads::Threads ZLIB::ZLIB)
 endfunction()
 
 function(lathe_add_cuda_objects target)
   if(LATHE_CUDA STREQUAL "EMULATED")
-    lathe_add_emulated_objects(${target})
+    lathe_add_emulated_objects()
+    target_sources(${target} PRIVATE $<TARGET_OBJECTS:lathe_cuda_emulated>)
     message(STATUS "CUDA: emulated on the host, for tests; slow")
   elseif(LATHE_HAS_CUDA)
     lathe_add_nvcc_objects(${target})
+    if(LATHE_EMULATOR AND LATHE_DEVELOPER)
+      lathe_add_emulated_objects()
+      lathe_add_emulated_library(${target})
+    endif()
     message(STATUS "CUDA: ${CMAKE_CUDA_COMPILER} for ${CMAKE_CUDA_ARCHITECTURES}")
   endif()
 endfunction()

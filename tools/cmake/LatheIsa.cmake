@@ -25,5 +25,6 @@ function(lathe_add_isa_objects target)
       $<$<STREQUAL:${isa},v3>:-march=x86-64-v3> $<$<STREQUAL:${isa},v4>:-march=x86-64-v4>
       $<$<STREQUAL:${isa},v4>:-mprefer-vector-width=512>)
     target_sources(${target} PRIVATE $<TARGET_OBJECTS:lathe_isa_${isa}>)
+    set_property(TARGET ${target} APPEND PROPERTY LATHE_ISA_OBJECTS $<TARGET_OBJECTS:lathe_isa_${isa}>)
   endforeach()
 endfunction()

@@ -14,7 +14,8 @@ function(lathe_target_options target)
   # __FILE__ in messages starts at the repository's root; never -ffast-math: NaN checks and bit laws need IEEE rules.
   target_compile_options(${target} PRIVATE "-fmacro-prefix-map=${PROJECT_SOURCE_DIR}/=")
   if(LATHE_DEVELOPER)
-    target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Werror)
+    target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor
+      $<$<BOOL:${LATHE_WERROR}>:-Werror>)
   endif()
   if(LATHE_SANITIZE)
     target_compile_options(${target} PRIVATE -fsanitize=address,undefined -fno-sanitize-recover=undefined

@@ -1,3 +1,7 @@
+#include <cmath>
+#include <cstdio>
+#include <optional>
+
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
@@ -6,6 +10,7 @@
 #include "tools/bench/conv.h"
 #include "tools/bench/decode.h"
 #include "tools/bench/gemm.h"
+#include "tools/bench/gpu.h"
 #include "tools/bench/quant.h"
 #include "tools/bench/step.h"
 #include "tools/commands.h"
@@ -18,11 +23,14 @@ namespace {
 struct BenchArguments {
   std::string what = "step";
   std::string filter;
-  std::string model = "resnet20";
-  int64_t batch = 128;
-  int64_t steps = 8;
+  std::optional<std::string> model;
+  std::optional<int64_t> batch, steps;
   double seconds = 0.2;
 };
+
+std::string model_of(const BenchArguments& arguments) {
+  return arguments.model.value_or("resnet20");
+}
 
 void print_rows(const Session& session, const std::string& bench, const std::vector<bench::Row>& rows) {
   if (session.json) {
@@ -87,14 +95,14 @@ int bench_decode(const Session& session, const BenchArguments& arguments) {
 }
 
 int bench_quant(const Session& session, const BenchArguments& arguments) {
-  const std::vector<bench::QuantCost> costs =
-      bench::bench_quant(arguments.model, arguments.batch, arguments.steps, arguments.filter);
+  const std::vector<bench::QuantCost> costs = bench::bench_quant(
+      model_of(arguments), arguments.batch.value_or(128), arguments.steps.value_or(8), arguments.filter);
   std::vector<std::vector<std::string>> table = {
       {"method", "ms median", "overhead", "alone", "ns/weight", "extra copies"}};
   for (const bench::QuantCost& cost : costs) {
     if (session.json) {
       print_json(Value::object({{"bench", Value::string("quant")},
-                                {"model", Value::string(arguments.model)},
+                                {"model", Value::string(model_of(arguments))},
                                 {"batch", Value::integer(cost.batch)},
                                 {"quant", Value::string(cost.name)},
                                 {"threads", Value::integer(num_threads())},
@@ -115,11 +123,13 @@ int bench_quant(const Session& session, const BenchArguments& arguments) {
 }
 
 int bench_step(const Session& session, const BenchArguments& arguments) {
-  const bench::StepResult result = bench::bench_step({arguments.model, arguments.batch, arguments.steps});
+  const int64_t batch = arguments.batch.value_or(128);
+  const bench::StepResult result =
+      bench::bench_step({model_of(arguments), batch, arguments.steps.value_or(8)});
   if (session.json) {
     print_json(Value::object({{"bench", Value::string("step")},
-                              {"model", Value::string(arguments.model)},
-                              {"batch", Value::integer(arguments.batch)},
+                              {"model", Value::string(model_of(arguments))},
+                              {"batch", Value::integer(batch)},
                               {"quant", Value::string("none")},
                               {"threads", Value::integer(num_threads())},
                               {"isa", Value::string(std::string(to_string(cpu::active_isa())))},
@@ -133,7 +143,7 @@ int bench_step(const Session& session, const BenchArguments& arguments) {
   fmt::print(
       "{} batch {}, {} threads, {}: best {:.1f} ms, median {:.1f} ms, {:.0f} samples/s, peak memory {:.0f} "
       "MiB\n",
-      arguments.model, arguments.batch, num_threads(), to_string(cpu::active_isa()), result.ms_best,
+      model_of(arguments), batch, num_threads(), to_string(cpu::active_isa()), result.ms_best,
       result.ms_median, result.samples_per_second, result.peak_rss_mib);
   return kOk;
 }
@@ -152,7 +162,79 @@ int bench_limits(const Session& session, const BenchArguments&) {
   return kOk;
 }
 
+Value to_value(const bench::GpuRow& row) {
+  const bench::GpuCase& one = row.gpu_case;
+  Value value = Value::object({{"bench", Value::string("gpu")},
+                               {"case", Value::string(one.name)},
+                               {"model", Value::string(one.model)},
+                               {"batch", Value::integer(one.training.batch)},
+                               {"precision", Value::string(one.training.precision)},
+                               {"quant", Value::string(one.quant)}});
+  if (!row.error.empty()) {
+    value.set("error", Value::string(row.error));
+    return value;
+  }
+  value.set("recorded", Value::boolean(row.recorded));
+  value.set("ms_median", Value::real(row.ms_median));
+  value.set("ms_best", Value::real(row.ms_least));
+  value.set("unit", Value::string(one.unit));
+  value.set("per_second", Value::real(row.per_second));
+  value.set("mib", Value::real(row.mib));
+  value.set("share_of_peak", Value::real(row.share_of_peak));
+  value.set("loss", Value::real(row.loss));
+  return value;
+}
+
+void print_limits(const Session& session, Device device, const bench::GpuLimits& limits) {
+  if (session.json) {
+    print_json(Value::object({{"bench", Value::string("gpu limits")},
+                              {"device", Value::string(to_string(device))},
+                              {"f32_tflops", Value::real(limits.f32_tflops)},
+                              {"tf32_tflops", Value::real(limits.tf32_tflops)},
+                              {"bf16_tflops", Value::real(limits.bf16_tflops)},
+                              {"copy_gb_per_s", Value::real(limits.copy_gb_per_second)}}));
+    return;
+  }
+  fmt::print(
+      "{}: products at {:.1f} TFLOP/s in f32, {:.1f} in tf32, {:.1f} in bf16; copies at {:.0f} GB/s\n\n",
+      to_string(device), limits.f32_tflops, limits.tf32_tflops, limits.bf16_tflops,
+      limits.copy_gb_per_second);
+}
+
+int bench_gpu(const Session& session, const BenchArguments& arguments) {
+  const Device device = available_device(session.device == "auto" ? "cuda:0" : session.device);
+  LATHE_CHECK(DeviceError, device.type == DeviceType::Cuda, "bench gpu: ", device, " is no CUDA device");
+  const bench::GpuBench gpu{device, arguments.filter, arguments.model, arguments.batch,
+                            arguments.steps.value_or(20)};
+  const std::vector<bench::GpuCase> cases = bench::gpu_cases(gpu);
+  LATHE_CHECK(ConfigError, !cases.empty(), "bench gpu: no case's name holds '", arguments.filter, "'");
+  const bench::GpuLimits limits = bench::gpu_limits(device);
+  print_limits(session, device, limits);
+  std::vector<std::vector<std::string>> table = {
+      {"case", "recorded", "ms best", "ms median", "per second", "", "MiB", "of peak"}};
+  std::vector<std::string> failures;
+  for (const bench::GpuCase& one : cases) {
+    const bench::GpuRow row = bench::time_gpu_case(gpu, one, limits);
+    if (!row.error.empty()) failures.push_back(fmt::format("{}: {}", one.name, row.error));
+    if (session.json) {
+      print_json(to_value(row));
+      std::fflush(stdout);  // what is known survives a time limit
+    } else if (!row.error.empty()) {
+      table.push_back({one.name, "failed"});
+    } else {
+      table.push_back({one.name, row.recorded ? "yes" : "no", fmt::format("{:.3f}", row.ms_least),
+                       fmt::format("{:.3f}", row.ms_median), grouped(std::llround(row.per_second)), one.unit,
+                       fmt::format("{:.0f}", row.mib), fmt::format("{:.1f} %", 100 * row.share_of_peak)});
+    }
+    if (!session.quiet) fmt::print(stderr, "{}\n", one.name);
+  }
+  if (!session.json) print_table(table);
+  for (const std::string& failure : failures) fmt::print(stderr, "lathe: error: {}\n", failure);
+  return failures.empty() ? kOk : kBug;
+}
+
 int bench(const Session& session, const BenchArguments& arguments) {
+  if (arguments.what == "gpu") return bench_gpu(session, arguments);
   if (arguments.what == "conv") return bench_conv(session, arguments);
   if (arguments.what == "gemm") return bench_gemm(session, arguments);
   if (arguments.what == "decode") return bench_decode(session, arguments);
@@ -167,19 +249,27 @@ void add_bench(CLI::App& app, Session& session) {
   CLI::App* command = app.add_subcommand(
       "bench", "Benchmark cases: medians of several runs, as a share of the machine's limit");
   command->footer(
+      "gpu times recorded training steps on a CUDA device; exit code 1 when one of the cases failed. Words "
+      "of its "
+      "filter pick from every model, batch, precision (f32, tf32, bf16) and quantizer (none, lsq, diffq, "
+      "codeq), and 'eager'; without one the usual cases run.\n"
       "Examples:\n  lathe bench step --model resnet20 --batch 128 --threads 2\n  lathe bench conv 'r20'\n"
-      "  lathe bench gemm --json\n  lathe bench decode --threads 1\n  lathe bench quant --batch 8 --steps "
-      "100 --threads 1\n  "
-      "lathe bench limits");
+      "  lathe bench gemm --json\n  lathe bench decode --threads 1\n"
+      "  lathe bench quant --batch 8 --steps 100 --threads 1\n  lathe bench limits\n"
+      "  lathe bench gpu --filter 'resnet20 b128 bf16' --device cuda:0 --json\n"
+      "  lathe bench gpu --model wrn28_10 --batch 128 --filter 'bf16 none'");
   auto arguments = std::make_shared<BenchArguments>();
-  command->add_option("NAME", arguments->what, "step, quant, conv, gemm, decode or limits")
-      ->check(CLI::IsMember({"step", "quant", "conv", "gemm", "decode", "limits"}));
-  command->add_option("FILTER", arguments->filter,
-                      "Only cases whose name contains this (quant, conv, gemm, decode)");
-  command->add_option("--model", arguments->model, "Model of `step` and `quant`");
-  command->add_option("--batch", arguments->batch, "Batch size of `step` and `quant`")
+  command->add_option("NAME", arguments->what, "step, quant, conv, gemm, decode, limits or gpu")
+      ->check(CLI::IsMember({"step", "quant", "conv", "gemm", "decode", "limits", "gpu"}));
+  command->add_option(
+      "FILTER,--filter", arguments->filter,
+      "Only cases whose name contains this (quant, conv, gemm, decode), or all its words (gpu)");
+  command->add_option("--model", arguments->model, "Model of `step`, `quant` and `gpu`");
+  command->add_option("--batch", arguments->batch, "Batch size of `step`, `quant` and `gpu`")
       ->check(CLI::PositiveNumber);
-  command->add_option("--steps", arguments->steps, "Timed steps of `step`, rounds of `quant`")
+  command
+      ->add_option("--steps", arguments->steps,
+                   "Timed steps of `step`, rounds of `quant`, steps of a round of `gpu`")
       ->check(CLI::PositiveNumber);
   command->add_option("--seconds", arguments->seconds, "Time per case (conv, gemm, decode)")
       ->check(CLI::PositiveNumber);
