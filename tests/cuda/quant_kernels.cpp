@@ -12,7 +12,6 @@
 namespace lathe::tests {
 namespace {
 
-using laws::same_bits;
 using Tensors = std::vector<Tensor>;
 
 Tensors on_device(const Tensors& host) {

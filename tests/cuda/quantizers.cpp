@@ -16,7 +16,6 @@
 namespace lathe::tests {
 namespace {
 
-using laws::same_bits;
 
 struct Rule {
   const char* text;
