@@ -43,6 +43,9 @@ std::vector<OpCase> elementwise_cases() {
   add_broadcasts(cases, "mul", mul);
   add_broadcasts(cases, "maximum", maximum);  // ties, the kink, need equal random numbers
   add_broadcasts(cases, "minimum", minimum);
+  cases.push_back({.name = "cast to f64 and back", .inputs = {{{5, 7}}}, .apply = [](const Inputs& x) {
+                     return cast(square(cast(x[0], DType::F64)), x[0].dtype());
+                   }});
   for (const Shape& divisor : {Shape{4, 21}, Shape{21}, Shape{4, 1}, Shape{}}) {
     cases.push_back({.name = concat("div by ", divisor),
                      .inputs = {{.shape = {4, 21}}, {.shape = divisor, .lo = 0.5, .hi = 2}},

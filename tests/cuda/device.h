@@ -1,6 +1,7 @@
 #pragma once
 // The device that tests of the CUDA twin use.
 
+#include "core/allocator.h"
 #include "core/tensor.h"
 
 namespace lathe::tests {
@@ -12,8 +13,11 @@ inline Device cuda_device() {
 /// False, saying so loudly, where this build has no CUDA kernels or this machine no device.
 bool cuda_ready();
 
-/// For tests that write where they should not.
-std::byte* device_address(const Tensor& tensor);
+/// Writes the byte behind a tensor's last.
+void write_beside(const Tensor& tensor);
+
+/// Of the device's memory.
+AllocatorStats device_stats();
 
 /// While alive, blocks of the device stand between guard bands and start as NaN.
 class GuardedDevice {

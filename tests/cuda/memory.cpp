@@ -2,7 +2,6 @@
 
 #include <doctest/doctest.h>
 
-#include "core/device_memory.h"
 #include "core/transfer.h"
 #include "tests/cuda/device.h"
 
@@ -57,9 +56,9 @@ TEST_CASE("the host is refused a device tensor's memory") {
 TEST_CASE("blocks come back to the cache, and guards see a write beside one") {
   if (!cuda_ready()) return;
   Tensor::empty({12345}, DType::F32, cuda_device());
-  const AllocatorStats before = device_memory::stats(cuda_device());
+  const AllocatorStats before = tests::device_stats();
   for (int i = 0; i < 10; ++i) Tensor::empty({12345}, DType::F32, cuda_device());
-  const AllocatorStats after = device_memory::stats(cuda_device());
+  const AllocatorStats after = tests::device_stats();
   CHECK(after.system_allocations == before.system_allocations);
   CHECK(after.requests == before.requests + 10);
   CHECK(after.live_bytes == before.live_bytes);
@@ -69,7 +68,7 @@ TEST_CASE("blocks come back to the cache, and guards see a write beside one") {
     Tensor all = Tensor::empty({8}, DType::F32, cuda_device());
     all.copy_from(Tensor::zeros({8}));
     CHECK(guards.violations() == 0);
-    device_memory::copy_to_device(cuda_device(), tests::device_address(all) + all.bytes(), "beyond", 1);
+    tests::write_beside(all);
     CHECK(guards.violations() == 1);
   }
   CHECK(guards.violations() == 1);
