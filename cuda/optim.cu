@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "core/kernels/optim.h"
+#include "core/kernels/optim_math.h"
 #include "core/parallel.h"
 #include "cuda/dispatch.h"
 #include "cuda/step.h"
@@ -13,6 +14,20 @@ namespace {
 
 using namespace lathe::cuda;
 
+/// DeviceClip as device code reads it.
+struct Clip {
+  const double* squares = nullptr;
+  double limit = 0;
+
+  explicit Clip(const DeviceClip& clip)
+      : squares(clip.squares.defined() ? clip.squares.ptr<double>() : nullptr), limit(clip.limit) {}
+  /// NaN: nothing may be updated.
+  __device__ double factor() const {
+    if (squares == nullptr) return 1;
+    return *squares < INFINITY ? clip_coefficient(sqrt(*squares), limit) : NAN;
+  }
+};
+
 template <class T>
 struct SgdScalars {
   T lr, momentum, weight_decay, grad_scale;
@@ -22,11 +37,13 @@ struct SgdScalars {
 template <class T, bool kSlot, bool kNesterov>
 struct Sgd {
   StepValue<SgdScalars<T>> scalars;
+  Clip clip;
 
   struct Step {
     SgdScalars<T> s;
     static constexpr __device__ bool writes(int k) { return k != 1; }
     __device__ void operator()(T* element) const {
+      if (s.grad_scale != s.grad_scale) return;
       const T gradient = s.grad_scale * element[1] + s.weight_decay * element[0];
       T direction = gradient;
       if constexpr (kSlot) {
@@ -36,7 +53,11 @@ struct Sgd {
       element[0] -= s.lr * direction;
     }
   };
-  __device__ Step get() const { return {scalars.get()}; }
+  __device__ Step get() const {
+    Step step{scalars.get()};
+    step.s.grad_scale *= static_cast<T>(clip.factor());
+    return step;
+  }
 };
 
 template <class T>
@@ -52,18 +73,24 @@ struct AdamScalars {
 template <class T>
 struct Adam {
   StepValue<AdamScalars<T>> scalars;
+  Clip clip;
 
   struct Step {
     AdamScalars<T> s;
     static constexpr __device__ bool writes(int k) { return k != 1; }
     __device__ void operator()(T* element) const {
+      if (s.grad_scale != s.grad_scale) return;
       const T gradient = s.grad_scale * element[1] + s.l2 * element[0];
       element[2] = s.beta1 * element[2] + s.one_minus_beta1 * gradient;
       element[3] = s.beta2 * element[3] + s.one_minus_beta2 * gradient * gradient;
       element[0] = s.shrink * element[0] - s.rate * element[2] / (s.root * sqrt(element[3]) + s.eps);
     }
   };
-  __device__ Step get() const { return {scalars.get()}; }
+  __device__ Step get() const {
+    Step step{scalars.get()};
+    step.s.grad_scale *= static_cast<T>(clip.factor());
+    return step;
+  }
 };
 
 template <class T>
@@ -160,7 +187,8 @@ void sgd(std::span<Tensor> p, std::span<const Tensor> g, std::span<Tensor> momen
   constexpr int kLists = kSlot ? 3 : 2;
   const Sgd<T, kSlot, kNesterov> rule{
       {{static_cast<T>(update.lr), static_cast<T>(update.momentum), static_cast<T>(update.weight_decay),
-        static_cast<T>(update.grad_scale)}}};
+        static_cast<T>(update.grad_scale)}},
+      Clip(update.clip)};
   const auto addresses = [&](size_t i) {
     std::array<T*, kLists> at{p[i].mut<T>(), address<T>(g[i])};
     if constexpr (kSlot) at[2] = momentum[i].mut<T>();
@@ -175,17 +203,18 @@ template <class T>
 Adam<T> adam_rule(const AdamUpdate& update, int64_t step) {
   const double t = static_cast<double>(step);
   return {{AdamScalars<T>{
-      .beta1 = static_cast<T>(update.beta1),
-      .one_minus_beta1 = static_cast<T>(1 - update.beta1),
-      .beta2 = static_cast<T>(update.beta2),
-      .one_minus_beta2 = static_cast<T>(1 - update.beta2),
-      .eps = static_cast<T>(update.eps),
-      .grad_scale = static_cast<T>(update.grad_scale),
-      .l2 = static_cast<T>(update.decoupled ? 0 : update.weight_decay),
-      .shrink = static_cast<T>(update.decoupled ? 1 - update.lr * update.weight_decay : 1),
-      .rate = static_cast<T>(update.lr / (1 - std::pow(update.beta1, t))),
-      .root = static_cast<T>(1 / std::sqrt(1 - std::pow(update.beta2, t))),
-  }}};
+              .beta1 = static_cast<T>(update.beta1),
+              .one_minus_beta1 = static_cast<T>(1 - update.beta1),
+              .beta2 = static_cast<T>(update.beta2),
+              .one_minus_beta2 = static_cast<T>(1 - update.beta2),
+              .eps = static_cast<T>(update.eps),
+              .grad_scale = static_cast<T>(update.grad_scale),
+              .l2 = static_cast<T>(update.decoupled ? 0 : update.weight_decay),
+              .shrink = static_cast<T>(update.decoupled ? 1 - update.lr * update.weight_decay : 1),
+              .rate = static_cast<T>(update.lr / (1 - std::pow(update.beta1, t))),
+              .root = static_cast<T>(1 / std::sqrt(1 - std::pow(update.beta2, t))),
+          }},
+          Clip(update.clip)};
 }
 
 }  // namespace

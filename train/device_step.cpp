@@ -8,8 +8,8 @@ namespace {
 
 /// Steps before one is recorded: the first initialises, the second finds the memory of the first.
 constexpr int64_t kWarmUp = 2;
-/// Losses on their way: enough to never wait, few enough to notice soon that a run diverged.
-constexpr size_t kMostPending = 8;
+/// Figures on their way: enough to never wait, few enough to notice soon that a run diverged.
+constexpr size_t kMostPending = 16;
 
 bool same_layout(const std::vector<Tensor>& a, const std::vector<Tensor>& b) {
   if (a.size() != b.size()) return false;
@@ -101,24 +101,23 @@ void DeviceStep::forget() {
   alike_ = 0;
 }
 
-void DeviceStep::queue_loss(const Tensor& loss, int64_t step, int64_t samples) {
+void DeviceStep::queue(StepFigure figure, const Tensor& from) {
   if (idle_.empty()) idle_.emplace_back(device_);
   Download download = std::move(idle_.back());
   idle_.pop_back();
-  download.start(loss);
-  losses_.push_back({step, samples, std::move(download)});
+  download.start(from);
+  figures_.emplace_back(figure, std::move(download));
 }
 
-std::optional<double> DeviceStep::next_loss(bool wait, int64_t& step, int64_t& samples) {
-  if (losses_.empty()) return {};
-  PendingLoss& oldest = losses_.front();
-  if (!wait && losses_.size() < kMostPending && !oldest.value.ready()) return {};
-  const double value = oldest.value.value();
-  step = oldest.step;
-  samples = oldest.samples;
-  idle_.push_back(std::move(oldest.value));
-  losses_.pop_front();
-  return value;
+std::optional<StepFigure> DeviceStep::next_figure(bool wait) {
+  if (figures_.empty()) return {};
+  auto& [figure, download] = figures_.front();
+  if (!wait && figures_.size() < kMostPending && !download.ready()) return {};
+  StepFigure settled = figure;
+  settled.value = download.value();
+  idle_.push_back(std::move(download));
+  figures_.pop_front();
+  return settled;
 }
 
 }  // namespace lathe

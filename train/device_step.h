@@ -16,11 +16,13 @@
 
 namespace lathe {
 
-/// A loss whose value may still be on its way.
-struct PendingLoss {
+/// A number of a step: its loss, or the squared norm of gradients under a limit.
+struct StepFigure {
+  enum class Kind : uint8_t { Loss, SquaredNorm };
+  Kind kind = Kind::Loss;
   int64_t step = 0;
   int64_t samples = 0;
-  Download value;
+  double value = 0;
 };
 
 /// On the host all of it is plain: the batch is the batch, a loss is there at once, nothing is recorded.
@@ -47,11 +49,12 @@ class DeviceStep {
   /// Memory that the recorded step keeps to itself; 0 without one.
   size_t recorded_bytes() const;
 
-  void queue_loss(const Tensor& loss, int64_t step, int64_t samples);
-  /// The oldest loss that is there, or, with `wait`, the oldest; empty when there is none. At most a few are
-  /// on their way at once: queue_loss makes sure.
-  std::optional<double> next_loss(bool wait, int64_t& step, int64_t& samples);
-  bool losses_pending() const { return !losses_.empty(); }
+  /// Sends for a figure; its value is `from`'s.
+  void queue(StepFigure figure, const Tensor& from);
+  /// The oldest figure if it is there, or, with `wait`, the oldest; empty when there is none. When many are
+  /// on their way, the oldest is waited for.
+  std::optional<StepFigure> next_figure(bool wait);
+  bool figures_pending() const { return !figures_.empty(); }
 
  private:
   struct Recorded;
@@ -68,7 +71,7 @@ class DeviceStep {
   int64_t alike_ = 0;  // steps of these shapes in a row
   std::unique_ptr<Recorded> recorded_;
   int64_t launches_ = 0;
-  std::deque<PendingLoss> losses_;
+  std::deque<std::pair<StepFigure, Download>> figures_;
   std::vector<Download> idle_;
 };
 

@@ -103,7 +103,7 @@ void Trainer::step() {
     const MathModeScope math(options_.train.math_mode());
     const Tensor loss = device_step_.run(batch_, run.step, steady(),
                                          [this](const Batch& batch) { return differentiate(batch); });
-    device_step_.queue_loss(loss, progress_.step, batch_.size);
+    device_step_.queue({.step = progress_.step, .samples = batch_.size}, loss);
     const SchedulePoint at{progress_.step, progress_.steps_per_epoch, progress_.total_steps};
     const std::span<const double> rates = parts_.optimizer.rates(parts_.schedule, at);
     for (size_t g = 0; g < rates.size(); ++g) {
@@ -111,6 +111,8 @@ void Trainer::step() {
     }
     for (Quantizer* quantizer : quantizers_) quantizer->before_update(moment());
     parts_.optimizer.step({rates, options_.train.clip_norm});
+    for (const Tensor& squares : parts_.optimizer.clip_squares())
+      device_step_.queue({.kind = StepFigure::Kind::SquaredNorm, .step = progress_.step}, squares);
     for (Quantizer* quantizer : quantizers_) quantizer->after_update();
     for (ActivationQuantizer* quantizer : activations_) quantizer->after_update();
   } catch (const DivergedError& error) {
@@ -118,7 +120,7 @@ void Trainer::step() {
     diverged(progress_.step, error.what());
   }
   if (ema_) ema_->update();
-  settle_losses(progress_.step_in_epoch + 1 == progress_.steps_per_epoch);
+  settle_figures(progress_.step_in_epoch + 1 == progress_.steps_per_epoch);
   count_step(now() - begin);
 }
 
@@ -144,16 +146,19 @@ bool Trainer::steady() const {
   return true;
 }
 
-/// Losses that are there by now, or, with `all`, every one of the steps made.
-void Trainer::settle_losses(bool all) {
-  int64_t step = 0, samples = 0;
-  while (const std::optional<double> loss = device_step_.next_loss(all, step, samples)) {
+/// What is known by now of the steps made, or, with `all`, waited for.
+void Trainer::settle_figures(bool all) {
+  while (const std::optional<StepFigure> figure = device_step_.next_figure(all)) {
     try {
-      check_loss(*loss);
+      if (figure->kind == StepFigure::Kind::Loss) {
+        check_loss(figure->value);
+      } else {
+        check_norm(std::sqrt(figure->value));
+      }
     } catch (const DivergedError& error) {
-      diverged(step, error.what());
+      diverged(figure->step, error.what());
     }
-    count_loss(*loss, samples);
+    if (figure->kind == StepFigure::Kind::Loss) count_loss(figure->value, figure->samples);
   }
 }
 
@@ -206,7 +211,7 @@ bool Trainer::evaluation_due() const {
 
 EvaluationResult Trainer::evaluate() {
   LATHE_CHECK(ConfigError, test_loader_ != nullptr, "trainer: there is no test split to evaluate");
-  settle_losses(true);
+  settle_figures(true);
   const auto as_evaluated = evaluated();
   EvaluationResult result = lathe::evaluate(parts_.model, parts_.task, *test_loader_);
   if (options_.stored_bytes) result.size_bytes = options_.stored_bytes();
@@ -243,7 +248,7 @@ void Trainer::run(const std::vector<TrainObserver*>& observers) {
   while (!done()) {
     step();
     progress_.stopping = stop_requested();
-    if (progress_.stopping) settle_losses(true);
+    if (progress_.stopping) settle_figures(true);
     for (TrainObserver* observer : observers) observer->on_step(progress_);
     if (progress_.epoch_ended) {
       for (TrainObserver* observer : observers) observer->on_epoch(progress_);
@@ -254,7 +259,7 @@ void Trainer::run(const std::vector<TrainObserver*>& observers) {
       for (TrainObserver* observer : observers) observer->on_evaluation(progress_, result);
     }
     progress_.stopping = stop_requested();  // an evaluation takes a while
-    if (progress_.stopping) settle_losses(true);
+    if (progress_.stopping) settle_figures(true);
     for (TrainObserver* observer : observers) observer->on_settled(progress_, *this);
     LATHE_CHECK(InterruptedError, !progress_.stopping || done(), "stopped after step ", progress_.step,
                 " of ", progress_.total_steps);
@@ -262,7 +267,7 @@ void Trainer::run(const std::vector<TrainObserver*>& observers) {
 }
 
 Checkpoint Trainer::state() const {
-  LATHE_ASSERT(!device_step_.losses_pending());
+  LATHE_ASSERT(!device_step_.figures_pending());
   Value schedule_states = Value::array();
   for (const Schedule* schedule : schedules()) {
     schedule_states.push_back(schedule == nullptr ? Value() : schedule->state());

@@ -97,7 +97,7 @@ class Trainer {
   Var with_regularizers(const Var& loss) const;
   Tensor differentiate(const Batch& batch) const;
   bool steady() const;
-  void settle_losses(bool all);
+  void settle_figures(bool all);
   [[noreturn]] void diverged(int64_t step, const char* why) const;
   void count_loss(double loss, int64_t samples);
   void count_step(double seconds);

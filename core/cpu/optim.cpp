@@ -62,6 +62,7 @@ void sgd_update(std::span<Tensor> p, std::span<const Tensor> g, std::span<Tensor
   const bool slot = !momentum.empty();
   if (slot) check_lists("sgd_update", g, momentum);
   if (p.empty()) return;
+  LATHE_ASSERT(!update.clip.squares.defined(), "the host knows its norms");
   dispatch_floating(p[0].dtype(), "sgd_update", [&]<class T>() {
     const lathe::cpu::SgdScalars<T> s{static_cast<T>(update.lr), static_cast<T>(update.momentum),
                                       static_cast<T>(update.weight_decay), static_cast<T>(update.grad_scale),
@@ -88,6 +89,7 @@ void adam_update(std::span<Tensor> p, std::span<const Tensor> g, std::span<Tenso
   check_lists("adam_update", g, v);
   LATHE_ASSERT(steps.size() == p.size());
   if (p.empty()) return;
+  LATHE_ASSERT(!update.clip.squares.defined(), "the host knows its norms");
   dispatch_floating(p[0].dtype(), "adam_update", [&]<class T>() {
     const auto scalars = [&](int64_t step) {
       const double t = static_cast<double>(step);

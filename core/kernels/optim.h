@@ -7,12 +7,21 @@
 
 namespace lathe::kernels {
 
+/// A limit on the norm of gradients whose squares' sum only the device knows.
+struct DeviceClip {
+  Tensor squares = {};  ///< one f64 element beside the gradients; undefined: no limit
+  double limit = 0;
+};
+
 struct SgdUpdate {
   double lr = 0;
   double momentum = 0;
   double weight_decay = 0;
   double grad_scale = 1;  ///< multiplies the gradients first: the clipping coefficient
   bool nesterov = false;
+  /// On a device: gradients are also multiplied by clip_coefficient(sqrt(squares), limit), and nothing is
+  /// updated where the squares are not finite.
+  DeviceClip clip = {};
 };
 /// g = grad_scale g + weight_decay p; momentum = m momentum + g; p -= lr (nesterov ? g + m momentum :
 /// momentum). A momentum that starts at zero equals one that starts with the first gradient. Without momentum
@@ -28,6 +37,7 @@ struct AdamUpdate {
   double weight_decay = 0;
   double grad_scale = 1;
   bool decoupled = false;  ///< AdamW: p *= 1 - lr weight_decay first, instead of g += weight_decay p
+  DeviceClip clip = {};    ///< as SgdUpdate's
 };
 /// m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2; p -= lr mhat / (sqrt(vhat) + eps), with
 /// mhat = m / (1 - beta1^t), vhat = v / (1 - beta2^t) and t = steps[i] >= 1, the number of this update of

@@ -150,6 +150,8 @@ TEST_CASE("a run whose loss is not finite ends as diverged, and saves nothing of
   const ScratchFolder scratch;
   CHECK_THROWS_AS(run_through(scratch / "run", {"optimizer.lr=1e30", "train.clip_norm=null"}), DivergedError);
   CHECK(list_checkpoints(RunPaths{scratch / "run"}.checkpoints()).empty());
+  CHECK_THROWS_AS(run_through(scratch / "clipped", {"optimizer.lr=1e30"}), DivergedError);
+  CHECK(list_checkpoints(RunPaths{scratch / "clipped"}.checkpoints()).empty());
 }
 
 TEST_CASE("launches of a recorded step draw the noise of their own steps") {

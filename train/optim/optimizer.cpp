@@ -6,27 +6,24 @@
 #include <set>
 
 #include "core/kernels/optim.h"
+#include "core/kernels/optim_math.h"
 
 namespace lathe {
 namespace {
 
-// torch.nn.utils.clip_grad_norm_ adds this to the norm; the recipes were tuned with it.
-constexpr double kClipEpsilon = 1e-6;
-
-double clip_coefficient(double norm, double limit) {
-  return std::min(1.0, limit / (norm + kClipEpsilon));
-}
-
-/// DivergedError when it is not finite.
 double checked_norm(Tensor& sum, std::span<const Tensor> tensors) {
   if (tensors.empty()) return 0;
   kernels::sum_of_squares(sum, tensors);
   const double norm = std::sqrt(sum.item());
-  LATHE_CHECK(DivergedError, std::isfinite(norm), "the norm of the gradients is not finite");
+  check_norm(norm);
   return norm;
 }
 
 }  // namespace
+
+void check_norm(double norm) {
+  LATHE_CHECK(DivergedError, std::isfinite(norm), "the norm of the gradients is not finite");
+}
 
 /// What a group remembers between steps, and lists that are filled anew each step without allocating.
 struct Optimizer::GroupState {
@@ -83,9 +80,8 @@ Optimizer::Optimizer(std::vector<ParameterGroup> groups)
     for (std::vector<Tensor>& slot : state.lists.slots) slot.reserve(group.parameters.size());
   }
   clipped_together_.reserve(count);
-  Device device;
-  if (!seen.empty()) device = (*seen.begin())->raw().data().device();
-  sum_ = Tensor::zeros({}, DType::F64, device);
+  if (!seen.empty()) device_ = (*seen.begin())->raw().data().device();
+  sum_ = Tensor::zeros({}, DType::F64, device_);
 }
 
 Optimizer::~Optimizer() = default;
@@ -117,17 +113,13 @@ double Optimizer::step(const OptimizerStep& step) {
   }
 
   double norm = 0;
-  double shared_scale = 1;
-  if (step.clip_norm.value_or(0) > 0) {
-    norm = checked_norm(sum_, clipped_together_);
-    shared_scale = clip_coefficient(norm, *step.clip_norm);
-  }
+  GradientScale shared;
+  clip_squares_.clear();
+  if (step.clip_norm.value_or(0) > 0) norm = limit(clipped_together_, *step.clip_norm, shared);
   for (size_t g = 0; g < groups_.size(); ++g) {
     const std::optional<double> own = groups_[g].clip_norm;
-    scales_[g] = own.has_value() ? 1.0 : shared_scale;
-    if (own.value_or(0) > 0) {
-      scales_[g] = clip_coefficient(checked_norm(sum_, states_[g].lists.gradients), *own);
-    }
+    scales_[g] = own.has_value() ? GradientScale{} : shared;
+    if (own.value_or(0) > 0) limit(states_[g].lists.gradients, *own, scales_[g]);
   }
   for (size_t g = 0; g < groups_.size(); ++g) {
     GroupState& state = states_[g];
@@ -137,6 +129,20 @@ double Optimizer::step(const OptimizerStep& step) {
   }
   drop_gradients();
   return norm;
+}
+
+double Optimizer::limit(std::span<const Tensor> gradients, double most, GradientScale& scale) {
+  if (gradients.empty()) return 0;
+  if (device_.type == DeviceType::Cpu) {
+    const double norm = checked_norm(sum_, gradients);
+    scale.factor = clip_coefficient(norm, most);
+    return norm;
+  }
+  Tensor squares = Tensor::empty({}, DType::F64, device_);
+  kernels::sum_of_squares(squares, gradients);
+  scale.clip = {squares, most};
+  clip_squares_.push_back(squares);
+  return 0;
 }
 
 void Optimizer::drop_gradients() {

@@ -43,9 +43,12 @@ class Optimizer {
   std::span<const double> rates(const Schedule& run_schedule, const SchedulePoint& at);
 
   /// Clips, updates every parameter that has a gradient, and drops the gradients. Returns the gradients' norm
-  /// before clipping, over the groups that the step's limit covers (0 without a limit). DivergedError when a
-  /// norm is not finite; nothing is updated then.
+  /// before clipping, over the groups that the step's limit covers (0 without a limit, and on a device).
+  /// DivergedError when a norm is not finite; nothing is updated then. A device is not waited for: its norms
+  /// are clip_squares(), and where one is not finite it updates nothing it covers.
   double step(const OptimizerStep& step);
+  /// On a device, the latest step's sums of squared gradients under a limit.
+  std::span<const Tensor> clip_squares() const { return clip_squares_; }
   void drop_gradients();
 
   /// Slots named "SLOT/PARAMETER" and counts named "steps/PARAMETER", in a fixed order. Slots share storage
@@ -59,12 +62,21 @@ class Optimizer {
 
  private:
   struct GroupState;
+  /// Into `scale`, what keeps these gradients' norm at or below `most`; returns the norm on the host.
+  double limit(std::span<const Tensor> gradients, double most, GradientScale& scale);
+
   std::vector<ParameterGroup> groups_;
   std::vector<GroupState> states_;
   std::vector<Tensor> clipped_together_;
-  std::vector<double> rates_, scales_;
-  Tensor sum_;  // one f64 element
+  std::vector<double> rates_;
+  std::vector<GradientScale> scales_;
+  Device device_;  // of the parameters
+  Tensor sum_;     // one f64 element
+  std::vector<Tensor> clip_squares_;
 };
+
+/// DivergedError unless the norm of gradients is finite.
+void check_norm(double norm);
 
 /// min(1, max_norm / (norm + 1e-6)) times every gradient, norm over all of them together; returns norm.
 double clip_grad_norm(std::span<Tensor> gradients, double max_norm);

@@ -41,15 +41,16 @@ class Sgd : public UpdateRule {
     if (options.momentum > 0) slots_ = {"momentum"};
   }
   const std::vector<std::string_view>& slots() const override { return slots_; }
-  void update(UpdateLists& lists, double lr, double grad_scale) const override {
+  void update(UpdateLists& lists, double lr, const GradientScale& scale) const override {
     std::span<Tensor> momentum;
     if (!slots_.empty()) momentum = lists.slots[0];
     kernels::sgd_update(lists.values, lists.gradients, momentum,
                         {.lr = lr,
                          .momentum = options_.momentum,
                          .weight_decay = options_.weight_decay,
-                         .grad_scale = grad_scale,
-                         .nesterov = options_.nesterov});
+                         .grad_scale = scale.factor,
+                         .nesterov = options_.nesterov,
+                         .clip = scale.clip});
   }
 
  private:
@@ -62,15 +63,16 @@ class Adam : public UpdateRule {
   Adam(const AdamOptions& options, bool decoupled) : options_(options), decoupled_(decoupled) {}
   const std::vector<std::string_view>& slots() const override { return slots_; }
   bool counts_steps() const override { return true; }
-  void update(UpdateLists& lists, double lr, double grad_scale) const override {
+  void update(UpdateLists& lists, double lr, const GradientScale& scale) const override {
     kernels::adam_update(lists.values, lists.gradients, lists.slots[0], lists.slots[1], lists.steps,
                          {.lr = lr,
                           .beta1 = options_.betas[0],
                           .beta2 = options_.betas[1],
                           .eps = options_.eps,
                           .weight_decay = options_.weight_decay,
-                          .grad_scale = grad_scale,
-                          .decoupled = decoupled_});
+                          .grad_scale = scale.factor,
+                          .decoupled = decoupled_,
+                          .clip = scale.clip});
   }
 
  private:

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/kernels/optim.h"
 #include "core/registry.h"
 #include "core/tensor.h"
 
@@ -20,6 +21,12 @@ struct UpdateLists {
   std::vector<int64_t> steps;              ///< updates of each tensor so far, this one included: from 1
 };
 
+/// What gradients are multiplied with: a number, and on a device what a limit of their norm makes of it.
+struct GradientScale {
+  double factor = 1;
+  kernels::DeviceClip clip = {};
+};
+
 /// The formula of an optimizer. Stateless: what it remembers stands in slots, tensors of the parameters'
 /// shapes that start at zero.
 class UpdateRule {
@@ -29,8 +36,8 @@ class UpdateRule {
   virtual const std::vector<std::string_view>& slots() const = 0;
   /// Does update() read UpdateLists::steps?
   virtual bool counts_steps() const { return false; }
-  /// Updates values and slots in place; gradients are multiplied by `grad_scale` first.
-  virtual void update(UpdateLists& lists, double lr, double grad_scale) const = 0;
+  /// Updates values and slots in place; gradients are multiplied by `scale` first.
+  virtual void update(UpdateLists& lists, double lr, const GradientScale& scale) const = 0;
 };
 
 struct ConfiguredRule {
