@@ -30,11 +30,15 @@ void CommonDevice::visit(const Tensor& tensor) {
   if (!tensor.defined()) return;  // an optional argument that was not given
   if (!found_) {
     device_ = tensor.device();
+    dtype_ = tensor.dtype();
     found_ = true;
   }
+  if (!is_floating(dtype_) && is_floating(tensor.dtype())) dtype_ = tensor.dtype();
   LATHE_CHECK(DeviceError, tensor.device() == device_, name_, ": tensors on different devices: ", device_,
               " and ", tensor.device());
 }
+
+KernelObserver kernel_observer = nullptr;
 
 void no_cuda_kernel(const char* name) {
   LATHE_THROW(DeviceError, name, ": this build of Lathe has no CUDA kernels");

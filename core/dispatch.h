@@ -22,12 +22,20 @@ class CommonDevice {
   template <class T>
   void visit(const T&) {}  // scalars and options have no device
   Device device() const { return device_; }
+  /// Of the first tensor of floating numbers, else of the first one.
+  DType dtype() const { return dtype_; }
 
  private:
   const char* name_;
   Device device_;
+  DType dtype_ = DType::F32;
   bool found_ = false;
 };
+
+/// For tests: told of every kernel that is called, before it runs; not thread safe. Null: nobody is. Builds
+/// without assertions tell nobody.
+using KernelObserver = void (*)(const char* name, Device device, DType dtype);
+extern KernelObserver kernel_observer;
 
 [[noreturn]] void no_cuda_kernel(const char* name);
 
@@ -65,6 +73,10 @@ class Kernel<void(Args...)> {
   void operator()(Args... args) const {
     detail::CommonDevice common(name_);
     (common.visit(args), ...);
+#if LATHE_ASSERTS
+    if (detail::kernel_observer != nullptr) [[unlikely]]
+      detail::kernel_observer(name_, common.device(), common.dtype());
+#endif
     switch (common.device().type) {
       case DeviceType::Cpu:
         return cpu_(static_cast<Args&&>(args)...);
@@ -78,7 +90,9 @@ class Kernel<void(Args...)> {
         return;
     }
   }
-  const char* name() const { return name_; }
+  const char* name() const {
+    return name_;
+  }
 
  private:
   const char* name_;

@@ -1,3 +1,4 @@
+#include <cmath>
 #include <limits>
 
 #include "core/kernels/elementwise.h"
@@ -153,6 +154,15 @@ __global__ void sum_groups(Run<T, W>* dweight, const Run<T, W>* dy, int64_t widt
   dweight[row * width + column] = out;
 }
 
+template <class T>
+__global__ void mark_indices(T* y, const int64_t* index, int64_t classes, int64_t n) {
+  for (int64_t i = thread_index(); i < n; i += thread_count()) {
+    const int64_t row = i / classes, at = index[row];
+    const bool known = at >= 0 && at < classes;
+    y[i] = !known ? T(NAN) : at == i % classes ? T(1) : T(0);
+  }
+}
+
 }  // namespace
 
 void embedding_forward(Tensor& y, const Tensor& weight, const Tensor& indices) {
@@ -198,6 +208,12 @@ void embedding_backward(Tensor& dweight, const Tensor& dy, const Tensor& indices
       shape.grid.y = static_cast<unsigned>((dim / W + kWarp - 1) / kWarp);
       launch(sum_groups<T, W>, shape, runs<W>(out), runs<W>(in), dim / W, groups);
     });
+  });
+}
+
+void one_hot(Tensor& y, const Tensor& indices) {
+  dispatch_floating(y.dtype(), "one_hot", [&]<class T>() {
+    launch(mark_indices<T>, over(y.numel()), y.mut<T>(), indices.ptr<int64_t>(), y.shape()[-1], y.numel());
   });
 }
 

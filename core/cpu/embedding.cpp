@@ -77,4 +77,18 @@ void embedding_backward(Tensor& dweight, const Tensor& dy, const Tensor& indices
   });
 }
 
+void one_hot(Tensor& y, const Tensor& indices) {
+  const int64_t classes = y.shape()[-1];
+  const int64_t* index = indices.ptr<int64_t>();
+  dispatch_floating(y.dtype(), "one_hot", [&]<class T>() {
+    T* out = y.mut<T>();
+    std::fill_n(out, y.numel(), T(0));
+    for (int64_t i = 0; i < indices.numel(); ++i) {
+      LATHE_CHECK(DataError, index[i] >= 0 && index[i] < classes, "one_hot: class ", index[i], " of sample ",
+                  i, " is outside [0, ", classes, ")");
+      out[i * classes + index[i]] = 1;
+    }
+  });
+}
+
 }  // namespace lathe::kernels::cpu

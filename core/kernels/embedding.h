@@ -13,4 +13,8 @@ LATHE_KERNEL(embedding_forward, Tensor& y, const Tensor& weight, const Tensor& i
 LATHE_KERNEL(embedding_backward, Tensor& dweight, const Tensor& dy, const Tensor& indices,
              int64_t padding_idx);
 
+/// y (..., classes) = 1 at each of the indices (...) i64, 0 elsewhere. DataError for an index outside [0,
+/// classes); a device makes its row NaN.
+LATHE_KERNEL(one_hot, Tensor& y, const Tensor& indices);
+
 }  // namespace lathe::kernels

@@ -4,6 +4,7 @@
 
 #include "autograd/ops/loss.h"
 #include "core/kernels/elementwise.h"
+#include "core/kernels/embedding.h"
 
 namespace lathe {
 namespace {
@@ -121,17 +122,8 @@ const LossRegistry& loss_registry() {
 Tensor one_hot(const Tensor& classes_of_samples, int64_t classes, DType dtype) {
   LATHE_CHECK(ShapeError, classes_of_samples.rank() == 1, "one_hot: expected (n), found ",
               classes_of_samples.shape());
-  const int64_t n = classes_of_samples.numel();
-  Tensor rows = Tensor::zeros({n, classes}, dtype);
-  const int64_t* labels = classes_of_samples.ptr<int64_t>();
-  dispatch_floating(dtype, "one_hot", [&]<class T>() {
-    T* out = rows.mut<T>();
-    for (int64_t i = 0; i < n; ++i) {
-      LATHE_CHECK(DataError, labels[i] >= 0 && labels[i] < classes, "one_hot: class ", labels[i],
-                  " of sample ", i, " is outside [0, ", classes, ")");
-      out[i * classes + labels[i]] = 1;
-    }
-  });
+  Tensor rows = Tensor::empty({classes_of_samples.numel(), classes}, dtype, classes_of_samples.device());
+  kernels::one_hot(rows, classes_of_samples);
   return rows;
 }
 
