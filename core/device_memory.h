@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "core/allocator.h"
 #include "core/dtype.h"
@@ -20,6 +21,9 @@ std::optional<Device> default_device();
 
 /// DeviceError with the number of devices there are (and why there are none) unless `device` is one of them.
 void check_available(Device device);
+
+/// What the driver calls it: "NVIDIA H100 80GB HBM3".
+std::string name(Device device);
 
 /// Blocks come from a cache per device and are reused in the order of its compute stream, as all work of
 /// tensors is. OutOfMemoryError.

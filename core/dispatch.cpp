@@ -19,6 +19,13 @@ Device available_device(std::string_view text) {
 #endif
 }
 
+std::string describe(Device device) {
+#if LATHE_HAS_CUDA
+  if (device.type == DeviceType::Cuda) return concat(device, " (", device_memory::name(device), ")");
+#endif
+  return to_string(device);
+}
+
 namespace detail {
 namespace {
 

@@ -110,4 +110,7 @@ std::string to_string(Device device);
 /// DeviceError, saying what there is, for a CUDA device that is not there.
 Device available_device(std::string_view text);
 
+/// "cpu", "cuda:0 (NVIDIA H100 80GB HBM3)".
+std::string describe(Device device);
+
 }  // namespace lathe

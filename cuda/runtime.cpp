@@ -108,6 +108,12 @@ void check_available(Device device) {
   cuda::use(device);
 }
 
+std::string name(Device device) {
+  cudaDeviceProp properties;
+  LATHE_CUDA_CHECK(cudaGetDeviceProperties(&properties, cuda::use(device).index));
+  return properties.name;
+}
+
 void synchronize(Device device) {
   const cuda::DeviceState& state = cuda::use(device);
   LATHE_CUDA_CHECK(cudaStreamSynchronize(state.copy));

@@ -40,7 +40,7 @@ Value describe_machine() {
 
 }  // namespace
 
-Value describe_environment(const Dataset* train, const Dataset* test) {
+Value describe_environment(Device device, const Dataset* train, const Dataset* test) {
   Value data = Value::object();
   for (const Dataset* split : {train, test}) {
     if (split == nullptr) continue;
@@ -50,6 +50,7 @@ Value describe_environment(const Dataset* train, const Dataset* test) {
   return Value::object({{"lathe", Value::string(std::string(version()))},
                         {"build", Value::string(std::string(build_description()))},
                         {"isa", Value::string(std::string(to_string(cpu::active_isa())))},
+                        {"device", Value::string(describe(device))},
                         {"threads", Value::integer(num_threads())},
                         {"machine", describe_machine()},
                         {"input", train == nullptr ? Value() : describe_input(train->info())},

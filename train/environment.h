@@ -4,9 +4,9 @@
 
 namespace lathe {
 
-/// environment.json: version, build, instruction set, threads, machine, what a sample is (`input`), and the
-/// hashes of both splits' samples (null splits are left out).
-Value describe_environment(const Dataset* train, const Dataset* test);
+/// environment.json: version, build, instruction set, device, threads, machine, what a sample is (`input`),
+/// and the hashes of both splits' samples (null splits are left out).
+Value describe_environment(Device device, const Dataset* train, const Dataset* test);
 
 /// Largest resident size of this process so far.
 int64_t peak_rss_bytes();

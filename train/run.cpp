@@ -154,7 +154,8 @@ Value train_in(const RunFolder& folder, const Experiment& experiment, const RunR
   const std::string hash = experiment_hash(resolved);
   if (experiment.threads) set_num_threads(static_cast<int>(*experiment.threads));
   const TrainingObjects objects = build_training(experiment);
-  Value environment = describe_environment(objects.data.train.get(), objects.data.test.get());
+  Value environment =
+      describe_environment(objects.model->device(), objects.data.train.get(), objects.data.test.get());
   environment.set("init", Value::object({{"from", Value::string(request.init)},
                                          {"float_value", float_value_of(request.init)}}));
 

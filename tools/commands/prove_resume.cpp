@@ -83,6 +83,7 @@ bool run_process(const Session& session, const ProveArguments& arguments, const 
   for (const std::string& set : arguments.sets) command.insert(command.end(), {"--set", set});
   if (session.seed) command.insert(command.end(), {"--seed", std::to_string(*session.seed)});
   if (session.threads > 0) command.insert(command.end(), {"--threads", std::to_string(session.threads)});
+  if (session.device != "auto") command.insert(command.end(), {"--device", session.device});
   if (process.resume) command.emplace_back("--resume");
   const std::string log = process.folder.string() + ".log";
   Child child(command, log);

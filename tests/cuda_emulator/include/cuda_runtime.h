@@ -1,5 +1,5 @@
 #pragma once
-// Stands in for the toolkit's header where device code is compiled by the host compiler (see ../README.md).
+// Stands in for the toolkit's header where device code is compiled by the host compiler (cuda/README.md).
 // Only what cuda/ uses is here; a missing name is a compile error.
 
 #include <cstddef>
@@ -170,6 +170,12 @@ using cudaGraph_t = emulator::Graph*;
 using cudaGraphExec_t = emulator::Graph*;
 inline constexpr unsigned cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2, cudaEventDefault = 0,
                           cudaHostAllocDefault = 0;
+
+struct cudaDeviceProp {
+  char name[256];
+  size_t totalGlobalMem;
+};
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int index);
 
 const char* cudaGetErrorString(cudaError_t status);
 const char* cudaGetErrorName(cudaError_t status);
