@@ -28,7 +28,7 @@ class PadCrop : public Augment {
   explicit PadCrop(const PadCropOptions& options) : pad_(options.pad) {}
 
   void before_normalize(const ImageView<uint8_t>& image, const Draws& draws) const override {
-    const int64_t dy = draws.below(0, 2 * pad_ + 1) - pad_, dx = draws.below(1, 2 * pad_ + 1) - pad_;
+    const auto [dy, dx] = draw_shift(draws, pad_);
     // Rows move towards their source's side, so that none is overwritten before it was read.
     for (int64_t i = 0; i < image.height; ++i) {
       const int64_t y = dy >= 0 ? i : image.height - 1 - i;
@@ -41,6 +41,7 @@ class PadCrop : public Augment {
       }
     }
   }
+  std::optional<ImageStep> step() const override { return ImageStep{ImageStepKind::Shift, pad_, 0}; }
 
  private:
   static void shift_row(uint8_t* to, const uint8_t* from, int64_t dx, const ImageView<uint8_t>& image) {
@@ -70,7 +71,7 @@ class Flip : public Augment {
   explicit Flip(const FlipOptions& options) : p_(options.p) {}
 
   void before_normalize(const ImageView<uint8_t>& image, const Draws& draws) const override {
-    if (static_cast<double>(draws.uniform(0)) >= p_) return;
+    if (!draw_flip(draws, p_)) return;
     for (int64_t y = 0; y < image.height; ++y) {
       uint8_t* left = image.data + y * image.row();
       uint8_t* right = left + image.row() - image.channels;
@@ -79,6 +80,7 @@ class Flip : public Augment {
       }
     }
   }
+  std::optional<ImageStep> step() const override { return ImageStep{ImageStepKind::Flip, 0, p_}; }
 
  private:
   double p_;
@@ -100,14 +102,13 @@ class Cutout : public Augment {
   explicit Cutout(const CutoutOptions& options) : size_(options.size) {}
 
   void after_normalize(const ImageView<float>& image, const Draws& draws) const override {
-    const int64_t top = draws.below(0, image.height) - size_ / 2;
-    const int64_t left = draws.below(1, image.width) - size_ / 2;
-    const int64_t x0 = std::max<int64_t>(0, left), x1 = std::min(image.width, left + size_);
-    for (int64_t y = std::max<int64_t>(0, top); y < std::min(image.height, top + size_); ++y) {
+    const PixelBox box = draw_square(draws, size_, image.height, image.width);
+    for (int64_t y = box.top; y < box.bottom; ++y) {
       float* row = image.data + y * image.row();
-      std::fill(row + x0 * image.channels, row + x1 * image.channels, 0.0f);
+      std::fill(row + box.left * image.channels, row + box.right * image.channels, 0.0f);
     }
   }
+  std::optional<ImageStep> step() const override { return ImageStep{ImageStepKind::Square, size_, 0}; }
 
  private:
   int64_t size_;

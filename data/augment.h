@@ -3,10 +3,11 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "core/batch.h"
-#include "core/philox.h"
+#include "core/kernels/images_math.h"
 #include "core/registry.h"
 
 namespace lathe {
@@ -19,25 +20,6 @@ struct ImageView {
   int64_t row() const { return width * channels; }
 };
 
-/// The random words that one augmentation of one sample may use, counted from 0 to kPerAugment - 1: words
-/// 64 * index + kPerAugment * position + k of Philox{seed, "augment", epoch}.
-class Draws {
- public:
-  static constexpr int64_t kPerSample = 64, kPerAugment = 4, kMaxAugments = kPerSample / kPerAugment;
-
-  Draws(const Philox& philox, int64_t index, int64_t position)
-      : philox_(philox), first_(static_cast<uint64_t>(kPerSample * index + kPerAugment * position)) {}
-  float uniform(int k) const { return philox_.uniform(first_ + static_cast<uint64_t>(k)); }
-  /// In [0, n).
-  int64_t below(int k, int64_t n) const {
-    return philox_.below(first_ + static_cast<uint64_t>(k), static_cast<uint32_t>(n));
-  }
-
- private:
-  Philox philox_;
-  uint64_t first_;
-};
-
 /// A step between the stored image and the batch. Each kind overrides the stage it works at; the stages run
 /// in this order whatever the order in the list, and within a stage the list's order holds. Threads:
 /// concurrent const use is safe.
@@ -48,6 +30,8 @@ class Augment {
   virtual void after_normalize(const ImageView<float>& image, const Draws& draws) const;
   /// `batch` is whole; `number` counts batches in the epoch.
   virtual void on_batch(Batch& batch, uint64_t seed, uint32_t epoch, int64_t number) const;
+  /// The same as a step of kernels::image_batch; empty where that has none.
+  virtual std::optional<ImageStep> step() const { return {}; }
   /// True when targets must be (n, classes) probabilities.
   virtual bool mixes_labels() const { return false; }
 };

@@ -1,8 +1,14 @@
 #include "data/dataset.h"
 
+#include "data/device_images.h"
+
 namespace lathe {
 
 void Dataset::finish(Batch&, uint32_t, int64_t) const {}
+
+std::unique_ptr<DeviceImages> Dataset::on_device(Device) const {
+  return nullptr;
+}
 
 Value Dataset::describe() const {
   const DatasetInfo& about = info();

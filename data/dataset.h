@@ -11,6 +11,7 @@
 
 namespace lathe {
 
+class DeviceImages;
 struct ImageSet;
 
 struct DatasetInfo {
@@ -38,6 +39,9 @@ class Dataset {
   virtual Value describe() const;
   /// The images themselves where this is a set of images in memory, else null.
   virtual const ImageSet* images() const { return nullptr; }
+  /// The same samples made on a device from a copy of the set there (data/device_images.h); null where that
+  /// cannot be done or the set is too large.
+  virtual std::unique_ptr<DeviceImages> on_device(Device device) const;
 };
 
 struct DataSplits {

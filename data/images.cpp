@@ -6,6 +6,7 @@
 #include <string>
 
 #include "core/error.h"
+#include "data/device_images.h"
 
 namespace lathe {
 namespace {
@@ -132,7 +133,7 @@ Batch ImageDataset::allocate(int64_t n) const {
 void ImageDataset::load(int64_t index, uint32_t epoch, Batch& batch, int64_t slot) const {
   LATHE_ASSERT(0 <= index && index < size() && 0 <= slot && slot < batch.inputs.at(0).dim(0));
   const int64_t h = images_.height, w = images_.width, c = images_.channels, bytes = images_.image_bytes();
-  const Philox philox{seed_, stream_id("augment"), epoch};
+  const Philox philox = words(epoch);
   const ImageView<float> input{batch.inputs[0].mut<float>() + slot * bytes, h, w, c};
   const auto& augments = pipeline_.augments;
   const auto draws = [&](size_t position) { return Draws(philox, index, static_cast<int64_t>(position)); };
@@ -159,6 +160,22 @@ void ImageDataset::load(int64_t index, uint32_t epoch, Batch& batch, int64_t slo
 
 void ImageDataset::finish(Batch& batch, uint32_t epoch, int64_t number) const {
   for (const auto& augment : pipeline_.augments) augment->on_batch(batch, seed_, epoch, number);
+}
+
+std::optional<ImagePlan> ImageDataset::plan(uint32_t epoch) const {
+  ImagePlan plan;
+  plan.philox = words(epoch);
+  for (const auto& augment : pipeline_.augments) {
+    const std::optional<ImageStep> step = augment->step();
+    if (!step) return {};
+    plan.steps[plan.count++] = *step;
+  }
+  return plan;
+}
+
+std::unique_ptr<DeviceImages> ImageDataset::on_device(Device device) const {
+  if (!plan(0) || size() * images_.image_bytes() > DeviceImages::kMostBytes) return nullptr;
+  return std::make_unique<DeviceImages>(*this, device);
 }
 
 Value ImageDataset::describe() const {

@@ -3,6 +3,8 @@
 
 #include <array>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -29,6 +31,8 @@ class Normalizer {
  public:
   Normalizer(const Value& section, const FieldPath& where, int64_t channels);
   void apply(const uint8_t* from, const ImageView<float>& to) const;
+  /// What each byte becomes, of each channel.
+  std::span<const std::array<float, 256>> tables() const { return tables_; }
 
  private:
   std::vector<std::array<float, 256>> tables_;  // one a channel
@@ -61,8 +65,14 @@ class ImageDataset : public Dataset {
   Value describe() const override;
 
   const ImageSet* images() const override { return &images_; }
+  std::unique_ptr<DeviceImages> on_device(Device device) const override;
+  const Normalizer& normalizer() const { return pipeline_.normalizer; }
+  /// An epoch's augmentations as kernels::image_batch takes them; empty where it cannot make them (mixup).
+  std::optional<ImagePlan> plan(uint32_t epoch) const;
 
  private:
+  Philox words(uint32_t epoch) const { return {seed_, stream_id("augment"), epoch}; }
+
   ImageSet images_;
   ImagePipeline pipeline_;
   DatasetInfo info_;

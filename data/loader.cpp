@@ -78,17 +78,26 @@ struct Loader::State {
     return buffer;
   }
 
+  Batch allocate() const {
+    if (!options.indices) return dataset.allocate(options.batch);
+    return {{Tensor::empty({options.batch}, DType::I64)}, {}, options.batch};
+  }
+
   void prepare(Buffer& buffer, int64_t number) const {
-    if (buffer.whole.inputs.empty()) buffer.whole = dataset.allocate(options.batch);
+    if (buffer.whole.inputs.empty()) buffer.whole = allocate();
     const int64_t first = number * options.batch;
     const int64_t size = std::min(options.batch, dataset.size() - first);
     set_view(buffer, size);
     for (int64_t slot = 0; slot < size; ++slot) {
       const int64_t place = first + slot;
       const int64_t index = order.empty() ? place : order[static_cast<size_t>(place)];
-      dataset.load(index, epoch, buffer.view, slot);
+      if (options.indices) {
+        buffer.view.inputs[0].mut<int64_t>()[slot] = index;
+      } else {
+        dataset.load(index, epoch, buffer.view, slot);
+      }
     }
-    dataset.finish(buffer.view, epoch, number);
+    if (!options.indices) dataset.finish(buffer.view, epoch, number);
   }
 
   // Takes the mutex's `lock`, gives it up while it works, and holds it again afterwards.

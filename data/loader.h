@@ -14,6 +14,8 @@ struct LoaderOptions {
   bool drop_last = false;
   uint64_t seed = 0;  ///< of the order: a permutation is a function of (seed, epoch)
   int prefetch = 2;   ///< batches prepared ahead; 0 prepares them in next()
+  /// Batches are numbers of samples, inputs[0] (size) i64, and nothing is loaded (see DeviceImages).
+  bool indices = false;
 };
 
 /// Order and contents depend on (seed, epoch) only, never on threads or timing. Batches recycle their memory:

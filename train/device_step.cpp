@@ -35,12 +35,29 @@ struct DeviceStep::Recorded {
   Batch batch;  // what it reads
 };
 
-DeviceStep::DeviceStep(Model& model, bool record)
-    : model_(model), device_(model.device()), may_record_(record && device_.type == DeviceType::Cuda) {}
+DeviceStep::DeviceStep(Model& model, bool record, DeviceImages* images)
+    : model_(model),
+      device_(model.device()),
+      may_record_(record && device_.type == DeviceType::Cuda),
+      images_(images) {}
 
 DeviceStep::~DeviceStep() = default;
 
+/// Outside of what is recorded: an epoch's augmentations are no function of the step.
+const Batch& DeviceStep::make(const Tensor& indices) {
+  const int64_t size = indices.numel();
+  if (recorded_ && recorded_->batch.size == size) {
+    there_ = recorded_->batch;
+  } else if (there_.size != size) {
+    there_ = images_->allocate(size);
+    alike_ = 0;
+  }
+  images_->load(there_, indices);
+  return there_;
+}
+
 const Batch& DeviceStep::bring(const Batch& batch) {
+  if (images_ != nullptr) return make(batch.inputs.at(0));
   if (on_host() || batch.inputs.at(0).device() == device_) return batch;
   if (recorded_ && same_layout(recorded_->batch.inputs, batch.inputs) &&
       same_layout(recorded_->batch.targets, batch.targets)) {

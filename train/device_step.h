@@ -11,6 +11,7 @@
 #include "core/batch.h"
 #include "core/step_graph.h"
 #include "core/transfer.h"
+#include "data/device_images.h"
 #include "layers/model.h"
 #include "layers/parameter.h"
 
@@ -28,8 +29,9 @@ struct StepFigure {
 /// On the host all of it is plain: the batch is the batch, a loss is there at once, nothing is recorded.
 class DeviceStep {
  public:
-  /// `record`: whether steps may be recorded; on the host they never are.
-  DeviceStep(Model& model, bool record);
+  /// `record`: whether steps may be recorded; on the host they never are. With `images`, on the model's
+  /// device and longer there than this, batches come as numbers of samples (LoaderOptions::indices).
+  DeviceStep(Model& model, bool record, DeviceImages* images = nullptr);
   DeviceStep(const DeviceStep&) = delete;
   DeviceStep& operator=(const DeviceStep&) = delete;
   ~DeviceStep();
@@ -60,12 +62,14 @@ class DeviceStep {
   struct Recorded;
 
   const Batch& bring(const Batch& batch);
+  const Batch& make(const Tensor& indices);
   /// False, saying why in a warning, when this step cannot be recorded.
   bool record(const Batch& batch, uint32_t step, const std::function<Tensor(const Batch&)>& differentiate);
 
   Model& model_;
   Device device_;
   bool may_record_;
+  DeviceImages* images_;
   std::vector<Upload> uploads_;
   Batch there_;        // keeps its memory from step to step: recorded steps read it
   int64_t alike_ = 0;  // steps of these shapes in a row

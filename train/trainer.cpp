@@ -29,6 +29,18 @@ LoaderOptions training_order(const TrainerOptions& options) {
   return order;
 }
 
+std::unique_ptr<DeviceImages> images_there(const TrainerParts& parts, const TrainOptions& options) {
+  const Device device = parts.model.device();
+  if (!options.device_augment || device.type != DeviceType::Cuda) return nullptr;
+  return parts.train.on_device(device);
+}
+
+LoaderOptions only_indices(LoaderOptions order) {
+  order.indices = true;
+  order.prefetch = 0;
+  return order;
+}
+
 LoaderOptions evaluation_order(const TrainerOptions& options) {
   LoaderOptions order;
   order.batch = options.eval_batch;
@@ -47,8 +59,9 @@ const Value& member(const Value& state, std::string_view key) {
 Trainer::Trainer(const TrainerParts& parts, const TrainerOptions& options)
     : parts_(parts),
       options_(options),
-      loader_(parts.train, training_order(options)),
-      device_step_(parts.model, options.train.cuda_graph),
+      images_(images_there(parts, options.train)),
+      loader_(parts.train, images_ ? only_indices(training_order(options)) : training_order(options)),
+      device_step_(parts.model, options.train.cuda_graph, images_.get()),
       begin_(now()) {
   progress_.steps_per_epoch = loader_.batches_per_epoch();
   LATHE_CHECK(DataError, progress_.steps_per_epoch > 0, "training: the split has ", parts.train.size(),
@@ -80,8 +93,13 @@ void Trainer::begin_epoch_if_needed() {
     epoch_timed_samples_ = 0;
     epoch_timed_steps_ = 0;
   }
-  if (epoch_started_) return;
-  loader_.start(static_cast<uint32_t>(progress_.epoch), progress_.step_in_epoch);
+  if (!epoch_started_) start_epoch(progress_.step_in_epoch);
+}
+
+void Trainer::start_epoch(int64_t first) {
+  const auto epoch = static_cast<uint32_t>(progress_.epoch);
+  loader_.start(epoch, first);
+  if (images_) images_->start(epoch);
   epoch_started_ = true;
 }
 
@@ -198,9 +216,7 @@ void Trainer::count_step(double seconds) {
   p.epoch_ended = true;
   ++p.epoch;
   epoch_started_ = false;
-  if (done()) return;
-  loader_.start(static_cast<uint32_t>(p.epoch));  // its first batches are made during the evaluation
-  epoch_started_ = true;
+  if (!done()) start_epoch(0);  // its first batches are made during the evaluation
 }
 
 bool Trainer::evaluation_due() const {

@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "data/device_images.h"
 #include "data/loader.h"
 #include "quant/activation.h"
 #include "quant/regularizers.h"
@@ -70,6 +71,8 @@ class Trainer {
   const Progress& progress() const { return progress_; }
   /// Steps that were launched as a recorded whole (core/step_graph.h).
   int64_t launched_steps() const { return device_step_.launches(); }
+  /// True when batches are made on the device from a copy of the data set there.
+  bool augments_on_device() const { return images_ != nullptr; }
   bool done() const { return progress_.done(); }
   /// On the test split; of the averages when there are some. ConfigError without a test split.
   EvaluationResult evaluate();
@@ -93,6 +96,7 @@ class Trainer {
 
  private:
   void begin_epoch_if_needed();
+  void start_epoch(int64_t first);
   Moment moment() const { return {progress_.step, progress_.total_steps}; }
   Var with_regularizers(const Var& loss) const;
   Tensor differentiate(const Batch& batch) const;
@@ -109,6 +113,7 @@ class Trainer {
 
   TrainerParts parts_;
   TrainerOptions options_;
+  std::unique_ptr<DeviceImages> images_;  // null: the host makes the batches
   Loader loader_;
   std::unique_ptr<Loader> test_loader_;
   std::unique_ptr<Loader> statistics_loader_;  // where batch norms are measured again

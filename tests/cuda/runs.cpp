@@ -15,6 +15,7 @@
 #include "train/checkpoint.h"
 #include "train/run.h"
 #include "train/run_folder.h"
+#include "train/trainer.h"
 
 namespace lathe {
 namespace {
@@ -34,11 +35,13 @@ constexpr const char* kExperiment = R"({
   "output": {"checkpoint_epochs": 1, "keep": 2}
 })";  // 3 steps an epoch; the third is recorded
 
-Value run_through(const fs::path& folder, const std::vector<std::string>& sets, bool resume = false) {
+Value run_through(const fs::path& folder, const std::vector<std::string>& sets, bool resume = false,
+                  TrainObserver* observer = nullptr) {
   RunRequest request;
   request.folder = folder;
   request.experiment_text = kExperiment;
   request.resume = resume;
+  if (observer != nullptr) request.observers = {observer};
   return run_experiment(parse_experiment(kExperiment, "tiny", sets), request);
 }
 
@@ -65,6 +68,33 @@ double distance(const fs::path& a, const fs::path& b) {
     size += weight;
   }
   return error / size;
+}
+
+/// Where a run makes its batches, and how many steps it launches as recorded.
+struct Where : TrainObserver {
+  void on_settled(const Progress&, const Trainer& trainer) override {
+    on_device = trainer.augments_on_device();
+    launched = trainer.launched_steps();
+  }
+  bool on_device = false;
+  int64_t launched = 0;
+};
+
+/// Begins a run that is stopped after `steps` steps.
+void interrupt(const fs::path& folder, const std::vector<std::string>& sets, int64_t steps) {
+  struct StopAt : TrainObserver {
+    explicit StopAt(int64_t n) : steps(n) {}
+    void on_step(const Progress& p) override { stop = p.step >= steps; }
+    const int64_t steps;
+    std::atomic<bool> stop{false};
+  } stopper(steps);
+  CHECK_THROWS_AS(run_experiment(parse_experiment(kExperiment, "tiny", sets), {.folder = folder,
+                                                                               .experiment_text = kExperiment,
+                                                                               .resume = false,
+                                                                               .initialise = {},
+                                                                               .observers = {&stopper},
+                                                                               .stop = &stopper.stop}),
+                  InterruptedError);
 }
 
 /// Settings under which a run's laws are tried: what draws noise, learns widths or follows activations.
@@ -114,21 +144,40 @@ TEST_CASE("a run that was interrupted ends with the bits of one that was not, an
     run_through(scratch / "a", {quant});
     run_through(scratch / "b", {quant});
     check_same(scratch / "a", scratch / "b");
-    struct StopAt : TrainObserver {
-      void on_step(const Progress& p) override { stop = p.step >= 4; }
-      std::atomic<bool> stop{false};
-    } stopper;
-    CHECK_THROWS_AS(
-        run_experiment(parse_experiment(kExperiment, "tiny", {quant}), {.folder = scratch / "c",
-                                                                        .experiment_text = kExperiment,
-                                                                        .resume = false,
-                                                                        .initialise = {},
-                                                                        .observers = {&stopper},
-                                                                        .stop = &stopper.stop}),
-        InterruptedError);
+    interrupt(scratch / "c", {quant}, 4);
     run_through(scratch / "c", {quant}, true);
     check_same(scratch / "a", scratch / "c");
   }
+}
+
+TEST_CASE("batches made on the device give the bits of the host's, resumed too") {
+  if (!cuda_ready()) return;
+  Where where;
+  const ScratchFolder scratch;
+  // The last batch of an epoch is smaller, and the second epoch's first is of the recorded shapes again.
+  std::vector<std::string> sets = {"data.train=28",
+                                   "data.augment=[{\"type\": \"pad_crop\", \"pad\": 2}, "
+                                   "{\"type\": \"flip\"}, {\"type\": \"cutout\", \"size\": 6}]"};
+  run_through(scratch / "device", sets, false, &where);
+  CHECK(where.on_device);
+  CHECK(where.launched > 0);
+  interrupt(scratch / "resumed", sets, 5);
+  run_through(scratch / "resumed", sets, true);
+  check_same(scratch / "device", scratch / "resumed");
+  sets.emplace_back("train.device_augment=false");
+  run_through(scratch / "host", sets, false, &where);
+  CHECK_FALSE(where.on_device);
+  check_same(scratch / "device", scratch / "host");
+}
+
+TEST_CASE("labels that are mixed are the host's business") {
+  if (!cuda_ready()) return;
+  Where where;
+  const ScratchFolder scratch;
+  run_through(scratch / "run",
+              {"train.epochs=1", "data.augment=[{\"type\": \"mixup\"}]", "schedule.warmup_epochs=0"}, false,
+              &where);
+  CHECK_FALSE(where.on_device);
 }
 
 TEST_CASE("bf16 activations train, with weights and their file in f32") {

@@ -16,6 +16,7 @@
 #include "core/files.h"
 #include "core/json.h"
 #include "core/parallel.h"
+#include "tests/support/image_sets.h"
 
 using lathe::Batch;
 using lathe::ConfigError;
@@ -26,30 +27,10 @@ using lathe::ImageSet;
 using lathe::parse_json;
 using lathe::Tensor;
 using lathe::Value;
+using lathe::tests::dataset;
+using lathe::tests::some_images;
 
 namespace {
-
-// n images of h x w; value k of image i is (37 i + k) mod 251 + 1, so that black is only what padding
-// brought.
-ImageSet some_images(int64_t n, int64_t h, int64_t w, int64_t channels = 3, const char* split = "train") {
-  ImageSet set{"test", split, h, w, channels, 10, {}, {}, {}};
-  for (int64_t i = 0; i < n; ++i) {
-    set.labels.push_back(static_cast<int32_t>(i % 10));
-    for (int64_t k = 0; k < set.image_bytes(); ++k)
-      set.pixels.push_back(static_cast<uint8_t>((37 * i + k) % 251 + 1));
-  }
-  return set;
-}
-
-ImageOptions options_of(const std::string& text) {
-  ImageOptions options;
-  lathe::read_fields(options, parse_json(text, "exp.json"), {"exp.json", "data"});
-  return options;
-}
-
-ImageDataset dataset(ImageSet images, const std::string& options, uint64_t seed = 1) {
-  return {std::move(images), options_of(options), {"exp.json", "data"}, seed};
-}
 
 std::vector<float> sample(const ImageDataset& data, int64_t index, uint32_t epoch) {
   Batch batch = data.allocate(1);

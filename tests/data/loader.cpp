@@ -121,6 +121,36 @@ TEST_CASE("loader: a shuffled epoch is a permutation of (seed, epoch) alone") {
   CHECK(next.inputs != first.inputs);
 }
 
+TEST_CASE("loader: numbers of samples instead of samples") {
+  Numbers data(10);
+  data.failing = 3;  // nothing is loaded
+  const auto read = [&](Loader& loader) {
+    std::vector<int64_t> indices;
+    Batch batch;
+    while (loader.next(batch)) {
+      CHECK(batch.targets.empty());
+      CHECK(batch.inputs.at(0).shape() == lathe::Shape{batch.size});
+      const auto numbers = batch.inputs[0].span<int64_t>();
+      indices.insert(indices.end(), numbers.begin(), numbers.end());
+    }
+    return indices;
+  };
+  for (const int prefetch : {0, 2}) {
+    LoaderOptions options{.batch = 4, .shuffle = true, .seed = 3, .prefetch = prefetch, .indices = true};
+    Loader loader(data, options);
+    loader.start(5);
+    const std::vector<int64_t> indices = read(loader);
+    loader.start(5, 1);
+    CHECK(read(loader) == std::vector<int64_t>(indices.begin() + 4, indices.end()));
+    data.failing = -1;
+    options.indices = false;
+    const Epoch samples = read_epoch(data, options, 5);
+    REQUIRE(indices.size() == 10);
+    for (size_t i = 0; i < 10; ++i) CHECK(samples.inputs[i] == static_cast<float>(5000 + indices[i]));
+    data.failing = 3;
+  }
+}
+
 TEST_CASE("loader: resuming in the middle of an epoch equals going on") {
   const Numbers data(130);
   const LoaderOptions options{.batch = 16, .shuffle = true, .seed = 3};

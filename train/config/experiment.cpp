@@ -111,6 +111,9 @@ void TrainOptions::fields(FieldVisitor& v) {
           {.doc = "same bits every time; false lets a CUDA device add up in any order"});
   v.visit("cuda_graph", cuda_graph,
           {.doc = "record a training step on a CUDA device once and launch it as a whole; same bits"});
+  v.visit("device_augment", device_augment,
+          {.doc = "on a CUDA device, make training batches there from a copy of the images' bytes, where the "
+                  "set is images of at most 1 GiB and none are mixed; same bits"});
 }
 
 void OutputOptions::fields(FieldVisitor& v) {

@@ -23,6 +23,7 @@ struct TrainOptions {
   std::string precision = "f32";
   bool deterministic = true;
   bool cuda_graph = true;
+  bool device_augment = true;
   void fields(FieldVisitor& v);
   MathMode math_mode() const { return {precision == "tf32", deterministic}; }
 };
