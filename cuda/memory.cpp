@@ -116,9 +116,10 @@ void refuse_recording(cudaStream_t stream, const char* what) {
 }  // namespace
 
 void copy_to_device(Device device, void* to, const void* from, size_t bytes) {
-  refuse_recording(cuda::use(device).compute, "from");
-  // From pageable memory the call returns when `from` has been read.
-  LATHE_CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, cuda::use(device).compute));
+  const cudaStream_t stream = cuda::use(device).compute;
+  refuse_recording(stream, "from");
+  LATHE_CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream));
+  LATHE_CUDA_CHECK(cudaStreamSynchronize(stream));  // a device that reads pageable memory itself may be late
 }
 
 void copy_to_host(Device device, void* to, const void* from, size_t bytes) {

@@ -131,6 +131,27 @@ TEST_CASE("every kernel that the CPU has for a type CUDA has too") {
   for (const std::string& name : declared()) CHECK_MESSAGE(host.contains(name), name, " is called by no row");
 }
 
+TEST_CASE("bf16 is computed, or refused by name") {
+  if (!tests::cuda_ready()) return;
+  int computed = 0, refused = 0;
+  for (const OpCase& one : op_cases()) {
+    std::vector<Var> inputs;
+    for (const Var& input : make_inputs(one, DType::F32))
+      inputs.emplace_back(input.data().to(DType::BF16).to(tests::cuda_device()), input.requires_grad());
+    try {
+      const laws::Evaluation result = laws::evaluate(one, inputs);
+      CHECK_MESSAGE(result.y.dtype() == DType::BF16, one.name);
+      ++computed;
+    } catch (const DTypeError& error) {  // "cross_entropy_forward: needs f32 or f64, got bf16"
+      const std::string message = error.what();
+      CHECK_MESSAGE(message.find("bf16") != std::string::npos, one.name, ": ", message);
+      CHECK_MESSAGE(message.find(": ") != std::string::npos, one.name, ": ", message);
+      ++refused;
+    }
+  }
+  CHECK(computed > 3 * refused);  // most ops act on activations
+}
+
 TEST_SUITE_END();
 
 }  // namespace lathe

@@ -16,7 +16,6 @@
 namespace lathe::tests {
 namespace {
 
-
 struct Rule {
   const char* text;
   bool exact;  ///< training multiplies with the very bits that evaluation does

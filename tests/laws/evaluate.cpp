@@ -8,6 +8,7 @@
 namespace lathe::laws {
 
 Tensor output_gradient(const Shape& shape, DType dtype) {
+  if (dtype == DType::BF16) return output_gradient(shape, DType::F32).to(dtype);
   Tensor gradient = Tensor::empty(shape, dtype);
   const Philox philox{7, stream_id("laws"), 0};
   dispatch_floating(dtype, "laws", [&]<class T>() {

@@ -10,7 +10,8 @@ namespace lathe {
 namespace {
 
 bool counts(std::string_view path) {
-  constexpr std::string_view kFree[] = {"name", "threads", "device", "output", "data.root"};
+  constexpr std::string_view kFree[] = {
+      "name", "threads", "device", "output", "data.root", "train.cuda_graph", "train.device_augment"};
   return std::find(std::begin(kFree), std::end(kFree), path) == std::end(kFree);
 }
 
