@@ -56,17 +56,24 @@ struct BinaryBackward {
   }
 };
 
+/// Where element i of the result finds its operands.
+struct Offsets {
+  int64_t a = 0, b = 0;
+  __device__ Offsets(const LoopNest<2>& nest, int64_t i) {
+    for (int axis = 0; axis < nest.rank; ++axis) {
+      const int64_t position = i % nest.extent[axis];
+      i /= nest.extent[axis];
+      a += position * nest.stride[0][axis];
+      b += position * nest.stride[1][axis];
+    }
+  }
+};
+
 template <class T, class Fn>
 __global__ void binary_strided(T* y, const T* a, const T* b, LoopNest<2> nest, int64_t n, Fn fn) {
   for (int64_t i = thread_index(); i < n; i += thread_count()) {
-    int64_t rest = i, at_a = 0, at_b = 0;
-    for (int axis = 0; axis < nest.rank; ++axis) {
-      const int64_t position = rest % nest.extent[axis];
-      rest /= nest.extent[axis];
-      at_a += position * nest.stride[0][axis];
-      at_b += position * nest.stride[1][axis];
-    }
-    store(y, i, fn(i, load(a, at_a), load(b, at_b)));
+    const Offsets at(nest, i);
+    store(y, i, fn(i, load(a, at.a), load(b, at.b)));
   }
 }
 
@@ -74,14 +81,8 @@ template <class T, class Fn>
 __global__ void binary_backward_strided(T* dx, const T* dy, const T* a, const T* b, LoopNest<2> nest,
                                         int64_t n, Fn fn) {
   for (int64_t i = thread_index(); i < n; i += thread_count()) {
-    int64_t rest = i, at_a = 0, at_b = 0;
-    for (int axis = 0; axis < nest.rank; ++axis) {
-      const int64_t position = rest % nest.extent[axis];
-      rest /= nest.extent[axis];
-      at_a += position * nest.stride[0][axis];
-      at_b += position * nest.stride[1][axis];
-    }
-    store(dx, i, fn(i, load(dy, i), load(a, at_a), load(b, at_b)));
+    const Offsets at(nest, i);
+    store(dx, i, fn(i, load(dy, i), load(a, at.a), load(b, at.b)));
   }
 }
 

@@ -3,7 +3,7 @@
 #include <optional>
 
 #include "core/kernels/optim.h"
-#include "core/kernels/optim_math.h"
+#include "core/kernels/optim_scalars.h"
 #include "core/parallel.h"
 #include "cuda/dispatch.h"
 #include "cuda/step.h"
@@ -28,11 +28,6 @@ struct Clip {
   }
 };
 
-template <class T>
-struct SgdScalars {
-  T lr, momentum, weight_decay, grad_scale;
-};
-
 /// element: p, g and, where kSlot, momentum.
 template <class T, bool kSlot, bool kNesterov>
 struct Sgd {
@@ -44,13 +39,11 @@ struct Sgd {
     static constexpr __device__ bool writes(int k) { return k != 1; }
     __device__ void operator()(T* element) const {
       if (s.grad_scale != s.grad_scale) return;
-      const T gradient = s.grad_scale * element[1] + s.weight_decay * element[0];
-      T direction = gradient;
       if constexpr (kSlot) {
-        element[2] = s.momentum * element[2] + gradient;
-        direction = kNesterov ? gradient + s.momentum * element[2] : element[2];
+        sgd_element<kNesterov>(element[0], element[1], element[2], s);
+      } else {
+        sgd_element(element[0], element[1], s);
       }
-      element[0] -= s.lr * direction;
     }
   };
   __device__ Step get() const {
@@ -58,15 +51,6 @@ struct Sgd {
     step.s.grad_scale *= static_cast<T>(clip.factor());
     return step;
   }
-};
-
-template <class T>
-struct AdamScalars {
-  T beta1, one_minus_beta1, beta2, one_minus_beta2, eps, grad_scale;
-  T l2;      ///< added to the gradient, times p
-  T shrink;  ///< multiplies p first
-  T rate;    ///< lr / (1 - beta1^t)
-  T root;    ///< 1 / sqrt(1 - beta2^t), so that sqrt(vhat) = root sqrt(v)
 };
 
 /// element: p, g, m, v.
@@ -80,10 +64,7 @@ struct Adam {
     static constexpr __device__ bool writes(int k) { return k != 1; }
     __device__ void operator()(T* element) const {
       if (s.grad_scale != s.grad_scale) return;
-      const T gradient = s.grad_scale * element[1] + s.l2 * element[0];
-      element[2] = s.beta1 * element[2] + s.one_minus_beta1 * gradient;
-      element[3] = s.beta2 * element[3] + s.one_minus_beta2 * gradient * gradient;
-      element[0] = s.shrink * element[0] - s.rate * element[2] / (s.root * sqrt(element[3]) + s.eps);
+      adam_element(element[0], element[1], element[2], element[3], s);
     }
   };
   __device__ Step get() const {
@@ -185,10 +166,7 @@ template <class T, bool kSlot, bool kNesterov>
 void sgd(std::span<Tensor> p, std::span<const Tensor> g, std::span<Tensor> momentum,
          const SgdUpdate& update) {
   constexpr int kLists = kSlot ? 3 : 2;
-  const Sgd<T, kSlot, kNesterov> rule{
-      {{static_cast<T>(update.lr), static_cast<T>(update.momentum), static_cast<T>(update.weight_decay),
-        static_cast<T>(update.grad_scale)}},
-      Clip(update.clip)};
+  const Sgd<T, kSlot, kNesterov> rule{{scalars_of<T>(update)}, Clip(update.clip)};
   const auto addresses = [&](size_t i) {
     std::array<T*, kLists> at{p[i].mut<T>(), address<T>(g[i])};
     if constexpr (kSlot) at[2] = momentum[i].mut<T>();
@@ -201,20 +179,7 @@ void sgd(std::span<Tensor> p, std::span<const Tensor> g, std::span<Tensor> momen
 
 template <class T>
 Adam<T> adam_rule(const AdamUpdate& update, int64_t step) {
-  const double t = static_cast<double>(step);
-  return {{AdamScalars<T>{
-              .beta1 = static_cast<T>(update.beta1),
-              .one_minus_beta1 = static_cast<T>(1 - update.beta1),
-              .beta2 = static_cast<T>(update.beta2),
-              .one_minus_beta2 = static_cast<T>(1 - update.beta2),
-              .eps = static_cast<T>(update.eps),
-              .grad_scale = static_cast<T>(update.grad_scale),
-              .l2 = static_cast<T>(update.decoupled ? 0 : update.weight_decay),
-              .shrink = static_cast<T>(update.decoupled ? 1 - update.lr * update.weight_decay : 1),
-              .rate = static_cast<T>(update.lr / (1 - std::pow(update.beta1, t))),
-              .root = static_cast<T>(1 / std::sqrt(1 - std::pow(update.beta2, t))),
-          }},
-          Clip(update.clip)};
+  return {{scalars_of<T>(update, step)}, Clip(update.clip)};
 }
 
 }  // namespace

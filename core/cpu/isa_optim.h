@@ -4,29 +4,15 @@
 #include <cstdint>
 
 #include "core/cpu/isa.h"
+#include "core/kernels/optim_math.h"
 
 namespace lathe::cpu {
 
-template <class T>
-struct SgdScalars {
-  T lr, momentum, weight_decay, grad_scale;
-  bool nesterov;
-};
-
-template <class T>
-struct AdamScalars {
-  T beta1, one_minus_beta1, beta2, one_minus_beta2, eps, grad_scale;
-  T l2;      ///< added to the gradient, times p
-  T shrink;  ///< multiplies p first
-  T rate;    ///< lr / (1 - beta1^t)
-  T root;    ///< 1 / sqrt(1 - beta2^t), so that sqrt(vhat) = root sqrt(v)
-};
-
 /// momentum may be null.
 LATHE_ISA_FUNCTION(void, sgd_f32, float* p, const float* g, float* momentum, int64_t n,
-                   const SgdScalars<float>& s);
+                   const SgdScalars<float>& s, bool nesterov);
 LATHE_ISA_FUNCTION(void, sgd_f64, double* p, const double* g, double* momentum, int64_t n,
-                   const SgdScalars<double>& s);
+                   const SgdScalars<double>& s, bool nesterov);
 LATHE_ISA_FUNCTION(void, adam_f32, float* p, const float* g, float* m, float* v, int64_t n,
                    const AdamScalars<float>& s);
 LATHE_ISA_FUNCTION(void, adam_f64, double* p, const double* g, double* m, double* v, int64_t n,

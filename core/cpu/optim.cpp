@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/cpu/isa_optim.h"
+#include "core/kernels/optim_scalars.h"
 #include "core/parallel.h"
 
 namespace lathe::kernels::cpu {
@@ -64,18 +65,18 @@ void sgd_update(std::span<Tensor> p, std::span<const Tensor> g, std::span<Tensor
   if (p.empty()) return;
   LATHE_ASSERT(!update.clip.squares.defined(), "the host knows its norms");
   dispatch_floating(p[0].dtype(), "sgd_update", [&]<class T>() {
-    const lathe::cpu::SgdScalars<T> s{static_cast<T>(update.lr), static_cast<T>(update.momentum),
-                                      static_cast<T>(update.weight_decay), static_cast<T>(update.grad_scale),
-                                      update.nesterov};
+    const auto s = scalars_of<T>(update);
     bump<T>(p);
     bump<T>(momentum);
     parallel_for(total_numel(p), kGrain, [&](int64_t lo, int64_t hi) {
       for_each_part(p, lo, hi, [&](size_t i, int64_t begin, int64_t end) {
         T* buffer = slot ? address<T>(momentum[i]) + begin : nullptr;
         if constexpr (std::is_same_v<T, float>) {
-          lathe::cpu::sgd_f32(address<T>(p[i]) + begin, g[i].ptr<T>() + begin, buffer, end - begin, s);
+          lathe::cpu::sgd_f32(address<T>(p[i]) + begin, g[i].ptr<T>() + begin, buffer, end - begin, s,
+                              update.nesterov);
         } else {
-          lathe::cpu::sgd_f64(address<T>(p[i]) + begin, g[i].ptr<T>() + begin, buffer, end - begin, s);
+          lathe::cpu::sgd_f64(address<T>(p[i]) + begin, g[i].ptr<T>() + begin, buffer, end - begin, s,
+                              update.nesterov);
         }
       });
     });
@@ -91,27 +92,12 @@ void adam_update(std::span<Tensor> p, std::span<const Tensor> g, std::span<Tenso
   if (p.empty()) return;
   LATHE_ASSERT(!update.clip.squares.defined(), "the host knows its norms");
   dispatch_floating(p[0].dtype(), "adam_update", [&]<class T>() {
-    const auto scalars = [&](int64_t step) {
-      const double t = static_cast<double>(step);
-      return lathe::cpu::AdamScalars<T>{
-          .beta1 = static_cast<T>(update.beta1),
-          .one_minus_beta1 = static_cast<T>(1 - update.beta1),
-          .beta2 = static_cast<T>(update.beta2),
-          .one_minus_beta2 = static_cast<T>(1 - update.beta2),
-          .eps = static_cast<T>(update.eps),
-          .grad_scale = static_cast<T>(update.grad_scale),
-          .l2 = static_cast<T>(update.decoupled ? 0 : update.weight_decay),
-          .shrink = static_cast<T>(update.decoupled ? 1 - update.lr * update.weight_decay : 1),
-          .rate = static_cast<T>(update.lr / (1 - std::pow(update.beta1, t))),
-          .root = static_cast<T>(1 / std::sqrt(1 - std::pow(update.beta2, t))),
-      };
-    };
     bump<T>(p);
     bump<T>(m);
     bump<T>(v);
     parallel_for(total_numel(p), kGrain, [&](int64_t lo, int64_t hi) {
       for_each_part(p, lo, hi, [&](size_t i, int64_t begin, int64_t end) {
-        const lathe::cpu::AdamScalars<T> s = scalars(steps[i]);
+        const auto s = scalars_of<T>(update, steps[i]);
         T* weight = address<T>(p[i]) + begin;
         const T* gradient = g[i].ptr<T>() + begin;
         T* first = address<T>(m[i]) + begin;

@@ -1,17 +1,54 @@
 #pragma once
-// Scalar formulas of the optimizers that more than one place needs.
+// Scalar formulas of the optimizers, one place for every device.
 
-#include <cmath>
-
-#include "core/hd.h"
+#include "core/vector_math.h"
 
 namespace lathe {
 
 /// What gradients of this norm are multiplied with so that it is at most `limit`. The small addend is
 /// torch.nn.utils.clip_grad_norm_'s: the recipes were tuned with it.
-LATHE_HD inline double clip_coefficient(double norm, double limit) {
+LATHE_HD_INLINE double clip_coefficient(double norm, double limit) {
   const double factor = limit / (norm + 1e-6);
   return factor < 1.0 ? factor : 1.0;
+}
+
+template <class T>
+struct SgdScalars {
+  T lr, momentum, weight_decay, grad_scale;
+};
+
+/// One weight without momentum.
+template <class T>
+LATHE_HD_INLINE void sgd_element(T& p, T g, const SgdScalars<T>& s) {
+  p -= s.lr * (s.grad_scale * g + s.weight_decay * p);
+}
+template <bool nesterov, class T>
+LATHE_HD_INLINE void sgd_element(T& p, T g, T& momentum, const SgdScalars<T>& s) {
+  const T gradient = s.grad_scale * g + s.weight_decay * p;
+  momentum = s.momentum * momentum + gradient;
+  if constexpr (nesterov) {
+    p -= s.lr * (gradient + s.momentum * momentum);
+  } else {
+    p -= s.lr * momentum;
+  }
+}
+
+template <class T>
+struct AdamScalars {
+  T beta1, one_minus_beta1, beta2, one_minus_beta2, eps, grad_scale;
+  T l2;      ///< added to the gradient, times p
+  T shrink;  ///< multiplies p first
+  T rate;    ///< lr / (1 - beta1^t)
+  T root;    ///< 1 / sqrt(1 - beta2^t), so that sqrt(vhat) = root sqrt(v)
+};
+
+template <class T>
+LATHE_HD_INLINE void adam_element(T& p, T g, T& m, T& v, const AdamScalars<T>& s) {
+  const T gradient = s.grad_scale * g + s.l2 * p;
+  const T weight = s.shrink * p;
+  m = s.beta1 * m + s.one_minus_beta1 * gradient;
+  v = s.beta2 * v + s.one_minus_beta2 * gradient * gradient;
+  p = weight - s.rate * m / (s.root * math::sqrt(v) + s.eps);
 }
 
 }  // namespace lathe

@@ -3,42 +3,22 @@
 namespace lathe::cpu::LATHE_ISA_NAMESPACE {
 namespace {
 
-// Builtins instead of <cmath>, whose inline functions would be weak symbols.
-inline float root(float x) {
-  return __builtin_sqrtf(x);
-}
-inline double root(double x) {
-  return __builtin_sqrt(x);
-}
-
 template <class T>
-void sgd(T* __restrict p, const T* __restrict g, T* __restrict momentum, int64_t n, SgdScalars<T> s) {
+void sgd(T* __restrict p, const T* __restrict g, T* __restrict momentum, int64_t n, SgdScalars<T> s,
+         bool nesterov) {
   if (momentum == nullptr) {
-    for (int64_t i = 0; i < n; ++i) p[i] -= s.lr * (s.grad_scale * g[i] + s.weight_decay * p[i]);
-  } else if (s.nesterov) {
-    for (int64_t i = 0; i < n; ++i) {
-      const T gradient = s.grad_scale * g[i] + s.weight_decay * p[i];
-      momentum[i] = s.momentum * momentum[i] + gradient;
-      p[i] -= s.lr * (gradient + s.momentum * momentum[i]);
-    }
+    for (int64_t i = 0; i < n; ++i) sgd_element(p[i], g[i], s);
+  } else if (nesterov) {
+    for (int64_t i = 0; i < n; ++i) sgd_element<true>(p[i], g[i], momentum[i], s);
   } else {
-    for (int64_t i = 0; i < n; ++i) {
-      momentum[i] = s.momentum * momentum[i] + (s.grad_scale * g[i] + s.weight_decay * p[i]);
-      p[i] -= s.lr * momentum[i];
-    }
+    for (int64_t i = 0; i < n; ++i) sgd_element<false>(p[i], g[i], momentum[i], s);
   }
 }
 
 template <class T>
 void adam(T* __restrict p, const T* __restrict g, T* __restrict m, T* __restrict v, int64_t n,
           AdamScalars<T> s) {
-  for (int64_t i = 0; i < n; ++i) {
-    const T gradient = s.grad_scale * g[i] + s.l2 * p[i];
-    const T weight = s.shrink * p[i];
-    m[i] = s.beta1 * m[i] + s.one_minus_beta1 * gradient;
-    v[i] = s.beta2 * v[i] + s.one_minus_beta2 * gradient * gradient;
-    p[i] = weight - s.rate * m[i] / (s.root * root(v[i]) + s.eps);
-  }
+  for (int64_t i = 0; i < n; ++i) adam_element(p[i], g[i], m[i], v[i], s);
 }
 
 template <class T>
@@ -69,11 +49,13 @@ double squares(const T* x, int64_t n) {
 
 }  // namespace
 
-void sgd_f32(float* p, const float* g, float* momentum, int64_t n, const SgdScalars<float>& s) {
-  sgd(p, g, momentum, n, s);
+void sgd_f32(float* p, const float* g, float* momentum, int64_t n, const SgdScalars<float>& s,
+             bool nesterov) {
+  sgd(p, g, momentum, n, s, nesterov);
 }
-void sgd_f64(double* p, const double* g, double* momentum, int64_t n, const SgdScalars<double>& s) {
-  sgd(p, g, momentum, n, s);
+void sgd_f64(double* p, const double* g, double* momentum, int64_t n, const SgdScalars<double>& s,
+             bool nesterov) {
+  sgd(p, g, momentum, n, s, nesterov);
 }
 void adam_f32(float* p, const float* g, float* m, float* v, int64_t n, const AdamScalars<float>& s) {
   adam(p, g, m, v, n, s);
