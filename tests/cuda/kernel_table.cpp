@@ -9,6 +9,7 @@
 #include "core/dispatch.h"
 #include "core/kernels/elementwise.h"
 #include "core/kernels/embedding.h"
+#include "core/kernels/images.h"
 #include "core/kernels/optim.h"
 #include "core/kernels/random.h"
 #include "quant/cases.h"
@@ -73,6 +74,14 @@ void call_the_others(Device device, DType dtype) {
   kernels::one_hot(rows, Tensor::from(std::vector<int64_t>{0, 3, 1}, {3}).to(device));
 }
 
+/// From bytes to f32, the only types there are of it.
+void call_images(Device device) {
+  Tensor y = Tensor::empty({1, 4, 4, 3}, DType::F32, device), target = Tensor::empty({1}, DType::I64, device);
+  const Tensor zero = Tensor::zeros({1}, DType::I64, device);
+  kernels::image_batch(y, target, Tensor::zeros({1, 4, 4, 3}, DType::U8, device), zero,
+                       Tensor::zeros({3, 256}, DType::F32, device), zero, {});
+}
+
 /// Kernels behind encoders and buffers of quantizers.
 void call_the_quantizers(Device device, DType dtype) {
   const Tensor w = laws::output_gradient({16}, dtype).to(device);
@@ -107,6 +116,7 @@ void call_all(Device device, DType dtype) {
   }
   call_the_others(device, dtype);
   call_the_quantizers(device, dtype);
+  call_images(device);
 }
 
 }  // namespace

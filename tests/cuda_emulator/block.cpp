@@ -37,6 +37,12 @@ struct Fiber {
   void* fake_stack = nullptr;
 };
 
+/// Threads and blocks in the other order: what depends on theirs shows as a difference.
+bool backwards() {
+  static const bool set = std::getenv("LATHE_EMULATOR_BACKWARDS") != nullptr;
+  return set;
+}
+
 class Block {
  public:
   void run(dim3 block, size_t shared_bytes, const std::function<void()>& body) {
@@ -58,6 +64,10 @@ class Block {
         progress = true;
       }
       resuming_.swap(waiting_);  // who waits again lands in waiting_
+      if (backwards()) {
+        std::sort(resuming_.begin(), resuming_.end(),
+                  [](const Fiber* a, const Fiber* b) { return a->thread > b->thread; });
+      }
       for (Fiber* fiber : resuming_) {
         if (fiber->state != State::Ready) {
           waiting_.push_back(fiber);
@@ -159,7 +169,8 @@ class Block {
     __sanitizer_finish_switch_fiber(nullptr, &scheduler_stack_, &scheduler_size_);
 #endif
     while (next_ < size_) {
-      fiber->thread = next_++;
+      fiber->thread = backwards() ? size_ - 1 - next_ : next_;
+      ++next_;
       fiber->state = State::Ready;
       set_coordinates();
       (*body_)();
@@ -233,13 +244,11 @@ void Block::enter() {
 void run_grid(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& body) {
   gridDim = grid;
   blockDim = block;
-  for (unsigned z = 0; z < grid.z; ++z) {
-    for (unsigned y = 0; y < grid.y; ++y) {
-      for (unsigned x = 0; x < grid.x; ++x) {
-        blockIdx = {x, y, z};
-        the_block().run(block, shared_bytes, body);
-      }
-    }
+  const unsigned blocks = grid.x * grid.y * grid.z;
+  for (unsigned n = 0; n < blocks; ++n) {
+    const unsigned i = backwards() ? blocks - 1 - n : n;
+    blockIdx = {i % grid.x, i / grid.x % grid.y, i / (grid.x * grid.y)};
+    the_block().run(block, shared_bytes, body);
   }
 }
 
