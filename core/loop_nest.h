@@ -70,4 +70,27 @@ LoopNest<sizeof...(Shapes)> broadcast_nest(const Shape& y, const Shapes&... oper
   return nest;
 }
 
+/// Operand 0 of y's elements is x's: axis i of y is axis axes[i] of x.
+template <class Axes>
+LoopNest<1> permuted_nest(const Shape& y, const Shape& x, const Axes& axes) {
+  std::array<int64_t, Shape::kMaxRank> stride{};
+  int64_t dense = 1;
+  for (int i = x.rank() - 1; i >= 0; --i) {
+    stride[i] = dense;
+    dense *= x[i];
+  }
+  LoopNest<1> nest;
+  for (int i = y.rank() - 1; i >= 0; --i) nest.push(y[i], {stride[axes[i]]});
+  return nest;
+}
+
+/// A tensor seen as (outer, extent, inner) around an axis.
+struct Around {
+  int64_t outer = 1, extent, inner = 1;
+  Around(const Shape& shape, int axis) : extent(shape[axis]) {
+    for (int i = 0; i < axis; ++i) outer *= shape[i];
+    for (int i = axis + 1; i < shape.rank(); ++i) inner *= shape[i];
+  }
+};
+
 }  // namespace lathe

@@ -2,6 +2,7 @@
 // fixed chunks of rows, whose sums are added in order by a second launch where there is more than one.
 
 #include "core/kernels/loss.h"
+#include "core/kernels/loss_math.h"
 #include "core/parallel.h"
 #include "cuda/device.cuh"
 #include "cuda/dispatch.h"
@@ -179,53 +180,11 @@ __global__ void soft_gradient(T* dlogits, const T* dy, const T* logits, const T*
   });
 }
 
-/// l(x, t) and its derivatives by x and by t.
-template <PairLoss kLoss>
-struct Pair;
-
-template <>
-struct Pair<PairLoss::L1> {
-  static __device__ double value(double x, double t) { return fabs(x - t); }
-  static __device__ double dx(double x, double t) {
-    return x > t ? 1 : x < t ? -1 : x == t ? 0 : x - t;  // NaN stays
-  }
-  static __device__ double dt(double x, double t) { return -dx(x, t); }
-};
-template <>
-struct Pair<PairLoss::Mse> {
-  static __device__ double value(double x, double t) { return (x - t) * (x - t); }
-  static __device__ double dx(double x, double t) { return 2 * (x - t); }
-  static __device__ double dt(double x, double t) { return 2 * (t - x); }
-};
-template <>
-struct Pair<PairLoss::BceWithLogits> {
-  static __device__ double value(double x, double t) {
-    return (x > 0 ? x : 0) - x * t + log1p(exp(-fabs(x)));
-  }
-  static __device__ double dx(double x, double t) {
-    const double e = exp(-fabs(x));  // never overflows
-    return (x >= 0 ? 1 : e) / (1 + e) - t;
-  }
-  static __device__ double dt(double x, double) { return -x; }
-};
-
-template <class Fn>
-void with_loss(PairLoss loss, const Fn& fn) {
-  switch (loss) {
-    case PairLoss::L1:
-      return fn.template operator()<PairLoss::L1>();
-    case PairLoss::Mse:
-      return fn.template operator()<PairLoss::Mse>();
-    case PairLoss::BceWithLogits:
-      return fn.template operator()<PairLoss::BceWithLogits>();
-  }
-}
-
 template <PairLoss kLoss>
 struct PairValue {
   template <class V>
   __device__ double operator()(int64_t, V x, V t) const {
-    return Pair<kLoss>::value(static_cast<double>(x), static_cast<double>(t));
+    return PairFormula<kLoss>::value(static_cast<double>(x), static_cast<double>(t));
   }
 };
 
@@ -238,7 +197,7 @@ struct PairGradient {
   __device__ double operator()(int64_t i, T x, T t) const {
     const double v = static_cast<double>(x), w = static_cast<double>(t);
     const double outer = scale * static_cast<double>(dy[each ? i : 0]);
-    return outer * (kSide == 0 ? Pair<kLoss>::dx(v, w) : Pair<kLoss>::dt(v, w));
+    return outer * (kSide == 0 ? PairFormula<kLoss>::dx(v, w) : PairFormula<kLoss>::dt(v, w));
   }
 };
 
@@ -247,7 +206,7 @@ __global__ void pair_chunks(const T* x, const T* t, int64_t n, int64_t chunk, Fi
   const int64_t lo = blockIdx.x * chunk, hi = lo + chunk < n ? lo + chunk : n;
   double sum = 0;
   for (int64_t i = lo + threadIdx.x; i < hi; i += blockDim.x) {
-    sum += Pair<kLoss>::value(static_cast<double>(x[i]), static_cast<double>(t[i]));
+    sum += PairFormula<kLoss>::value(static_cast<double>(x[i]), static_cast<double>(t[i]));
   }
   deliver(to, parts, sum, blockIdx.x == 0 && threadIdx.x == 0 ? static_cast<double>(n) : 0);
 }
@@ -314,7 +273,7 @@ void pair_loss_forward(Tensor& y, const Tensor& x, const Tensor& t, PairLoss los
   const int64_t n = x.numel();
   dispatch_floating(x.dtype(), "loss", [&]<class T>() {
     const T *a = x.ptr<T>(), *b = t.ptr<T>();
-    with_loss(loss, [&]<PairLoss kLoss>() {
+    with_pair_loss(loss, [&]<PairLoss kLoss>() {
       if (reduction == Reduction::None) return map(n, PairValue<kLoss>{}, y.mut<T>(), a, b);
       const int64_t chunk = std::max<int64_t>(8192, chunk_count(n, kMostChunks));
       const int64_t chunks = std::max<int64_t>(1, chunk_count(n, chunk));
@@ -334,7 +293,7 @@ void pair_loss_backward(Tensor& dx, Tensor& dt, const Tensor& dy, const Tensor& 
     const T *a = x.ptr<T>(), *b = t.ptr<T>(), *g = dy.ptr<T>();
     const double scale = reduction == Reduction::Mean ? 1 / static_cast<double>(std::max<int64_t>(1, n)) : 1;
     const bool each = reduction == Reduction::None;
-    with_loss(loss, [&]<PairLoss kLoss>() {
+    with_pair_loss(loss, [&]<PairLoss kLoss>() {
       if (dx.defined()) map(n, PairGradient<kLoss, T, 0>{g, each, scale}, dx.mut<T>(), a, b);
       if (dt.defined()) map(n, PairGradient<kLoss, T, 1>{g, each, scale}, dt.mut<T>(), a, b);
     });

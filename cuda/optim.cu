@@ -3,7 +3,7 @@
 #include <optional>
 
 #include "core/kernels/optim.h"
-#include "core/kernels/optim_scalars.h"
+#include "core/kernels/optim_host.h"
 #include "core/parallel.h"
 #include "cuda/dispatch.h"
 #include "cuda/step.h"
@@ -143,16 +143,6 @@ void in_tables(const Span& tensors, const Takes& takes, const Addresses& address
 template <class T>
 T* address(const Tensor& tensor) {
   return const_cast<T*>(tensor.ptr<T>());
-}
-
-template <class Span>
-void check_lists(const char* name, std::span<const Tensor> g, const Span& other) {
-  LATHE_CHECK(ShapeError, g.size() == other.size(), name, ": lists of ", g.size(), " and ", other.size(),
-              " tensors");
-  for (size_t i = 0; i < g.size(); ++i) {
-    LATHE_CHECK(ShapeError, g[i].shape() == other[i].shape(), name, ": tensor ", i, " has shapes ",
-                g[i].shape(), " and ", other[i].shape());
-  }
 }
 
 void check_floating(const char* name, const Tensor& tensor) {

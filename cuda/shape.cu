@@ -193,15 +193,6 @@ void permute_planes(Tensor& y, const Tensor& x, const Planes& planes, int64_t wi
   transpose_planes<uint8_t, 1>(y, x, planes);
 }
 
-/// A tensor seen as (outer, extent, inner) around an axis.
-struct Around {
-  int64_t outer = 1, extent, inner = 1;
-  Around(const Shape& shape, int axis) : extent(shape[axis]) {
-    for (int i = 0; i < axis; ++i) outer *= shape[i];
-    for (int i = axis + 1; i < shape.rank(); ++i) inner *= shape[i];
-  }
-};
-
 void check_element(const Tensor& x) {
   LATHE_CHECK(DTypeError, is_floating(x.dtype()), "option_a_shortcut: needs f32, f64 or bf16, got ",
               x.dtype());
@@ -212,14 +203,7 @@ void check_element(const Tensor& x) {
 void permute(Tensor& y, const Tensor& x, const std::vector<int>& axes) {
   constexpr int64_t kThin = 8;  // planes narrower than this leave most of a tile empty: caches serve them
   if (x.numel() == 0) return;
-  std::array<int64_t, Shape::kMaxRank> x_stride{};
-  int64_t dense = 1;
-  for (int i = x.rank() - 1; i >= 0; --i) {
-    x_stride[i] = dense;
-    dense *= x.dim(i);
-  }
-  LoopNest<1> nest;
-  for (int i = y.rank() - 1; i >= 0; --i) nest.push(y.dim(i), {x_stride[axes[i]]});
+  const LoopNest<1> nest = permuted_nest(y.shape(), x.shape(), axes);
   const auto width = static_cast<int64_t>(size_of(x.dtype()));
   if (nest.rank == 0 || nest.stride[0][0] == 1) return gather_words(y, x, nest, width);
   int p = 1;

@@ -6,6 +6,7 @@
 
 #include "core/cpu/by_type.h"
 #include "core/cpu/isa_softmax.h"
+#include "core/kernels/loss_math.h"
 #include "core/parallel.h"
 
 namespace lathe::kernels::cpu {
@@ -97,46 +98,6 @@ struct CrossEntropy {
 template <class T>
 T row_lse(const T* x, int64_t classes) {
   return lathe::cpu::by_type<T>(lathe::cpu::log_sum_exp_f32, lathe::cpu::log_sum_exp_f64)(x, classes);
-}
-
-/// l(x, t) and its derivatives by x and by t.
-template <PairLoss kLoss>
-struct Pair;
-
-template <>
-struct Pair<PairLoss::L1> {
-  static double value(double x, double t) { return std::abs(x - t); }
-  static double dx(double x, double t) { return x > t ? 1 : x < t ? -1 : x == t ? 0 : x - t; }  // NaN stays
-  static double dt(double x, double t) { return -dx(x, t); }
-};
-template <>
-struct Pair<PairLoss::Mse> {
-  static double value(double x, double t) { return (x - t) * (x - t); }
-  static double dx(double x, double t) { return 2 * (x - t); }
-  static double dt(double x, double t) { return 2 * (t - x); }
-};
-template <>
-struct Pair<PairLoss::BceWithLogits> {
-  static double value(double x, double t) {
-    return (x > 0 ? x : 0) - x * t + std::log1p(std::exp(-std::abs(x)));
-  }
-  static double dx(double x, double t) {
-    const double e = std::exp(-std::abs(x));  // never overflows
-    return (x >= 0 ? 1 : e) / (1 + e) - t;
-  }
-  static double dt(double x, double) { return -x; }
-};
-
-template <class Fn>
-void with_loss(PairLoss loss, const Fn& fn) {
-  switch (loss) {
-    case PairLoss::L1:
-      return fn.template operator()<PairLoss::L1>();
-    case PairLoss::Mse:
-      return fn.template operator()<PairLoss::Mse>();
-    case PairLoss::BceWithLogits:
-      return fn.template operator()<PairLoss::BceWithLogits>();
-  }
 }
 
 }  // namespace
@@ -232,11 +193,12 @@ void pair_loss_forward(Tensor& y, const Tensor& x, const Tensor& t, PairLoss los
     const T *a = x.ptr<T>(), *b = t.ptr<T>();
     T* losses = reduction == Reduction::None ? y.mut<T>() : nullptr;
     std::vector<double> parts(static_cast<size_t>(chunk_count(n, kGrain)));
-    with_loss(loss, [&]<PairLoss kLoss>() {
+    with_pair_loss(loss, [&]<PairLoss kLoss>() {
       parallel_for(n, kGrain, [&](int64_t lo, int64_t hi) {
         double sum = 0;
         for (int64_t i = lo; i < hi; ++i) {
-          const double value = Pair<kLoss>::value(static_cast<double>(a[i]), static_cast<double>(b[i]));
+          const double value =
+              PairFormula<kLoss>::value(static_cast<double>(a[i]), static_cast<double>(b[i]));
           if (losses != nullptr) losses[i] = static_cast<T>(value);
           sum += value;
         }
@@ -258,13 +220,13 @@ void pair_loss_backward(Tensor& dx, Tensor& dt, const Tensor& dy, const Tensor& 
     T* db = dt.defined() ? dt.mut<T>() : nullptr;
     const double scale = reduction == Reduction::Mean ? 1 / static_cast<double>(std::max<int64_t>(1, n)) : 1;
     const int64_t step = reduction == Reduction::None ? 1 : 0;
-    with_loss(loss, [&]<PairLoss kLoss>() {
+    with_pair_loss(loss, [&]<PairLoss kLoss>() {
       parallel_for(n, kGrain, [&](int64_t lo, int64_t hi) {
         for (int64_t i = lo; i < hi; ++i) {
           const double v = static_cast<double>(a[i]), w = static_cast<double>(b[i]);
           const double outer = scale * static_cast<double>(g[i * step]);
-          if (da != nullptr) da[i] = static_cast<T>(outer * Pair<kLoss>::dx(v, w));
-          if (db != nullptr) db[i] = static_cast<T>(outer * Pair<kLoss>::dt(v, w));
+          if (da != nullptr) da[i] = static_cast<T>(outer * PairFormula<kLoss>::dx(v, w));
+          if (db != nullptr) db[i] = static_cast<T>(outer * PairFormula<kLoss>::dt(v, w));
         }
       });
     });

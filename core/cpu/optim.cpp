@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "core/cpu/isa_optim.h"
-#include "core/kernels/optim_scalars.h"
+#include "core/kernels/optim_host.h"
 #include "core/parallel.h"
 
 namespace lathe::kernels::cpu {
@@ -43,16 +43,6 @@ T* address(const Tensor& tensor) {
 template <class T>
 void bump(std::span<Tensor> tensors) {
   for (Tensor& tensor : tensors) tensor.mut<T>();
-}
-
-template <class Span>
-void check_lists(const char* name, std::span<const Tensor> g, const Span& other) {
-  LATHE_CHECK(ShapeError, g.size() == other.size(), name, ": lists of ", g.size(), " and ", other.size(),
-              " tensors");
-  for (size_t i = 0; i < g.size(); ++i) {
-    LATHE_CHECK(ShapeError, g[i].shape() == other[i].shape(), name, ": tensor ", i, " has shapes ",
-                g[i].shape(), " and ", other[i].shape());
-  }
 }
 
 }  // namespace

@@ -55,7 +55,7 @@ void permute_rows(Word* y, const Word* x, const LoopNest<1>& nest) {
 template <class Word>
 void permute_planes(Word* y, const Word* x, const LoopNest<1>& nest, int p) {
   constexpr int64_t kBand = 64;  // rows of y per task
-  LoopNest<2> planes;       // operand 0 is y itself, 1 is x: every axis but the inner one and p
+  LoopNest<2> planes;            // operand 0 is y itself, 1 is x: every axis but the inner one and p
   int64_t y_stride = nest.extent[0], p_stride = 0;
   for (int i = 1; i < nest.rank; ++i) {
     if (i == p) {
@@ -78,27 +78,11 @@ void permute_planes(Word* y, const Word* x, const LoopNest<1>& nest, int p) {
                });
 }
 
-/// A tensor seen as (outer, extent, inner) around an axis.
-struct Around {
-  int64_t outer = 1, extent, inner = 1;
-  Around(const Shape& shape, int axis) : extent(shape[axis]) {
-    for (int i = 0; i < axis; ++i) outer *= shape[i];
-    for (int i = axis + 1; i < shape.rank(); ++i) inner *= shape[i];
-  }
-};
-
 }  // namespace
 
 void permute(Tensor& y, const Tensor& x, const std::vector<int>& axes) {
   if (x.numel() == 0) return;
-  std::array<int64_t, Shape::kMaxRank> x_stride{};
-  int64_t dense = 1;
-  for (int i = x.rank() - 1; i >= 0; --i) {
-    x_stride[i] = dense;
-    dense *= x.dim(i);
-  }
-  LoopNest<1> nest;
-  for (int i = y.rank() - 1; i >= 0; --i) nest.push(y.dim(i), {x_stride[axes[i]]});
+  const LoopNest<1> nest = permuted_nest(y.shape(), x.shape(), axes);
   dispatch_word(x.dtype(), [&]<class Word>() {
     const auto* in = reinterpret_cast<const Word*>(x.raw());
     auto* out = reinterpret_cast<Word*>(y.raw_mut());

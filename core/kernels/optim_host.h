@@ -1,5 +1,6 @@
 #pragma once
-// From an update's options to the numbers its formula works with, rounded to the tensors' type.
+// What both definitions of the updates do on the host: checks of lists, and from options to the numbers that
+// the formulas work with, rounded to the tensors' type.
 
 #include <cmath>
 
@@ -7,6 +8,17 @@
 #include "core/kernels/optim_math.h"
 
 namespace lathe::kernels {
+
+/// ShapeError unless both lists hold tensors of the same shapes.
+template <class Span>
+void check_lists(const char* name, std::span<const Tensor> g, const Span& other) {
+  LATHE_CHECK(ShapeError, g.size() == other.size(), name, ": lists of ", g.size(), " and ", other.size(),
+              " tensors");
+  for (size_t i = 0; i < g.size(); ++i) {
+    LATHE_CHECK(ShapeError, g[i].shape() == other[i].shape(), name, ": tensor ", i, " has shapes ",
+                g[i].shape(), " and ", other[i].shape());
+  }
+}
 
 template <class T>
 SgdScalars<T> scalars_of(const SgdUpdate& update) {
