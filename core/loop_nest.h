@@ -2,6 +2,7 @@
 // Nested loops over a dense tensor and strided operands, with axes merged where every operand allows it.
 
 #include <array>
+#include <vector>
 
 #include "core/broadcast.h"
 
@@ -71,8 +72,7 @@ LoopNest<sizeof...(Shapes)> broadcast_nest(const Shape& y, const Shapes&... oper
 }
 
 /// Operand 0 of y's elements is x's: axis i of y is axis axes[i] of x.
-template <class Axes>
-LoopNest<1> permuted_nest(const Shape& y, const Shape& x, const Axes& axes) {
+inline LoopNest<1> permuted_nest(const Shape& y, const Shape& x, const std::vector<int>& axes) {
   std::array<int64_t, Shape::kMaxRank> stride{};
   int64_t dense = 1;
   for (int i = x.rank() - 1; i >= 0; --i) {
