@@ -28,6 +28,13 @@ struct Clip {
   }
 };
 
+/// The scalars of an update with the limit in their gradients' factor; NaN there: nothing may be updated.
+template <class Scalars>
+__device__ Scalars clipped(Scalars scalars, const Clip& clip) {
+  scalars.grad_scale *= static_cast<decltype(scalars.grad_scale)>(clip.factor());
+  return scalars;
+}
+
 /// element: p, g and, where kSlot, momentum.
 template <class T, bool kSlot, bool kNesterov>
 struct Sgd {
@@ -46,11 +53,7 @@ struct Sgd {
       }
     }
   };
-  __device__ Step get() const {
-    Step step{scalars.get()};
-    step.s.grad_scale *= static_cast<T>(clip.factor());
-    return step;
-  }
+  __device__ Step get() const { return {clipped(scalars.get(), clip)}; }
 };
 
 /// element: p, g, m, v.
@@ -67,11 +70,7 @@ struct Adam {
       adam_element(element[0], element[1], element[2], element[3], s);
     }
   };
-  __device__ Step get() const {
-    Step step{scalars.get()};
-    step.s.grad_scale *= static_cast<T>(clip.factor());
-    return step;
-  }
+  __device__ Step get() const { return {clipped(scalars.get(), clip)}; }
 };
 
 template <class T>

@@ -71,20 +71,6 @@ struct Search {
   }
 };
 
-/// The candidate with the least error, of equals the widest.
-template <class Error>
-__device__ int best_candidate(const Error& error) {
-  int best = kRangeCandidates;
-  double least = error(best);
-  for (int k = kRangeCandidates - 1; k > 0; --k) {
-    const double now = error(k);
-    if (!(now < least)) continue;
-    least = now;
-    best = k;
-  }
-  return best;
-}
-
 /// A warp for each group.
 template <class T>
 __global__ void search_small_groups(GroupSpan s, Search<T> search, T* lo, T* hi, const T* w) {
@@ -93,7 +79,7 @@ __global__ void search_small_groups(GroupSpan s, Search<T> search, T* lo, T* hi,
     const Ends<T> whole = search.whole(lo[g], hi[g]);
     Ends<T> now = whole;
     for (int phase = 0; phase < search.phases() && search.narrows(whole); ++phase) {
-      const int best = best_candidate([&](int k) {
+      const int best = quant::best_candidate([&](int k) {
         const auto range = search.candidate(phase, k, whole, now);
         return warp_reduce<Sum>(search.error(range, w, s.begin(g) + lane, s.end(g), kWarp));
       });
@@ -132,7 +118,7 @@ __global__ void pick_candidates(GroupSpan s, Search<T> search, int phase, Ends<T
     Ends<T>& now = ranges[s.count + g];
     const Ends<T> whole = ranges[g];
     if (search.narrows(whole)) {
-      const int best = best_candidate([&](int k) { return errors[g * kRangeCandidates + k - 1]; });
+      const int best = quant::best_candidate([&](int k) { return errors[g * kRangeCandidates + k - 1]; });
       now = search.candidate(phase, best, whole, now);
     }
     lo[g] = now.lo;

@@ -64,23 +64,9 @@ double squared_error(const T* w, int64_t numel, const Value& value) {
   return total;
 }
 
-/// The candidate with the least error, of equals the widest.
-template <class Error>
-int best_candidate(const Error& error) {
-  int best = kRangeCandidates;
-  double least = error(best);
-  for (int k = kRangeCandidates - 1; k > 0; --k) {
-    const double now = error(k);
-    if (!(now < least)) continue;
-    least = now;
-    best = k;
-  }
-  return best;
-}
-
 template <class T>
 T symmetric_bound(const T* w, int64_t numel, T bound, T most) {
-  const int best = best_candidate([&](int k) {
+  const int best = quant::best_candidate([&](int k) {
     const T scale = quant::range_candidate(T(0), bound, k) / most;
     return squared_error(w, numel, [=](T x) { return quant::absmax_value(x, scale, most); });
   });
@@ -96,11 +82,11 @@ void shrink_range(const T* w, int64_t numel, T levels, T& lo, T& hi) {
   };
   const auto lower = [&](int k) { return quant::range_candidate(anchor, least, k); };
   const auto upper = [&](int k) { return quant::range_candidate(anchor, most, k); };
-  const int both = best_candidate([&](int k) { return error(lower(k), upper(k)); });
+  const int both = quant::best_candidate([&](int k) { return error(lower(k), upper(k)); });
   lo = lower(both);
   hi = upper(both);
-  lo = lower(best_candidate([&](int k) { return error(lower(k), hi); }));
-  hi = upper(best_candidate([&](int k) { return error(lo, upper(k)); }));
+  lo = lower(quant::best_candidate([&](int k) { return error(lower(k), hi); }));
+  hi = upper(quant::best_candidate([&](int k) { return error(lo, upper(k)); }));
 }
 
 }  // namespace

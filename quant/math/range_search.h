@@ -23,4 +23,18 @@ LATHE_HD_INLINE T range_anchor(T lo, T hi) {
   return clip(T(0), lo, hi);
 }
 
+/// The candidate with the least error, of equals the widest.
+template <class Error>
+LATHE_HD_INLINE int best_candidate(const Error& error) {
+  int best = kRangeCandidates;
+  double least = error(best);
+  for (int k = kRangeCandidates - 1; k > 0; --k) {
+    const double now = error(k);
+    if (!(now < least)) continue;
+    least = now;
+    best = k;
+  }
+  return best;
+}
+
 }  // namespace lathe::quant
