@@ -1,11 +1,12 @@
 #pragma once
-// How CUDA kernels may round. The host's kernels have one way.
+// How products may round: which algorithms kernels may choose from.
 
 namespace lathe {
 
 struct MathMode {
-  bool tf32 = false;          ///< f32 products with operands rounded to 10 bits, sums in f32
-  bool deterministic = true;  ///< false: algorithms whose sums depend on timing are allowed
+  bool tf32 = false;          ///< f32 products with operands rounded to 10 bits, sums in f32 (CUDA)
+  bool deterministic = true;  ///< false: algorithms whose sums depend on timing are allowed (CUDA)
+  bool winograd = true;       ///< 3x3 convolutions by F(4x4, 3x3), whose error is some 10 times larger (host)
   bool operator==(const MathMode&) const = default;
 };
 
