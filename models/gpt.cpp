@@ -45,9 +45,9 @@ Gpt::Gpt(const GptOptions& options, const RootOptions& root)
       h_(transformer_, "h"),
       ln_f_(transformer_, "ln_f", options.width, {.bias = options.bias}),
       lm_head_(*this, "lm_head", options.width, options.vocab,
-               {.bias = false, .weight_init = init::constant(0)}) {
+               {.bias = false, .weight_init = options.tied ? init::constant(0) : init::normal(kStd)}) {
   for (int64_t i = 0; i < options.layers; ++i) h_.emplace(block_options(options));
-  lm_head_.weight().tie(wte_.weight());
+  if (options.tied) lm_head_.weight().tie(wte_.weight());
 }
 
 Var Gpt::logits(const Tensor& tokens) {

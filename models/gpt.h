@@ -16,6 +16,7 @@ struct GptOptions {
   int64_t width = 384;
   double dropout = 0.2;
   bool bias = false;
+  bool tied = true;
 
   void fields(FieldVisitor& v) {
     v.visit("context", context, {.doc = "most tokens of a sequence", .min = 1});
@@ -25,12 +26,14 @@ struct GptOptions {
     v.visit("width", width, {.doc = "numbers per token", .min = 1});
     v.visit("dropout", dropout,
             {.doc = "dropout of embeddings, attention probabilities and branches", .min = 0, .max = 1});
-    v.visit("bias", bias, {.doc = "biases of linear layers and norms"});
+    v.visit("bias", bias, {.doc = "biases of linear layers and norms; the head has none"});
+    v.visit("tied", tied, {.doc = "the head's weight is the token embedding; else a tensor of its own"});
   }
 };
 
-/// The head's weight is the token embedding. Linear weights and embeddings start from N(0, 0.02^2), the last
-/// projection of each branch from a standard deviation smaller by sqrt(2 layers), biases from 0.
+/// The head's weight is the token embedding unless told otherwise. Linear weights and embeddings start from
+/// N(0, 0.02^2), the last projection of each branch from a standard deviation smaller by sqrt(2 layers),
+/// biases from 0.
 class Gpt : public LanguageModel {
  public:
   Gpt(const GptOptions& options, const RootOptions& root);

@@ -135,4 +135,13 @@ TEST_CASE("the head of a gpt is its token embedding") {
   CHECK(head.raw().same(embedding.raw()));
 }
 
+TEST_CASE("the head of an untied gpt has a weight of its own") {
+  const auto gpt = build(R"({"type": "gpt", "layers": 2, "tied": false})");
+  const Parameter& head = *gpt->find_parameter("lm_head.weight");
+  CHECK_FALSE(head.tied());
+  CHECK(head.kind() == Kind::Weight);
+  check_normal(*gpt, "lm_head.weight", 0.02);
+  CHECK(gpt->find_parameter("lm_head.bias") == nullptr);
+}
+
 TEST_SUITE_END();

@@ -1,5 +1,6 @@
-// `lathe bench quant`: a row for each method that the filter leaves, and the float step they are compared
-// with. `lathe bench gpu`: the device's limits, and a row for each case.
+// `lathe bench step`: the cases of a peer's script, with as many parameters. `lathe bench quant`: a row for
+// each method that the filter leaves, and the float step they are compared with. `lathe bench gpu`: the
+// device's limits, and a row for each case.
 
 #include <sstream>
 
@@ -14,17 +15,65 @@ namespace lathe::tests {
 
 TEST_SUITE_BEGIN("bench");
 
-TEST_CASE("bench quant prints what each method costs beyond the float step") {
+std::vector<Value> bench_rows(const std::vector<std::string>& arguments) {
   const ScratchFolder scratch;
-  const Finished finished = run_lathe({.arguments = {"bench", "quant", "4", "--model", "mlp", "--batch", "4",
-                                                     "--steps", "2", "--threads", "1", "--json"},
-                                       .folder = scratch.path()});
+  const Finished finished = run_lathe({.arguments = arguments, .folder = scratch.path()});
   CAPTURE(finished.err);
   REQUIRE(finished.code == 0);
   std::istringstream lines(finished.out);
+  std::vector<Value> rows;
+  for (std::string line; std::getline(lines, line);) rows.push_back(parse_json(line, "bench"));
+  return rows;
+}
+
+TEST_CASE("bench step has the peer's graphs, parameter for parameter") {
+  std::vector<std::string> models;
+  for (const Value& row : bench_rows({"bench", "step", "--batch", "1", "--steps", "1", "--quant", "none",
+                                      "--threads", "1", "--quiet", "--json"})) {
+    models.push_back(row.find("model")->as_string());
+    CAPTURE(models.back());
+    CHECK(row.find("params")->as_int() == row.find("peer_params")->as_int());
+    CHECK(row.find("ms_median")->as_real() >= row.find("ms_best")->as_real());
+    CHECK(row.find("peak_rss_mib") == nullptr);  // of several cases
+  }
+  CHECK(models == std::vector<std::string>{"resnet20", "resnet18", "mobilenet", "vit", "gpt"});
+}
+
+TEST_CASE("bench step compares quantizers with float, and knows the memory and the start of a lone case") {
+  std::vector<std::string> quants;
+  for (const Value& row : bench_rows({"bench", "step", "--model", "gpt", "--batch", "1", "--steps", "2",
+                                      "--quant", "none,diffq,codeq,lsq,qat", "--threads", "1", "--json"})) {
+    quants.push_back(row.find("quant")->as_string());
+    CHECK((row.find("ratio_vs_none_median_of_pairs") != nullptr) == (quants.back() != "none"));
+    CHECK(row.find("params")->as_int() == 3323392);
+    CHECK(row.find("loss")->as_real() < 10);
+  }
+  CHECK(quants == std::vector<std::string>{"none", "diffq", "codeq", "lsq", "qat"});
+  const std::vector<Value> lone = bench_rows(
+      {"bench", "step", "--model", "mlp", "--batch", "2", "--steps", "1", "--threads", "1", "--json"});
+  REQUIRE(lone.size() == 1);
+  CHECK(lone[0].find("peak_rss_mib")->as_real() > lone[0].find("peak_tensor_mib")->as_real());
+  CHECK(lone[0].find("start_to_first_step_s")->as_real() > 0);
+}
+
+TEST_CASE("bench step refuses what it does not know") {
+  const ScratchFolder scratch;
+  const auto says = [&](std::vector<std::string> more, const std::string& text) {
+    more.insert(more.begin(), {"bench", "step", "--batch", "1", "--steps", "1"});
+    const Finished finished = run_lathe({.arguments = more, .folder = scratch.path()});
+    CHECK(finished.code == 2);
+    CHECK_MESSAGE(finished.err.find(text) != std::string::npos, finished.err);
+  };
+  says({"--model", "demucs"}, "Demucs is not a model of this version");
+  says({"--model", "resnet21"}, "resnet20");
+  says({"--model", "mlp", "--quant", "dreft"},
+       "there is no quantizer 'dreft' (none, diffq, codeq, lsq, qat)");
+}
+
+TEST_CASE("bench quant prints what each method costs beyond the float step") {
   std::vector<std::string> methods;
-  for (std::string line; std::getline(lines, line);) {
-    const Value row = parse_json(line, "bench");
+  for (const Value& row : bench_rows({"bench", "quant", "4", "--model", "mlp", "--batch", "4", "--steps", "2",
+                                      "--threads", "1", "--json"})) {
     methods.push_back(row.find("quant")->as_string());
     const bool plain = methods.back() == "float";
     CHECK(row.find("ms_median")->as_real() > 0);

@@ -1,7 +1,14 @@
 #include "tools/bench/harness.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <ctime>
+#include <fstream>
+#include <iterator>
+#include <sstream>
+#include <string>
+
+#include <unistd.h>
 
 #include "core/cpu/fma_peak.h"
 
@@ -30,6 +37,23 @@ Times time_calls(FunctionRef<void()> fn, double seconds) {
   while (times.size() < 5 || clock_seconds(CLOCK_MONOTONIC) - begin < seconds) times.push_back(time_once(fn));
   std::sort(times.begin(), times.end());
   return {times[times.size() / 2], times.front()};
+}
+
+const char* clock_name() {
+  return num_threads() == 1 ? "cpu" : "wall";
+}
+
+double seconds_since_start() {
+  std::ifstream file("/proc/self/stat");
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  const size_t name_end = text.rfind(')');  // of field 2, which may hold blanks
+  if (name_end == std::string::npos) return 0;
+  std::istringstream fields(text.substr(name_end + 1));
+  std::string field;
+  constexpr int kStartTime = 22;
+  for (int i = 3; i <= kStartTime; ++i) fields >> field;
+  const double ticks = std::strtod(field.c_str(), nullptr);
+  return clock_seconds(CLOCK_BOOTTIME) - ticks / static_cast<double>(sysconf(_SC_CLK_TCK));
 }
 
 double peak_gflops() {

@@ -27,6 +27,11 @@ Times time_calls(FunctionRef<void()> fn, double seconds);
 /// Seconds of one call, by the same clock.
 double time_once(FunctionRef<void()> fn);
 
+/// "cpu" or "wall": what they count.
+const char* clock_name();
+/// Wall time since this process began, in steps of 10 ms; 0 where the system does not tell.
+double seconds_since_start();
+
 /// Gigaflops that num_threads() cores reach in f32 on registers alone; the best of several short runs.
 double peak_gflops();
 

@@ -57,12 +57,13 @@ std::unique_ptr<Model> build_model(const TrainingCase& one) {
   return model;
 }
 
-std::unique_ptr<Optimizer> build_sgd(const Model& model) {
+std::unique_ptr<Optimizer> build_optimizer(const TrainingCase& one, const Model& model) {
   const Value sgd = Value::object({{"type", Value::string("sgd")},
-                                   {"lr", Value::real(0.1)},
+                                   {"lr", Value::real(one.lr)},
                                    {"momentum", Value::real(0.9)},
                                    {"weight_decay", Value::real(5e-4)}});
-  return optimizer_registry().build(sgd, FieldPath(), unique_parameters(model));
+  const bool given = !one.optimizer.is(Value::Type::Null);
+  return optimizer_registry().build(given ? one.optimizer : sgd, FieldPath(), unique_parameters(model));
 }
 
 std::unique_ptr<Task> build_task() {
@@ -96,15 +97,15 @@ TrainingCase quantized(TrainingCase training_case, const Method& method) {
 }
 
 Training::Training(const TrainingCase& training_case)
-    : math_{.tf32 = training_case.precision == "tf32"},
-      lr_(training_case.lr),
+    : math_{.tf32 = training_case.precision == "tf32", .winograd = training_case.winograd},
       model_(build_model(training_case)),
       task_(build_task()),
       batch_(random_batch(*model_, training_case)) {
   attach_quantizers(*model_, training_case.quant, FieldPath());
   quantizers_ = quantizers_of(*model_);
   regularizers_ = build_regularizers(training_case.regularizers, FieldPath());
-  optimizer_ = build_sgd(*model_);
+  optimizer_ = build_optimizer(training_case, *model_);
+  for (const ParameterGroup& group : optimizer_->groups()) rates_.push_back(group.lr);
   for (Quantizer* quantizer : quantizers_) quantizer->initialise();
   device_step_ = std::make_unique<DeviceStep>(*model_, training_case.record);
 }
@@ -136,8 +137,7 @@ Tensor Training::advance() {
   };
   const Tensor loss = device_step_->run(batch_, run.step, steady(), differentiate);
   for (Quantizer* quantizer : quantizers_) quantizer->before_update({});
-  const std::vector<double> rates(optimizer_->groups().size(), lr_);
-  optimizer_->step({rates, {}});
+  optimizer_->step({rates_, {}});
   for (Quantizer* quantizer : quantizers_) quantizer->after_update();
   return loss;
 }

@@ -24,9 +24,11 @@ struct TrainingCase {
   Shape sample = {};                      ///< rank 0: what the model's defaults expect
   int64_t classes = 10;                   ///< that targets, and token ids, are drawn from
   double lr = 0.1;
+  Value optimizer = {};  ///< section of an experiment; null: SGD, momentum 0.9, weight decay 5e-4, at `lr`
   Device device = Device::cpu();
   std::string precision = "f32";  ///< or tf32, bf16: on a CUDA device
   bool record = false;            ///< steps, where that is possible
+  bool winograd = true;           ///< convolutions may use it
 };
 
 /// The section "model" of a case.
@@ -41,8 +43,8 @@ struct Method {
 std::span<const Method> methods();
 TrainingCase quantized(TrainingCase training_case, const Method& method);
 
-/// SGD with momentum 0.9 and weight decay 5e-4 on one fixed batch that lies on the device, cross-entropy over
-/// classes or tokens; quantizers are attached, initialised and updated as a run does.
+/// Steps on one fixed batch that lies on the device, each group of parameters at its own rate, cross-entropy
+/// over classes or tokens; quantizers are attached, initialised and updated as a run does.
 class Training {
  public:
   explicit Training(const TrainingCase& training_case);
@@ -53,7 +55,7 @@ class Training {
   /// What quantization adds to a step and nothing else: every weight's quantizer forward and backward,
   /// regularisers, hooks of the update. Changes no weight.
   void quantize_only();
-  /// Elements of weights that have a quantizer, and all elements of weights.
+  /// Elements of parameters that have a quantizer, and of all parameters but the quantizers' own.
   int64_t quantized_weights() const;
   int64_t weights() const;
   /// Steps that launched a recorded one, and the memory that it keeps to itself.
@@ -64,11 +66,11 @@ class Training {
   bool steady() const;
 
   MathMode math_;
-  double lr_;
   std::unique_ptr<Model> model_;
   std::vector<Quantizer*> quantizers_;
   std::vector<std::unique_ptr<Regularizer>> regularizers_;
   std::unique_ptr<Optimizer> optimizer_;
+  std::vector<double> rates_;
   std::unique_ptr<Task> task_;
   Batch batch_;
   std::unique_ptr<DeviceStep> device_step_;

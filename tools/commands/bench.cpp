@@ -12,8 +12,8 @@
 #include "tools/bench/gemm.h"
 #include "tools/bench/gpu.h"
 #include "tools/bench/quant.h"
-#include "tools/bench/step.h"
 #include "tools/commands.h"
+#include "tools/commands/bench_step.h"
 #include "tools/exit_code.h"
 #include "tools/output.h"
 
@@ -23,13 +23,17 @@ namespace {
 struct BenchArguments {
   std::string what = "step";
   std::string filter;
-  std::optional<std::string> model;
+  std::vector<std::string> models, quants;
   std::optional<int64_t> batch, steps;
   double seconds = 0.2;
+  bool no_winograd = false;
 };
 
-std::string model_of(const BenchArguments& arguments) {
-  return arguments.model.value_or("resnet20");
+/// Of benchmarks that take one.
+std::optional<std::string> model_of(const BenchArguments& arguments) {
+  LATHE_CHECK(ConfigError, arguments.models.size() < 2, "bench ", arguments.what,
+              ": expected one model, found ", arguments.models.size());
+  return arguments.models.empty() ? std::nullopt : std::optional(arguments.models.front());
 }
 
 void print_rows(const Session& session, const std::string& bench, const std::vector<bench::Row>& rows) {
@@ -95,14 +99,15 @@ int bench_decode(const Session& session, const BenchArguments& arguments) {
 }
 
 int bench_quant(const Session& session, const BenchArguments& arguments) {
-  const std::vector<bench::QuantCost> costs = bench::bench_quant(
-      model_of(arguments), arguments.batch.value_or(128), arguments.steps.value_or(8), arguments.filter);
+  const std::string model = model_of(arguments).value_or("resnet20");
+  const std::vector<bench::QuantCost> costs =
+      bench::bench_quant(model, arguments.batch.value_or(128), arguments.steps.value_or(8), arguments.filter);
   std::vector<std::vector<std::string>> table = {
       {"method", "ms median", "overhead", "alone", "ns/weight", "extra copies"}};
   for (const bench::QuantCost& cost : costs) {
     if (session.json) {
       print_json(Value::object({{"bench", Value::string("quant")},
-                                {"model", Value::string(model_of(arguments))},
+                                {"model", Value::string(model)},
                                 {"batch", Value::integer(cost.batch)},
                                 {"quant", Value::string(cost.name)},
                                 {"threads", Value::integer(num_threads())},
@@ -122,30 +127,16 @@ int bench_quant(const Session& session, const BenchArguments& arguments) {
   return kOk;
 }
 
-int bench_step(const Session& session, const BenchArguments& arguments) {
-  const int64_t batch = arguments.batch.value_or(128);
-  const bench::StepResult result =
-      bench::bench_step({model_of(arguments), batch, arguments.steps.value_or(8)});
-  if (session.json) {
-    print_json(Value::object({{"bench", Value::string("step")},
-                              {"model", Value::string(model_of(arguments))},
-                              {"batch", Value::integer(batch)},
-                              {"quant", Value::string("none")},
-                              {"threads", Value::integer(num_threads())},
-                              {"isa", Value::string(std::string(to_string(cpu::active_isa())))},
-                              {"ms_best", Value::real(result.ms_best)},
-                              {"ms_median", Value::real(result.ms_median)},
-                              {"samples_per_s_median", Value::real(result.samples_per_second)},
-                              {"peak_rss_mib", Value::real(result.peak_rss_mib)},
-                              {"loss", Value::real(result.loss)}}));
-    return kOk;
+bench::StepOptions step_options(const BenchArguments& arguments) {
+  bench::StepOptions options{.models = arguments.models, .batch = arguments.batch};
+  options.steps = arguments.steps.value_or(options.steps);
+  options.winograd = !arguments.no_winograd;
+  if (!arguments.quants.empty()) {
+    options.quants = arguments.quants;
+  } else if (options.models.empty()) {
+    options.quants = bench::step_quants();
   }
-  fmt::print(
-      "{} batch {}, {} threads, {}: best {:.1f} ms, median {:.1f} ms, {:.0f} samples/s, peak memory {:.0f} "
-      "MiB\n",
-      model_of(arguments), batch, num_threads(), to_string(cpu::active_isa()), result.ms_best,
-      result.ms_median, result.samples_per_second, result.peak_rss_mib);
-  return kOk;
+  return options;
 }
 
 int bench_limits(const Session& session, const BenchArguments&) {
@@ -204,7 +195,7 @@ void print_limits(const Session& session, Device device, const bench::GpuLimits&
 int bench_gpu(const Session& session, const BenchArguments& arguments) {
   const Device device = available_device(session.device == "auto" ? "cuda:0" : session.device);
   LATHE_CHECK(DeviceError, device.type == DeviceType::Cuda, "bench gpu: ", device, " is no CUDA device");
-  const bench::GpuBench gpu{device, arguments.filter, arguments.model, arguments.batch,
+  const bench::GpuBench gpu{device, arguments.filter, model_of(arguments), arguments.batch,
                             arguments.steps.value_or(20)};
   const std::vector<bench::GpuCase> cases = bench::gpu_cases(gpu);
   LATHE_CHECK(ConfigError, !cases.empty(), "bench gpu: no case's name holds '", arguments.filter, "'");
@@ -240,7 +231,7 @@ int bench(const Session& session, const BenchArguments& arguments) {
   if (arguments.what == "decode") return bench_decode(session, arguments);
   if (arguments.what == "quant") return bench_quant(session, arguments);
   if (arguments.what == "limits") return bench_limits(session, arguments);
-  return bench_step(session, arguments);
+  return bench_step(session, step_options(arguments));
 }
 
 }  // namespace
@@ -253,7 +244,9 @@ void add_bench(CLI::App& app, Session& session) {
       "of its "
       "filter pick from every model, batch, precision (f32, tf32, bf16) and quantizer (none, lsq, diffq, "
       "codeq), and 'eager'; without one the usual cases run.\n"
-      "Examples:\n  lathe bench step --model resnet20 --batch 128 --threads 2\n  lathe bench conv 'r20'\n"
+      "Examples:\n  lathe bench step                           every case with every quantizer\n"
+      "  lathe bench step --model resnet20,gpt --quant none,diffq --threads 2 --json\n"
+      "  lathe bench conv 'r20'\n"
       "  lathe bench gemm --json\n  lathe bench decode --threads 1\n"
       "  lathe bench quant --batch 8 --steps 100 --threads 1\n  lathe bench limits\n"
       "  lathe bench gpu --filter 'resnet20 b128 bf16' --device cuda:0 --json\n"
@@ -264,7 +257,19 @@ void add_bench(CLI::App& app, Session& session) {
   command->add_option(
       "FILTER,--filter", arguments->filter,
       "Only cases whose name contains this (quant, conv, gemm, decode), or all its words (gpu)");
-  command->add_option("--model", arguments->model, "Model of `step`, `quant` and `gpu`");
+  command
+      ->add_option(
+          "--model", arguments->models,
+          "Model of `step`, `quant` and `gpu`; for `step` a list: resnet20, resnet18, mobilenet, vit, "
+          "gpt as the peer's script has them, or any model")
+      ->delimiter(',');
+  command
+      ->add_option(
+          "--quant", arguments->quants,
+          "Quantizers of `step`, a list: none, diffq, codeq, lsq, qat. Every one without --model and "
+          "--quant, else none")
+      ->delimiter(',');
+  command->add_flag("--no-winograd", arguments->no_winograd, "Direct convolutions only (step)");
   command->add_option("--batch", arguments->batch, "Batch size of `step`, `quant` and `gpu`")
       ->check(CLI::PositiveNumber);
   command
