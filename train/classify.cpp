@@ -47,6 +47,7 @@ std::vector<Guess> Classifier::classify(const Picture& picture, int64_t count) {
   batch.size = 1;
   normalizer_->apply(fitted.pixels.data(), {batch.inputs[0].mut<float>(), input_[0], input_[1], input_[2]});
   const NoGrad no_grad;
+  const MathModeScope math(run_.math);
   const Tensor logits = model_->forward(batch.to(model_->device())).data().to(Device::cpu()).to(DType::F32);
   LATHE_CHECK(ConfigError, logits.rank() == 2, run_.name, ": the model's output is ", logits.shape(),
               ", expected logits (1, classes)");

@@ -37,7 +37,8 @@ Value to_value(const PackedHeader& header) {
                              {"model", header.model},
                              {"data", std::move(plain)},
                              {"loss", header.loss},
-                             {"input", header.input}});
+                             {"input", header.input},
+                             {"winograd", Value::boolean(header.winograd)}});
   const Value* activations = header.quant.find("activations");
   if (activations != nullptr && !activations->items().empty())
     out.set("quant", Value::object({{"activations", *activations}}));

@@ -17,6 +17,7 @@ struct PackedHeader {
   Value model, data, loss;  ///< sections; data is written without augmentation
   Value quant;              ///< section, of which the rules for activations are written; null for none
   Value input;              ///< describe_input() of the data it was trained on; null where unknown
+  bool winograd = true;     ///< how it was evaluated, see TrainOptions
 };
 Value to_value(const PackedHeader& header);
 

@@ -44,14 +44,16 @@ void check_same_run(const RunPaths& paths, const Value& resolved, const Value& e
 
 PackedModel pack(const Value& resolved, const Value& input, const Model& model) {
   const auto section = [&](std::string_view key) { return *resolved.find(key); };
-  return pack_model(to_value(PackedHeader{.name = section("name").as_string(),
-                                          .seed = section("seed").as_int(),
-                                          .model = section("model"),
-                                          .data = section("data"),
-                                          .loss = section("loss"),
-                                          .quant = section("quant"),
-                                          .input = input}),
-                    model);
+  return pack_model(
+      to_value(PackedHeader{.name = section("name").as_string(),
+                            .seed = section("seed").as_int(),
+                            .model = section("model"),
+                            .data = section("data"),
+                            .loss = section("loss"),
+                            .quant = section("quant"),
+                            .input = input,
+                            .winograd = *section("train").find("winograd") == Value::boolean(true)}),
+      model);
 }
 
 /// The final figures; `packed` is in the run's folder, in `size` bytes.

@@ -23,6 +23,7 @@ struct Sections {
   std::string name;
   int64_t seed = 0;
   Value data, model, quant, loss, input;
+  bool winograd = false;  // in a packed file; versions without the switch evaluated without
   void fields(FieldVisitor& v) {
     v.visit("name", name, {.doc = "of the run", .required = true});
     v.visit("seed", seed, {.doc = "of every random stream", .min = 0, .required = true});
@@ -31,6 +32,7 @@ struct Sections {
     v.visit("quant", quant, {.doc = "quantizers; null: none"});
     v.visit("loss", loss, {.doc = "what training minimised", .required = true});
     v.visit("input", input, {.doc = "what a sample is"});
+    v.visit("winograd", winograd, {.doc = "how it was evaluated"});
   }
 };
 
@@ -46,6 +48,14 @@ Sections read_sections(const std::filesystem::path& file, const Value& root) try
   return sections;
 } catch (const ConfigError& error) {
   throw FormatError(error.what());
+}
+
+/// A run of a version that had no such switch was evaluated without; imported weights were not trained here.
+bool trained_with_winograd(const Value& resolved) {
+  const Value* train = resolved.find("train");
+  if (train == nullptr) return true;
+  const Value* winograd = train->find("winograd");
+  return winograd != nullptr && *winograd == Value::boolean(true);
 }
 
 }  // namespace
@@ -74,6 +84,7 @@ SavedRun open_run(const std::filesystem::path& path) {
     run.where = {path.string(), ""};
     sections = read_sections(path, read_packed(path).header);
     if (!sections.input.is(Value::Type::Null)) input_shape(sections.input, path);
+    run.math.winograd = sections.winograd;
   } else {
     LATHE_CHECK(IoError, std::filesystem::is_directory(path), path.string(),
                 ": there is no such run folder or packed file");
@@ -82,7 +93,9 @@ SavedRun open_run(const std::filesystem::path& path) {
                 ": found a folder without resolved.json, expected a run");
     run.folder = path;
     run.where = {paths.resolved().string(), ""};
-    sections = read_sections(paths.resolved(), read_run_file(paths.resolved()));
+    const Value resolved = read_run_file(paths.resolved());
+    sections = read_sections(paths.resolved(), resolved);
+    run.math.winograd = trained_with_winograd(resolved);
     if (std::filesystem::exists(paths.environment())) {
       const Value environment = read_run_file(paths.environment());
       if (const Value* input = environment.find("input")) sections.input = *input;
@@ -139,6 +152,7 @@ void calibrate(const SavedRun& run, Model& model) {
   order.batch = read_data_common(run.data, where).batch;
   Loader loader(*split, order);
   const NoGrad no_grad;
+  const MathModeScope math(run.math);
   model.run().mode = Mode::Eval;
   ++model.run().forward;
   for (ActivationQuantizer* quantizer : activation_quantizers_of(model)) quantizer->set_observing(true);
@@ -158,7 +172,8 @@ PackedHeader header_of(const SavedRun& run) {
           .data = run.data,
           .loss = run.loss,
           .quant = run.quant,
-          .input = run.input};
+          .input = run.input,
+          .winograd = run.math.winograd};
 }
 
 std::unique_ptr<Model> quantize_run(const SavedRun& run, const Value& quant, const FieldPath& where,

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/fields.h"
+#include "core/math_mode.h"
 #include "core/safetensors.h"
 #include "data/dataset.h"
 #include "layers/model.h"
@@ -26,6 +27,7 @@ struct SavedRun {
   Value quant;  ///< null where nothing is quantized
   Value data;   ///< null when the run was imported without one
   Value loss;
+  MathMode math;                     ///< what its evaluation computes with: whoever evaluates enters it
   Value input;                       ///< describe_input() of its data; null where unknown (imported weights)
   std::filesystem::path checkpoint;  ///< of a folder
   std::filesystem::path packed;      ///< of a packed file, which then holds all of this

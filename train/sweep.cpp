@@ -151,6 +151,7 @@ class SweepRunner {
     const DataCommon common = read_data_common(run.data, run.where / "data");
     const std::unique_ptr<Model> model = load_run_model(run);
     const std::unique_ptr<Task> task = run_task(run, split->info());
+    const MathModeScope math(run.math);
     const EvaluationResult result = evaluate(*model, *task, *split, common.eval_batch.value_or(common.batch));
     const ModelInfo info = describe_model(run.model, run.where / "model", split->info().sample);
     const StoredCost cost = stored_cost(read_packed(row.file), info, activation_bits(*model));

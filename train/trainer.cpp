@@ -229,6 +229,7 @@ EvaluationResult Trainer::evaluate() {
   LATHE_CHECK(ConfigError, test_loader_ != nullptr, "trainer: there is no test split to evaluate");
   settle_figures(true);
   const auto as_evaluated = evaluated();
+  const MathModeScope math(options_.train.evaluation_math_mode());
   EvaluationResult result = lathe::evaluate(parts_.model, parts_.task, *test_loader_);
   if (options_.stored_bytes) result.size_bytes = options_.stored_bytes();
   metrics_ = result.metrics;
@@ -236,6 +237,7 @@ EvaluationResult Trainer::evaluate() {
 }
 
 std::unique_ptr<Evaluated> Trainer::evaluated() const {
+  const MathModeScope math(options_.train.evaluation_math_mode());
   return std::unique_ptr<Evaluated>(new Evaluated{
       UseAverages(ema_.get()),
       UseBatchStatistics(parts_.model, statistics_loader_.get(), options_.train.batch_norm_batches)});

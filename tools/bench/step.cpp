@@ -72,7 +72,6 @@ StepCase case_of(const CaseRow& row, const StepOptions& options) {
   training.batch = options.batch.value_or(row.batch);
   training.sample = row.sample;
   training.classes = row.classes;
-  training.winograd = options.winograd;
   if (row.adam) training.optimizer = parse_json(R"({"type": "adam", "lr": 1e-3})", "bench");
   return one;
 }
@@ -84,9 +83,8 @@ StepCase case_named(const std::string& name, const StepOptions& options) {
     if (row.model == name) return case_of(row, options);
   }
   model_registry().at(Value::object({{"type", Value::string(name)}}), {"", "bench step"});
-  return {.model = name,
-          .training = {.model = name, .batch = options.batch.value_or(128), .winograd = options.winograd},
-          .whole_model = true};
+  return {
+      .model = name, .training = {.model = name, .batch = options.batch.value_or(128)}, .whole_model = true};
 }
 
 struct QuantRow {

@@ -26,7 +26,6 @@ struct StepOptions {
   std::optional<int64_t> batch = {};     ///< instead of the case's own
   std::vector<std::string> quants = {"none"};
   int64_t steps = 8;  ///< timed, after three that warm up
-  bool winograd = true;
 };
 
 struct StepRow {

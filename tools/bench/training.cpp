@@ -97,7 +97,7 @@ TrainingCase quantized(TrainingCase training_case, const Method& method) {
 }
 
 Training::Training(const TrainingCase& training_case)
-    : math_{.tf32 = training_case.precision == "tf32", .winograd = training_case.winograd},
+    : math_{.tf32 = training_case.precision == "tf32", .winograd = math_mode().winograd},
       model_(build_model(training_case)),
       task_(build_task()),
       batch_(random_batch(*model_, training_case)) {

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "core/cpu/isa.h"
+#include "core/math_mode.h"
 #include "core/parallel.h"
 #include "tools/bench/conv.h"
 #include "tools/bench/decode.h"
@@ -130,7 +131,6 @@ int bench_quant(const Session& session, const BenchArguments& arguments) {
 bench::StepOptions step_options(const BenchArguments& arguments) {
   bench::StepOptions options{.models = arguments.models, .batch = arguments.batch};
   options.steps = arguments.steps.value_or(options.steps);
-  options.winograd = !arguments.no_winograd;
   if (!arguments.quants.empty()) {
     options.quants = arguments.quants;
   } else if (options.models.empty()) {
@@ -225,6 +225,7 @@ int bench_gpu(const Session& session, const BenchArguments& arguments) {
 }
 
 int bench(const Session& session, const BenchArguments& arguments) {
+  const MathModeScope math({.winograd = !arguments.no_winograd});
   if (arguments.what == "gpu") return bench_gpu(session, arguments);
   if (arguments.what == "conv") return bench_conv(session, arguments);
   if (arguments.what == "gemm") return bench_gemm(session, arguments);
@@ -269,7 +270,7 @@ void add_bench(CLI::App& app, Session& session) {
           "Quantizers of `step`, a list: none, diffq, codeq, lsq, qat. Every one without --model and "
           "--quant, else none")
       ->delimiter(',');
-  command->add_flag("--no-winograd", arguments->no_winograd, "Direct convolutions only (step)");
+  command->add_flag("--no-winograd", arguments->no_winograd, "Direct convolutions only (step, conv, quant)");
   command->add_option("--batch", arguments->batch, "Batch size of `step`, `quant` and `gpu`")
       ->check(CLI::PositiveNumber);
   command

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "core/cpu/isa.h"
+#include "core/math_mode.h"
 #include "core/parallel.h"
 #include "tools/bench/harness.h"
 #include "tools/exit_code.h"
@@ -22,7 +23,7 @@ Value to_value(const bench::StepCase& one, const bench::StepRow& row) {
                                {"quant", Value::string(row.quant)},
                                {"threads", Value::integer(num_threads())},
                                {"isa", Value::string(std::string(to_string(cpu::active_isa())))},
-                               {"winograd", Value::boolean(one.training.winograd)},
+                               {"winograd", Value::boolean(math_mode().winograd)},
                                {"batch", Value::integer(one.training.batch)},
                                {"clock", Value::string(bench::clock_name())},
                                {"params", Value::integer(row.parameters)},

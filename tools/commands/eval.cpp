@@ -80,6 +80,7 @@ int eval(const Session& session, const EvalArguments& arguments) {
   std::vector<Tensor> outputs;
   EvaluateOptions options{.hash = true, .on_output = {}};
   if (!arguments.logits.empty()) options.on_output = [&](const Tensor& output) { outputs.push_back(output); };
+  const MathModeScope math(run.math);
   const EvaluationResult result = evaluate(*model, *run_task(run, split->info()), *split,
                                            common.eval_batch.value_or(common.batch), options);
   if (!outputs.empty()) {

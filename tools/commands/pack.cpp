@@ -76,6 +76,7 @@ struct VerifyArguments {
 EvaluationResult evaluate_all(const SavedRun& run, Model& model, const DataSection& data,
                               const Dataset& split) {
   const DataCommon common = read_data_common(data.data, data.where);
+  const MathModeScope math(run.math);
   return evaluate(model, *run_task(run, split.info()), split, common.eval_batch.value_or(common.batch),
                   {.hash = true, .on_output = {}});
 }
@@ -99,7 +100,7 @@ int verify(const Session& session, const VerifyArguments& arguments) {
   LATHE_CHECK(MismatchError, differing.empty(), file.string(), ": ", differing.size(),
               " tensors differ from the run's, the first is ", differing.front());
   const EvaluationResult ours = evaluate_all(run, *trained, data, *split);
-  const EvaluationResult theirs = evaluate_all(run, *stored, data, *split);
+  const EvaluationResult theirs = evaluate_all(other, *stored, data, *split);
   LATHE_CHECK(MismatchError, ours.logits_hash == theirs.logits_hash, file.string(), ": logits over ",
               ours.samples, " samples differ: ", theirs.logits_hash, ", the run's are ", ours.logits_hash);
   if (session.json) {

@@ -22,10 +22,14 @@ struct TrainOptions {
   int64_t batch_norm_batches = 0;
   std::string precision = "f32";
   bool deterministic = true;
+  bool winograd = true;
   bool cuda_graph = true;
   bool device_augment = true;
   void fields(FieldVisitor& v);
-  MathMode math_mode() const { return {precision == "tf32", deterministic}; }
+  /// Of training steps.
+  MathMode math_mode() const { return {precision == "tf32", deterministic, winograd}; }
+  /// Of evaluation, and of statistics measured for it.
+  MathMode evaluation_math_mode() const { return {.winograd = winograd}; }
 };
 
 /// The section "output".
