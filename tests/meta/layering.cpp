@@ -88,7 +88,7 @@ std::string own_problem(const SourceFile& file, const std::string& header) {
   // The inside of the CPU kernels; which instruction set runs is public, and benchmarks measure the machine's
   // limit.
   if (header.starts_with("core/cpu/") && header != "core/cpu/isa.h" &&
-      !(header == "core/cpu/fma_peak.h" && file.path.starts_with("tools/bench/")) &&
+      !(header == "core/cpu/machine_limits.h" && file.path.starts_with("tools/bench/")) &&
       !file.path.starts_with("core/cpu/") && !file.path.starts_with("quant/cpu/") && from != "tests")
     return header + " is internal to the kernels";
   return "";

@@ -70,6 +70,19 @@ TEST_CASE("bench step refuses what it does not know") {
        "there is no quantizer 'dreft' (none, diffq, codeq, lsq, qat)");
 }
 
+TEST_CASE("bench limits measures registers and each level of memory for each number of threads") {
+  int64_t threads = 1;
+  for (const Value& row : bench_rows({"bench", "limits", "--threads", "2", "--json"})) {
+    CHECK(row.find("threads")->as_int() == threads++);
+    CHECK(row.find("peak_gflops")->as_real() > 0);
+    for (const char* level : {"L1", "L2", "L3", "DRAM"}) {
+      CAPTURE(level);
+      CHECK(row.find(level)->find("gb_per_s")->as_real() > 0);
+    }
+  }
+  CHECK(threads == 3);
+}
+
 TEST_CASE("bench quant prints what each method costs beyond the float step") {
   std::vector<std::string> methods;
   for (const Value& row : bench_rows({"bench", "quant", "4", "--model", "mlp", "--batch", "4", "--steps", "2",

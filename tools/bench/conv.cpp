@@ -41,15 +41,16 @@ constexpr const char* kForward = "forward";
 constexpr const char* kBackwardData = "backward data";
 constexpr const char* kBackwardWeight = "backward weight";
 
-void bench_layer(std::vector<Row>& rows, const Layer& l, double seconds, double peak) {
+void bench_layer(std::vector<Row>& rows, const Layer& l, double seconds, const Machine& machine) {
   const int64_t out = conv_out(l.size, l.kernel, l.g.stride_h, l.g.pad_h, 1);
   const Shape xs{l.n, l.size, l.size, l.c}, ws{l.k, l.kernel, l.kernel, l.c / l.g.groups};
   const Shape ys{l.n, out, out, l.k};
   const Tensor x = Tensor::full(xs, 0.5), w = Tensor::full(ws, 0.25), dy = Tensor::full(ys, 0.125), bias;
   Tensor y = Tensor::empty(ys), dx = Tensor::empty(xs), dw = Tensor::empty(ws);
   const double flops = 2.0 * static_cast<double>(ys.numel() * ws.numel() / l.k);
+  const auto bytes = static_cast<double>(y.bytes() + x.bytes() + w.bytes());
   const auto add = [&](const char* pass, FunctionRef<void()> fn) {
-    rows.push_back(make_row(l.name, pass, time_calls(fn, seconds), flops, peak));
+    rows.push_back(make_row(l.name, pass, time_calls(fn, seconds), {flops, bytes}, machine));
   };
   add(kForward, [&] { kernels::conv2d_forward(y, x, w, bias, l.g); });
   add(kBackwardData, [&] { kernels::conv2d_backward_data(dx, dy, w, l.g); });
@@ -60,9 +61,9 @@ void bench_layer(std::vector<Row>& rows, const Layer& l, double seconds, double 
 
 std::vector<Row> bench_conv(const std::string& filter, double seconds) {
   std::vector<Row> rows;
-  const double peak = peak_gflops();
+  const Machine machine = measure_machine();
   for (const Layer& layer : kLayers) {
-    if (std::string(layer.name).find(filter) != std::string::npos) bench_layer(rows, layer, seconds, peak);
+    if (std::string(layer.name).find(filter) != std::string::npos) bench_layer(rows, layer, seconds, machine);
   }
   return rows;
 }

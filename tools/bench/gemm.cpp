@@ -53,17 +53,18 @@ bool selected(const char* name, const std::string& filter) {
   return std::string(name).find(filter) != std::string::npos;
 }
 
-Row bench_product(const Product& p, double seconds, double peak) {
+Row bench_product(const Product& p, double seconds, const Machine& machine) {
   const Shape a_shape = p.flags.transpose_a ? Shape{p.batch, p.k, p.m} : Shape{p.batch, p.m, p.k};
   const Shape b_shape = p.flags.transpose_b ? Shape{p.batch, p.n, p.k} : Shape{p.batch, p.k, p.n};
   const Tensor a = Tensor::full(a_shape, 0.5), b = Tensor::full(b_shape, 0.25), bias;
   Tensor y = Tensor::empty({p.batch, p.m, p.n});
   const Times times = time_calls([&] { kernels::matmul(y, a, b, bias, p.flags); }, seconds);
   const char* pass = p.flags.transpose_a ? "TN" : p.flags.transpose_b ? "NT" : "NN";
-  return make_row(p.name, pass, times, 2.0 * static_cast<double>(y.numel() * p.k), peak);
+  const auto bytes = static_cast<double>(a.bytes() + b.bytes() + y.bytes());
+  return make_row(p.name, pass, times, {2.0 * static_cast<double>(y.numel() * p.k), bytes}, machine);
 }
 
-void bench_attention(std::vector<Row>& rows, const Attention& p, double seconds, double peak) {
+void bench_attention(std::vector<Row>& rows, const Attention& p, double seconds, const Machine& machine) {
   const Shape shape{p.n, p.t, p.heads, p.d};
   const Tensor q = Tensor::full(shape, 0.5), k = Tensor::full(shape, 0.25), v = Tensor::full(shape, 1), none;
   Tensor y = Tensor::empty(shape), lse = Tensor::empty({p.n, p.heads, p.t}), dbias;
@@ -73,23 +74,24 @@ void bench_attention(std::vector<Row>& rows, const Attention& p, double seconds,
   const double product = 2.0 * static_cast<double>(shape.numel() * p.t) * (p.causal ? 0.5 : 1);
   const Times forward =
       time_calls([&] { kernels::attention_forward(y, lse, q, k, v, none, none, flags); }, seconds);
-  rows.push_back(make_row(p.name, "forward", forward, 2 * product, peak));
+  const auto bytes = static_cast<double>(y.bytes());
+  rows.push_back(make_row(p.name, "forward", forward, {2 * product, 4 * bytes}, machine));
   const Times backward = time_calls(
       [&] { kernels::attention_backward(dq, dk, dv, dbias, y, q, k, v, y, lse, none, none, flags); },
       seconds);
-  rows.push_back(make_row(p.name, "backward", backward, 5 * product, peak));
+  rows.push_back(make_row(p.name, "backward", backward, {5 * product, 8 * bytes}, machine));
 }
 
 }  // namespace
 
 std::vector<Row> bench_gemm(const std::string& filter, double seconds) {
   std::vector<Row> rows;
-  const double peak = peak_gflops();
+  const Machine machine = measure_machine();
   for (const Product& product : kProducts) {
-    if (selected(product.name, filter)) rows.push_back(bench_product(product, seconds, peak));
+    if (selected(product.name, filter)) rows.push_back(bench_product(product, seconds, machine));
   }
   for (const Attention& attention : kAttentions) {
-    if (selected(attention.name, filter)) bench_attention(rows, attention, seconds, peak);
+    if (selected(attention.name, filter)) bench_attention(rows, attention, seconds, machine);
   }
   return rows;
 }

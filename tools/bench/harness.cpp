@@ -10,7 +10,8 @@
 
 #include <unistd.h>
 
-#include "core/cpu/fma_peak.h"
+#include "core/cpu/machine_limits.h"
+#include "tools/bench/limits.h"
 
 namespace lathe::bench {
 namespace {
@@ -74,9 +75,19 @@ double peak_gflops() {
   return flops / times.least * 1e-9;
 }
 
-Row make_row(std::string name, std::string pass, Times times, double flops, double peak) {
-  const double gflops = flops / times.median * 1e-9;
-  return {std::move(name), std::move(pass), times.median * 1e3, times.least * 1e3, gflops, gflops / peak};
+Machine measure_machine() {
+  return {peak_gflops(), dram_gb_per_second()};
+}
+
+Row make_row(std::string name, std::string pass, Times times, const Work& work, const Machine& machine) {
+  const double gflops = work.flops / times.median * 1e-9;
+  return {.name = std::move(name),
+          .pass = std::move(pass),
+          .ms_median = times.median * 1e3,
+          .ms_least = times.least * 1e3,
+          .gflops = gflops,
+          .share_of_peak = gflops / machine.gflops,
+          .share_of_dram = work.bytes / times.median * 1e-9 / machine.gb_per_second};
 }
 
 }  // namespace lathe::bench

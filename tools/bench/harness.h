@@ -15,7 +15,20 @@ struct Row {
   double ms_least = 0;       ///< the quietest run: what to compare on a busy machine
   double gflops = 0;         ///< of the median
   double share_of_peak = 0;  ///< gflops over the peak of as many threads, of this run
+  /// Bytes that must be read or written once, over what DRAM gives as many threads. Beyond 1 the operands
+  /// were in cache.
+  double share_of_dram = 0;
 };
+
+/// What a call does at least, and what the machine does at most.
+struct Work {
+  double flops = 0, bytes = 0;
+};
+struct Machine {
+  double gflops = 0, gb_per_second = 0;
+};
+/// Of num_threads() threads, now.
+Machine measure_machine();
 
 struct Times {
   double median = 0, least = 0;  // seconds
@@ -35,7 +48,7 @@ double seconds_since_start();
 /// Gigaflops that num_threads() cores reach in f32 on registers alone; the best of several short runs.
 double peak_gflops();
 
-/// A row from the times of a call of `flops` floating-point operations.
-Row make_row(std::string name, std::string pass, Times times, double flops, double peak);
+/// A row from the times of a call.
+Row make_row(std::string name, std::string pass, Times times, const Work& work, const Machine& machine);
 
 }  // namespace lathe::bench

@@ -9,6 +9,7 @@
 #include "models/registry.h"
 #include "tools/bench/harness.h"
 #include "train/environment.h"
+#include "train/model_info.h"
 
 namespace lathe::bench {
 namespace {
@@ -160,6 +161,12 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
+/// Of one sample.
+double forward_macs(const TrainingCase& one) {
+  const Shape sample = one.sample.rank() > 0 ? one.sample : model_input_shape(one.model);
+  return static_cast<double>(describe_model(model_section(one), FieldPath(), sample).macs);
+}
+
 void finish(Subject& subject, const Subject* plain, int64_t batch) {
   StepRow& row = subject.row;
   const double best = *std::min_element(subject.seconds.begin(), subject.seconds.end());
@@ -205,9 +212,12 @@ std::vector<StepRow> time_step_case(const StepCase& one, const StepOptions& opti
   }
   const auto plain = std::find_if(subjects.begin(), subjects.end(),
                                   [](const Subject& subject) { return subject.row.quant == "none"; });
+  const double flops = 6 * forward_macs(one.training) * static_cast<double>(one.training.batch);
+  const double peak = peak_gflops();
   std::vector<StepRow> rows;
   for (Subject& subject : subjects) {
     finish(subject, plain == subjects.end() ? nullptr : &*plain, one.training.batch);
+    subject.row.share_of_peak = flops / subject.row.ms_median * 1e-6 / peak;
     if (alone && subjects.size() == 1) {
       subject.row.peak_rss_mib = static_cast<double>(peak_rss_bytes()) / (1 << 20);
     } else {

@@ -34,7 +34,8 @@ struct StepRow {
   double ms_best = 0, ms_median = 0;
   double samples_per_second_best = 0, samples_per_second = 0;  ///< of the best step, of the median
   double ratio = 0;                                            ///< median of step / float's step; 0: no float
-  double tensor_mib = 0;          ///< peak of tensor memory in a step, parameters included
+  double share_of_peak = 0;  ///< 6 x multiply-accumulates of the forward pass, of the median, see Machine
+  double tensor_mib = 0;     ///< peak of tensor memory in a step, parameters included
   double first_step_seconds = 0;  ///< since the process began; 0 unless it had nothing else to do
   double peak_rss_mib = 0;        ///< likewise
   double loss = 0;                ///< of the last step, so that the work cannot be optimised away unseen

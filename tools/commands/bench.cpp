@@ -12,6 +12,7 @@
 #include "tools/bench/decode.h"
 #include "tools/bench/gemm.h"
 #include "tools/bench/gpu.h"
+#include "tools/bench/limits.h"
 #include "tools/bench/quant.h"
 #include "tools/commands.h"
 #include "tools/commands/bench_step.h"
@@ -47,16 +48,18 @@ void print_rows(const Session& session, const std::string& bench, const std::vec
                                 {"ms_best", Value::real(row.ms_least)},
                                 {"ms_median", Value::real(row.ms_median)},
                                 {"gflops", Value::real(row.gflops)},
-                                {"share_of_peak", Value::real(row.share_of_peak)}}));
+                                {"share_of_peak", Value::real(row.share_of_peak)},
+                                {"share_of_dram", Value::real(row.share_of_dram)}}));
     }
     return;
   }
   std::vector<std::vector<std::string>> table = {
-      {"case", "pass", "ms best", "ms median", "GFLOP/s", "of peak"}};
+      {"case", "pass", "ms best", "ms median", "GFLOP/s", "of peak", "of DRAM"}};
   for (const bench::Row& row : rows) {
     table.push_back({row.name, row.pass, fmt::format("{:.3f}", row.ms_least),
                      fmt::format("{:.3f}", row.ms_median), fmt::format("{:.1f}", row.gflops),
-                     fmt::format("{:.0f} %", 100 * row.share_of_peak)});
+                     fmt::format("{:.0f} %", 100 * row.share_of_peak),
+                     fmt::format("{:.0f} %", 100 * row.share_of_dram)});
   }
   print_table(table);
 }
@@ -139,16 +142,46 @@ bench::StepOptions step_options(const BenchArguments& arguments) {
   return options;
 }
 
+Value to_value(const bench::Limits& limits) {
+  Value value = Value::object({{"bench", Value::string("limits")},
+                               {"threads", Value::integer(limits.threads)},
+                               {"isa", Value::string(std::string(to_string(cpu::active_isa())))},
+                               {"peak_gflops", Value::real(limits.gflops)}});
+  for (const bench::Bandwidth& one : limits.bandwidths) {
+    Value level = Value::object(
+        {{"gb_per_s", Value::real(one.gb_per_second)}, {"bytes_each", Value::integer(one.bytes_each)}});
+    value.set(one.level, std::move(level));
+  }
+  return value;
+}
+
+/// 1, 2, 4, ... and as many threads as there are.
+std::vector<int> thread_counts() {
+  std::vector<int> counts;
+  for (int n = 1; n < num_threads(); n *= 2) counts.push_back(n);
+  counts.push_back(num_threads());
+  return counts;
+}
+
 int bench_limits(const Session& session, const BenchArguments&) {
-  const double peak = bench::peak_gflops();
-  if (session.json) {
-    print_json(Value::object({{"bench", Value::string("limits")},
-                              {"threads", Value::integer(num_threads())},
-                              {"isa", Value::string(std::string(to_string(cpu::active_isa())))},
-                              {"peak_gflops", Value::real(peak)}}));
-  } else {
-    fmt::print("{} threads, {}: {:.0f} GFLOP/s in f32 on registers alone\n", num_threads(),
-               to_string(cpu::active_isa()), peak);
+  std::vector<std::vector<std::string>> table = {{"limit", "each thread's"},
+                                                 {"f32 FMA, GFLOP/s", "registers"}};
+  for (const int threads : thread_counts()) {
+    set_num_threads(threads);
+    const bench::Limits limits = bench::measure_limits();
+    if (session.json) print_json(to_value(limits));
+    table[0].push_back(fmt::format("{} thread{}", threads, threads == 1 ? "" : "s"));
+    table[1].push_back(fmt::format("{:.0f}", limits.gflops));
+    for (size_t i = 0; i < limits.bandwidths.size(); ++i) {
+      const bench::Bandwidth& one = limits.bandwidths[i];
+      if (table.size() < i + 3)
+        table.push_back({one.level + " triad, GB/s", fmt::format("{} KiB", one.bytes_each / 1024)});
+      table[i + 2].push_back(fmt::format("{:.0f}", one.gb_per_second));
+    }
+  }
+  if (!session.json) {
+    fmt::print("{}\n", to_string(cpu::active_isa()));
+    print_table(table);
   }
   return kOk;
 }

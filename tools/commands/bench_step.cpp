@@ -31,6 +31,7 @@ Value to_value(const bench::StepCase& one, const bench::StepRow& row) {
                                {"ms_median", Value::real(row.ms_median)},
                                {"samples_per_s_best", Value::real(row.samples_per_second_best)},
                                {"samples_per_s_median", Value::real(row.samples_per_second)},
+                               {"share_of_peak", Value::real(row.share_of_peak)},
                                {"peak_tensor_mib", Value::real(row.tensor_mib)},
                                {"loss", Value::real(row.loss)}});
   if (one.peer_parameters > 0) value.set("peer_params", Value::integer(one.peer_parameters));
@@ -55,6 +56,7 @@ std::vector<std::string> cells(const bench::StepCase& one, const bench::StepRow&
           fmt::format("{:.1f}", row.ms_median),
           fmt::format("{:.0f}", row.samples_per_second),
           row.ratio > 0 ? fmt::format("{:.3f}", row.ratio) : "-",
+          fmt::format("{:.0f} %", 100 * row.share_of_peak),
           fmt::format("{:.0f}", row.tensor_mib),
           parameters_of(one, row)};
 }
@@ -63,8 +65,8 @@ std::vector<std::string> cells(const bench::StepCase& one, const bench::StepRow&
 
 int bench_step(const Session& session, const bench::StepOptions& options) {
   const std::vector<bench::StepCase> cases = bench::step_cases(options);
-  std::vector<std::vector<std::string>> table = {
-      {"case", "quant", "ms best", "ms median", "samples/s", "of float", "tensors MiB", "parameters"}};
+  std::vector<std::vector<std::string>> table = {{"case", "quant", "ms best", "ms median", "samples/s",
+                                                  "of float", "of peak", "tensors MiB", "parameters"}};
   std::string alone;
   for (const bench::StepCase& one : cases) {
     for (const bench::StepRow& row : bench::time_step_case(one, options, cases.size() == 1)) {

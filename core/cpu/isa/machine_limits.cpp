@@ -1,4 +1,4 @@
-#include "core/cpu/fma_peak.h"
+#include "core/cpu/machine_limits.h"
 
 #include "core/simd.h"
 
@@ -17,6 +17,19 @@ double fma_peak_f32(float* sink, int64_t rounds) {
   for (int i = 0; i < kChains; ++i) sum += acc[i];
   sink[0] = sum[0];
   return 2.0 * kChains * kLanes<float> * static_cast<double>(rounds);
+}
+
+void triad_f32(float* a, const float* b, const float* c, float factor, int64_t n, int64_t rounds) {
+  constexpr int kStep = 64;  // a cache line or more of each stream, whatever the vectors' width
+  const Vec<float> scale = broadcast(factor);
+  for (int64_t round = 0; round < rounds; ++round) {
+    for (int64_t i = 0; i < n; i += kStep) {
+#pragma GCC unroll 16
+      for (int j = 0; j < kStep; j += kLanes<float>)
+        store(a + i + j, load(b + i + j) + scale * load(c + i + j));
+    }
+    asm volatile("" ::: "memory");  // a round is not the next one
+  }
 }
 
 }  // namespace lathe::cpu::LATHE_ISA_NAMESPACE
