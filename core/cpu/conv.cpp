@@ -108,7 +108,8 @@ void conv2d_backward_data(Tensor& dx, const Tensor& dy, const Tensor& w, const C
     if (lathe::cpu::winograd_chosen(shape)) {
       lathe::cpu::ConvInputGradient<T> gradient;
       gradient.dx = dx.mut<T>();
-      lathe::cpu::winograd_backward<T>(shape, nullptr, gradient, lathe::cpu::as_is(dy.ptr<T>()), {}, w.ptr<T>());
+      lathe::cpu::winograd_backward<T>(shape, nullptr, gradient, lathe::cpu::as_is(dy.ptr<T>()), {},
+                                       w.ptr<T>());
       return;
     }
     const auto plan = lathe::cpu::plan_backward_data(shape, sizeof(T), lathe::cpu::ConvUse::Tiles);

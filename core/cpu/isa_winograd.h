@@ -46,11 +46,12 @@ template <class T>
 struct WinogradInputJob {
   WinogradSource<T> source;
   WinogradBox box;
-  int64_t lead = 0;    ///< a tile's patch begins at row 4 i - lead, column 4 j - lead
-  int64_t inner = 0;   ///< its pixels for `outputs` begin at this row and column of the patch
-  T* ring = nullptr;   ///< 6 (4 columns + 2) 16 values for every block, or for all of them where not kept
-  bool keep = false;   ///< a ring for every block: rows that the box before this one filled last are still there
-  bool fresh = false;  ///< but they are not this box's
+  int64_t lead = 0;   ///< a tile's patch begins at row 4 i - lead, column 4 j - lead
+  int64_t inner = 0;  ///< its pixels for `outputs` begin at this row and column of the patch
+  T* ring = nullptr;  ///< 6 (4 columns + 2) 16 values for every block, or for all of them where not kept
+  bool keep =
+      false;  ///< a ring for every block: rows that the box before this one filled last are still there
+  bool fresh = false;         ///< but they are not this box's
   WinogradPlanes<T> patches;  ///< B^T d B; data null: not wanted
   WinogradPlanes<T> outputs;  ///< A d A^T of the 4 x 4 pixels; data null: not wanted
 };

@@ -29,7 +29,7 @@ Pass plan_pass(const ConvShape& s, bool forward) {
   const bool in_place = ins == outs && outs <= conv_tile_lanes<T>();
   const int64_t channels = in_place ? ins : ins + slice;
   const int64_t tiles = winograd_block_tiles(channels, 0, sizeof(T));
-  return {WinogradTiling(s.n, height, width, tiles), ins, outs,
+  return {WinogradTiling(s.n, height, width, tiles),         ins,   outs,
           forward ? s.geometry.pad_h : 2 - s.geometry.pad_h, slice, in_place};
 }
 
@@ -211,8 +211,8 @@ void winograd_backward_data(const ConvShape& s, ConvInputGradient<T>& gradient, 
   if (parts != nullptr) gradient.sums = ChannelParts::total_of(parts, pass.tiling.windows(), 2 * s.c);
 }
 
-template void winograd_forward(const ConvShape&, float*, const ConvOperand<float>&, const float*, const float*,
-                               std::vector<double>*);
+template void winograd_forward(const ConvShape&, float*, const ConvOperand<float>&, const float*,
+                               const float*, std::vector<double>*);
 template void winograd_forward(const ConvShape&, double*, const ConvOperand<double>&, const double*,
                                const double*, std::vector<double>*);
 template void winograd_backward_data(const ConvShape&, ConvInputGradient<float>&, const ConvOperand<float>&,

@@ -6,9 +6,9 @@
 // multiplications per pair of channels where the sum itself has 144 (Note [Winograd matrices]). So a
 // convolution is: weights to U = G g G^T, once; tiles of the input to V = B^T d B; at each of 36 points a
 // product of matrices M = V U (tiles x input channels x output channels); y = A^T M A. Backward-data is the
-// same with the weights turned by 180 degrees, backward-weight the adjoint: dU = V^T (A dy A^T) at each point,
-// summed over tiles, and dw = G^T dU G. All three are exact up to rounding, which is some 10 times that of the
-// plain sum (NMSE 1e-13 to 1e-12 in float).
+// same with the weights turned by 180 degrees, backward-weight the adjoint: dU = V^T (A dy A^T) at each
+// point, summed over tiles, and dw = G^T dU G. All three are exact up to rounding, which is some 10 times
+// that of the plain sum (NMSE 1e-13 to 1e-12 in float).
 
 #include <vector>
 

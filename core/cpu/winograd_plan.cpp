@@ -12,7 +12,7 @@ int64_t knob(const char* name, int64_t value) {
   const char* s = std::getenv(name);
   return s ? std::atoll(s) : value;
 }
-constexpr int64_t kWindows = 32;  // wanted at least, so that threads share the work evenly
+constexpr int64_t kWindows = 32;     // wanted at least, so that threads share the work evenly
 constexpr int64_t kLeastTiles = 14;  // of a block: fewer read the weights too often
 
 /// n cut into pieces of at most `most`, as equal as can be: the largest piece.

@@ -23,7 +23,7 @@ struct WinogradTiling {
   int64_t blocks(const WinogradBox& window) const;
   WinogradBox block(const WinogradBox& window, int64_t index) const;
   int64_t most_tiles() const { return window_images * block_rows * window_columns; }  ///< of a block
-  int64_t pixels(const WinogradBox& box) const;  ///< outputs that exist
+  int64_t pixels(const WinogradBox& box) const;                                       ///< outputs that exist
 };
 
 /// Tiles of a block, for `channels` transformed channels in all.
@@ -34,8 +34,8 @@ inline int64_t winograd_ring(int64_t columns) {
   return kWinogradPatch * (kWinogradTile * columns + 2) * kWinogradBlock;
 }
 
-/// Planes for `tiles` tiles of `channels` channels at `data`: an odd number of blocks, so that the points of a
-/// tile do not meet in one set of the cache.
+/// Planes for `tiles` tiles of `channels` channels at `data`: an odd number of blocks, so that the points of
+/// a tile do not meet in one set of the cache.
 template <class T>
 WinogradPlanes<T> winograd_planes(T* data, int64_t channels, int64_t tiles) {
   const int64_t block = tiles * kWinogradBlock;

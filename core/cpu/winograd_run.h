@@ -56,8 +56,7 @@ void winograd_ahead(ConvAhead (&ahead)[3], const WinogradSource<T>& s, const Win
   const int64_t hi =
       box.images > 1 ? s.height : std::clamp(kWinogradTile * (box.row + box.rows) + 2 - lead, lo, s.height);
   const int64_t row = s.width * s.channels, first = (box.image * s.height + lo) * row;
-  const int64_t bytes =
-      ((box.images - 1) * s.height + hi - lo) * row * static_cast<int64_t>(sizeof(T));
+  const int64_t bytes = ((box.images - 1) * s.height + hi - lo) * row * static_cast<int64_t>(sizeof(T));
   const T* tensors[3] = {s.x, s.affine.x, s.gradient.x};
   if (s.gradient.x != nullptr) {
     tensors[0] = s.gradient.dy;

@@ -107,8 +107,8 @@ void winograd_backward(const ConvShape& s, T* dw, ConvInputGradient<T>& gradient
   }
 }
 
-template void winograd_backward(const ConvShape&, float*, ConvInputGradient<float>&, const ConvOperand<float>&,
-                                const ConvOperand<float>&, const float*);
+template void winograd_backward(const ConvShape&, float*, ConvInputGradient<float>&,
+                                const ConvOperand<float>&, const ConvOperand<float>&, const float*);
 template void winograd_backward(const ConvShape&, double*, ConvInputGradient<double>&,
                                 const ConvOperand<double>&, const ConvOperand<double>&, const double*);
 

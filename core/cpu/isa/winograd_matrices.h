@@ -74,8 +74,8 @@ template <class T>
 }
 /// Rows 1 and 2 (scale 1) or 3 and 4 (scale 2) of A y; rows 0 and 5 are y0 and y3.
 template <class T>
-[[gnu::always_inline]] inline void winograd_output_adjoint(Vec<T> y0, Vec<T> y1, Vec<T> y2, Vec<T> y3, T scale,
-                                                           Vec<T>& plus, Vec<T>& minus) {
+[[gnu::always_inline]] inline void winograd_output_adjoint(Vec<T> y0, Vec<T> y1, Vec<T> y2, Vec<T> y3,
+                                                           T scale, Vec<T>& plus, Vec<T>& minus) {
   const Vec<T> even = y0 + y2 * (scale * scale), odd = (y1 + y3 * (scale * scale)) * scale;
   plus = even + odd;
   minus = even - odd;

@@ -1,6 +1,6 @@
-// G g G^T of weights and G^T u G of their gradients, see Notes [Winograd convolution] and [Winograd matrices].
-// A vector holds output channels of one input channel; the weights (K, 3, 3, C) are transposed on the way
-// where that is not how they lie.
+// G g G^T of weights and G^T u G of their gradients, see Notes [Winograd convolution] and [Winograd
+// matrices]. A vector holds output channels of one input channel; the weights (K, 3, 3, C) are transposed on
+// the way where that is not how they lie.
 
 #include "core/cpu/isa/winograd_matrices.h"
 #include "core/cpu/isa_winograd.h"
