@@ -7,6 +7,7 @@
 #include "core/cpu/conv_depthwise.h"
 #include "core/cpu/conv_run.h"
 #include "core/cpu/conv_scratch.h"
+#include "core/cpu/winograd.h"
 
 namespace lathe::cpu {
 namespace {
@@ -87,6 +88,11 @@ void conv2d_forward(Tensor& y, const Tensor& x, const Tensor& w, const Tensor& b
       lathe::cpu::depthwise_forward(shape, y.mut<T>(), x.ptr<T>(), w.ptr<T>(), bias_values);
       return;
     }
+    if (lathe::cpu::winograd_chosen(shape)) {
+      lathe::cpu::winograd_forward(shape, y.mut<T>(), lathe::cpu::as_is(x.ptr<T>()), w.ptr<T>(), bias_values,
+                                   nullptr);
+      return;
+    }
     const auto plan = lathe::cpu::plan_forward(shape, sizeof(T), lathe::cpu::ConvUse::Tiles);
     lathe::cpu::run_groups(plan, geometry.groups, y.mut<T>(), x.ptr<T>(), w.ptr<T>(), bias_values);
   });
@@ -97,6 +103,13 @@ void conv2d_backward_data(Tensor& dx, const Tensor& dy, const Tensor& w, const C
   dispatch_floating(dx.dtype(), "conv2d_backward_data", [&]<class T>() {
     if (lathe::cpu::is_depthwise(shape)) {
       lathe::cpu::depthwise_backward_data(shape, dx.mut<T>(), dy.ptr<T>(), w.ptr<T>());
+      return;
+    }
+    if (lathe::cpu::winograd_chosen(shape)) {
+      lathe::cpu::ConvInputGradient<T> gradient;
+      gradient.dx = dx.mut<T>();
+      lathe::cpu::winograd_backward<T>(shape, nullptr, gradient, lathe::cpu::as_is(dy.ptr<T>()), {},
+                                       w.ptr<T>());
       return;
     }
     const auto plan = lathe::cpu::plan_backward_data(shape, sizeof(T), lathe::cpu::ConvUse::Tiles);

@@ -3,6 +3,7 @@
 #include "core/cpu/conv_depthwise.h"
 #include "core/cpu/conv_run.h"
 #include "core/cpu/conv_scratch.h"
+#include "core/cpu/winograd.h"
 #include "core/kernels/conv.h"
 
 namespace lathe::cpu {
@@ -114,6 +115,12 @@ void conv2d_backward_weight(Tensor& dw, const Tensor& dy, const Tensor& x, const
     }
     if (lathe::cpu::is_depthwise(shape)) {
       lathe::cpu::depthwise_backward_weight(shape, out, dy.ptr<T>(), x.ptr<T>());
+      return;
+    }
+    if (lathe::cpu::winograd_chosen(shape)) {
+      lathe::cpu::ConvInputGradient<T> no_dx;
+      lathe::cpu::winograd_backward<T>(shape, out, no_dx, lathe::cpu::as_is(dy.ptr<T>()),
+                                       lathe::cpu::as_is(x.ptr<T>()), nullptr);
       return;
     }
     for (int64_t g = 0; g < geometry.groups; ++g) {

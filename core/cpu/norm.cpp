@@ -16,6 +16,7 @@ using lathe::cpu::AffineRows;
 using lathe::cpu::by_type;
 using lathe::cpu::ChannelParts;
 using lathe::cpu::chunk_rows;
+using lathe::cpu::combine_moments;
 using lathe::cpu::GradientRows;
 using lathe::cpu::RowChunk;
 
@@ -30,18 +31,9 @@ std::vector<double> moments(const T* x, RowChunk all) {
     by_type<T>(lathe::cpu::channel_moments_f32, lathe::cpu::channel_moments_f64)(
         mean, mean + all.channels, x + lo * all.channels, {hi - lo, all.channels});
   });
-  const int64_t c = all.channels;
-  std::vector<double> result(part, part + 2 * c);
-  double *mean = result.data(), *m2 = mean + c;
+  std::vector<double> result(part, part + parts.size);
   for (int64_t lo = parts.rows; lo < all.rows; lo += parts.rows) {
-    const double *other = parts.at(part, lo), *other_m2 = other + c;
-    const double share = static_cast<double>(std::min(parts.rows, all.rows - lo)) /
-                         static_cast<double>(std::min(lo + parts.rows, all.rows));
-    for (int64_t j = 0; j < c; ++j) {
-      const double delta = other[j] - mean[j];
-      mean[j] += delta * share;
-      m2[j] += other_m2[j] + delta * delta * share * static_cast<double>(lo);
-    }
+    combine_moments(result.data(), lo, parts.at(part, lo), std::min(parts.rows, all.rows - lo), all.channels);
   }
   return result;
 }
