@@ -187,11 +187,11 @@ void add_entries(ConvPhase& phase, const std::vector<Entry>& entries, int64_t mo
   }
 }
 
-void finish(ConvPlan& plan, size_t element, ConvUse use) {
+void finish(ConvPlan& plan, size_t element, ConvUse use, ConvReading reading) {
   find_extent(plan);
   plan.blocks = ceil_div(plan.in_c, kConvBlock);
   if (plan.layout == ConvPlan::Layout::InPlace) {
-    if (use == ConvUse::Depthwise) plan.layout = ConvPlan::Layout::Blocked;
+    if (use == ConvUse::Depthwise || reading == ConvReading::Copied) plan.layout = ConvPlan::Layout::Blocked;
     if (use == ConvUse::WeightGradient && plan.in_pixel > kInPlaceChannels) {
       plan.layout = ConvPlan::Layout::Blocked;
     }
@@ -222,8 +222,8 @@ bool is_pointwise(const ConvShape& s) {
 void flatten(ConvPlan& plan, ConvPhase& phase) {
   const int64_t pixels = plan.images * plan.in_h * plan.in_w;
   plan.layout = ConvPlan::Layout::InPlace;
-  plan.images = plan.in_h = phase.rows = 1;
-  plan.in_w = phase.columns = phase.y_row = plan.out_pixels = pixels;
+  plan.images = plan.in_h = plan.out_h = phase.rows = 1;
+  plan.in_w = plan.out_w = phase.columns = phase.y_row = plan.out_pixels = pixels;
 }
 
 }  // namespace
@@ -242,7 +242,7 @@ ConvShape::ConvShape(const Tensor& x, const Tensor& weights, const Tensor& y, co
   LATHE_ASSERT(y.dim(0) == n && y.dim(3) == k && weights.dim(3) * conv.groups == c);
 }
 
-ConvPlan plan_forward(const ConvShape& s, size_t element, ConvUse use) {
+ConvPlan plan_forward(const ConvShape& s, size_t element, ConvUse use, ConvReading reading) {
   const Conv2dGeometry& g = s.geometry;
   ConvPlan plan;
   plan.images = s.n;
@@ -250,6 +250,8 @@ ConvPlan plan_forward(const ConvShape& s, size_t element, ConvUse use) {
   plan.in_w = s.w;
   plan.in_c = s.group_c();
   plan.in_pixel = s.c;
+  plan.out_h = s.oh;
+  plan.out_w = s.ow;
   plan.out_pixels = s.oh * s.ow;
   plan.out_c = s.group_k();
   plan.out_pixel = s.k;
@@ -269,11 +271,11 @@ ConvPlan plan_forward(const ConvShape& s, size_t element, ConvUse use) {
   }
   if (is_pointwise(s)) flatten(plan, phase);
   plan.phases.push_back(std::move(phase));
-  finish(plan, element, use);
+  finish(plan, element, use, reading);
   return plan;
 }
 
-ConvPlan plan_backward_data(const ConvShape& s, size_t element, ConvUse use) {
+ConvPlan plan_backward_data(const ConvShape& s, size_t element, ConvUse use, ConvReading reading) {
   const Conv2dGeometry& g = s.geometry;
   ConvPlan plan;
   plan.images = s.n;
@@ -281,6 +283,10 @@ ConvPlan plan_backward_data(const ConvShape& s, size_t element, ConvUse use) {
   plan.in_w = s.ow;
   plan.in_c = s.group_k();
   plan.in_pixel = s.k;
+  plan.out_h = s.h;
+  plan.out_w = s.w;
+  plan.out_step_h = g.stride_h;
+  plan.out_step_w = g.stride_w;
   plan.out_pixels = s.h * s.w;
   plan.out_c = s.group_c();
   plan.out_pixel = s.c;
@@ -307,7 +313,7 @@ ConvPlan plan_backward_data(const ConvShape& s, size_t element, ConvUse use) {
       plan.phases.push_back(std::move(phase));
     }
   }
-  finish(plan, element, use);
+  finish(plan, element, use, reading);
   return plan;
 }
 

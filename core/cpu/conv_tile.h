@@ -139,11 +139,27 @@ struct ConvUnpackJob {
 LATHE_ISA_FUNCTION(void, conv_unpack_f32, const ConvUnpackJob<float>& job);
 LATHE_ISA_FUNCTION(void, conv_unpack_f64, const ConvUnpackJob<double>& job);
 
-/// Copies a window of images into scratch, zeros outside the image.
+/// What a window's values go through on their way into scratch, per channel. g is 0 where y is given and not
+/// positive.
+enum class ConvMap : uint8_t {
+  Identity,  ///< x
+  Affine,    ///< (x - mean) scale + shift, its relu where `relu`
+  Gradient,  ///< scale g + (slope (x - mean) + shift)
+};
+template <class T>
+struct ConvMapping {
+  ConvMap map = ConvMap::Identity;
+  bool relu = false;
+  const T *g = nullptr, *y = nullptr;  ///< tensors as x
+  const T *mean = nullptr, *scale = nullptr, *slope = nullptr, *shift = nullptr;
+};
+
+/// Copies a window of images into scratch through a mapping, zeros outside the image.
 template <class T>
 struct ConvCopyJob {
   T* scratch = nullptr;
   const T* x = nullptr;  ///< first image, first channel of the group
+  ConvMapping<T> mapping;
   int64_t images = 0, image_step = 0;
   int64_t height = 0, width = 0, pixel_step = 0;  ///< of x; pixel_step is its channel count
   int64_t channels = 0;                           ///< to copy

@@ -1,9 +1,7 @@
 // Backward-weight, see Note [Convolution tiling].
 
-#include "core/cpu/conv_depthwise.h"
-#include "core/cpu/conv_run.h"
+#include "core/cpu/conv_drive.h"
 #include "core/cpu/conv_scratch.h"
-#include "core/kernels/conv.h"
 
 namespace lathe::cpu {
 namespace {
@@ -45,7 +43,8 @@ ConvAhead dy_ahead(const ConvPlan& plan, int64_t index, const T* dy) {
 
 /// The runs of blocks [lo, hi): one run per block, see ConvUse.
 template <class T>
-void run_part(const ConvPlan& plan, const Division& d, int64_t piece, T* packed, const T* x, const T* dy) {
+void run_part(const ConvPlan& plan, const Division& d, int64_t piece, T* packed, const ConvOperand<T>& x,
+              const T* dy) {
   thread_local ConvScratch memory;
   T* scratch = memory.take<T>(plan.scratch);
   const int64_t tiles = conv_tile_count<T>(plan.out_c);
@@ -68,7 +67,7 @@ void run_part(const ConvPlan& plan, const Division& d, int64_t piece, T* packed,
     job.lines = plan.lines_of(phase, box);
     job.dy = dy + plan.first_output(phase, box);
     const int64_t next = conv_next_window(n, last, d.windows);
-    job.ahead[0] = conv_ahead(plan, next, x);
+    job.ahead[0] = conv_ahead(plan, next, conv_source(x));
     job.ahead[1] = dy_ahead(plan, next, dy);
     conv_weight(job);
     job.accumulate = true;
@@ -76,7 +75,7 @@ void run_part(const ConvPlan& plan, const Division& d, int64_t piece, T* packed,
 }
 
 template <class T>
-void run_group(const ConvPlan& plan, T* dw, const T* x, const T* dy) {
+void run_group(const ConvPlan& plan, T* dw, const ConvOperand<T>& x, const T* dy) {
   thread_local ConvScratch memory;
   const ConvPhase& phase = plan.phases[0];
   const int64_t size = phase.reduction * conv_padded<T>(plan.out_c);
@@ -99,28 +98,20 @@ void run_group(const ConvPlan& plan, T* dw, const T* x, const T* dy) {
 }
 
 }  // namespace
-}  // namespace lathe::cpu
 
-namespace lathe::kernels::cpu {
-
-void conv2d_backward_weight(Tensor& dw, const Tensor& dy, const Tensor& x, const Conv2dGeometry& geometry) {
-  const lathe::cpu::ConvShape shape(x, dw, dy, geometry);
-  dispatch_floating(dw.dtype(), "conv2d_backward_weight", [&]<class T>() {
-    const auto plan = lathe::cpu::plan_forward(shape, sizeof(T), lathe::cpu::ConvUse::WeightGradient);
-    T* out = dw.mut<T>();
-    if (plan.windows() == 0) {
-      std::fill(out, out + dw.numel(), T(0));
-      return;
-    }
-    if (lathe::cpu::is_depthwise(shape)) {
-      lathe::cpu::depthwise_backward_weight(shape, out, dy.ptr<T>(), x.ptr<T>());
-      return;
-    }
-    for (int64_t g = 0; g < geometry.groups; ++g) {
-      lathe::cpu::run_group(plan, out + g * plan.out_c * plan.k_step, x.ptr<T>() + g * plan.in_c,
-                            dy.ptr<T>() + g * plan.out_c);
-    }
-  });
+template <class T>
+void conv_drive_weight(const ConvShape& shape, T* dw, const T* dy, const ConvOperand<T>& x) {
+  const ConvPlan plan = plan_forward(shape, sizeof(T), ConvUse::WeightGradient, conv_reading(x));
+  if (plan.windows() == 0) {
+    std::fill(dw, dw + shape.k * shape.taps() * shape.group_c(), T(0));
+    return;
+  }
+  for (int64_t g = 0; g < shape.geometry.groups; ++g) {
+    run_group(plan, dw + g * plan.out_c * plan.k_step, conv_group(x, g * plan.in_c), dy + g * plan.out_c);
+  }
 }
 
-}  // namespace lathe::kernels::cpu
+template void conv_drive_weight(const ConvShape&, float*, const float*, const ConvOperand<float>&);
+template void conv_drive_weight(const ConvShape&, double*, const double*, const ConvOperand<double>&);
+
+}  // namespace lathe::cpu

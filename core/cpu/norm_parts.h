@@ -32,14 +32,42 @@ struct ChannelParts {
   /// Sums of the chunk that begins at row `lo`.
   double* at(double* part, int64_t lo) const { return part + lo / rows * size; }
   /// The sums of all chunks, added in order.
-  std::vector<double> total(const double* part) const {
+  std::vector<double> total(const double* part) const { return total_of(part, chunks, size); }
+
+  /// The sum of `count` arrays of `size`, one after another.
+  static std::vector<double> total_of(const double* part, int64_t count, int64_t size) {
     std::vector<double> sum(part, part + size);
-    for (int64_t chunk = 1; chunk < chunks; ++chunk) {
+    for (int64_t chunk = 1; chunk < count; ++chunk) {
       const double* other = part + chunk * size;
       for (int64_t j = 0; j < size; ++j) sum[static_cast<size_t>(j)] += other[j];
     }
     return sum;
   }
 };
+
+/// Means and sums of squared distances from them (c and c values) of `rows` rows become those of `rows` +
+/// `other_rows` rows (Chan et al. 1979).
+inline void combine_moments(double* moments, int64_t rows, const double* other, int64_t other_rows,
+                            int64_t c) {
+  const double share = static_cast<double>(other_rows) / static_cast<double>(rows + other_rows);
+  for (int64_t j = 0; j < c; ++j) {
+    const double delta = other[j] - moments[j];
+    moments[j] += delta * share;
+    moments[c + j] += other[c + j] + delta * delta * share * static_cast<double>(rows);
+  }
+}
+
+/// Means of the rows of x, then sums of squared distances from them: 2 channels values.
+template <class T>
+std::vector<double> moments_of(const T* x, RowChunk all);
+/// Sums over all rows of g, then of g (x - mean).
+template <class T>
+std::vector<double> gradient_sums_of(const GradientRows<T>& operands, RowChunk all);
+/// dx and dresidual of all rows.
+template <class T>
+void all_gradient_rows(const GradientRows<T>& operands, RowChunk all);
+/// y of all rows.
+template <class T>
+void all_affine_rows(const AffineRows<T>& operands, RowChunk all);
 
 }  // namespace lathe::cpu
