@@ -2,7 +2,8 @@
 
 #include "core/cpu/conv_drive.h"
 
-#include <utility>
+#include <algorithm>
+#include <array>
 
 #include "core/cpu/by_type.h"
 #include "core/cpu/conv_scratch.h"
@@ -18,7 +19,11 @@ void run_window(const ConvPlan& plan, int64_t index, int64_t next, T* y, const C
   T* scratch = memory.take<T>(plan.scratch);
   const ConvWindow box = plan.window(index);
   const T* input = conv_input(plan, box, scratch, x, 0, plan.blocks);
-  ConvAhead ahead = conv_ahead(plan, next, conv_source(x));
+  std::array<ConvAhead, 3> ahead = {conv_ahead(plan, next, conv_source(x))};
+  if (x.map == ConvOperand<T>::Map::Gradient) {
+    ahead[1] = conv_ahead(plan, next, x.gradient.dy);
+    ahead[2] = conv_ahead(plan, next, x.gradient.y);
+  }
   for (const ConvPhase& phase : plan.phases) {
     ConvTileJob<T> job;
     job.x = input;
@@ -27,7 +32,8 @@ void run_window(const ConvPlan& plan, int64_t index, int64_t next, T* y, const C
     job.bias = bias;
     job.reduction = plan.reduction_of(phase);
     job.lines = plan.lines_of(phase, box);
-    job.ahead = std::exchange(ahead, {});
+    std::copy(ahead.begin(), ahead.end(), job.ahead);
+    ahead = {};
     conv_tile(job);
   }
 }

@@ -25,6 +25,16 @@ void conv_drive(const ConvPlan& plan, int64_t groups, T* y, const ConvOperand<T>
 template <class T>
 void conv_drive_weight(const ConvShape& shape, T* dw, const T* dy, const ConvOperand<T>& x);
 
+/// dw = the sum of `parts` packed gradients, one after another, added in order.
+template <class T>
+void conv_add_parts(const ConvPlan& plan, T* dw, const T* packed, int64_t parts);
+
+/// dw and the input gradient of one group, window by window from one copy of dy. False, and nothing done,
+/// where that does not serve: windows that differ, or weights too large for a sum per task.
+template <class T>
+bool conv_drive_backward(const ConvShape& shape, T* dw, ConvInputGradient<T>& gradient,
+                         const ConvOperand<T>& dy, const ConvOperand<T>& x, const T* w);
+
 /// Moments of the outputs, window by window.
 template <class T>
 class ConvMoments {

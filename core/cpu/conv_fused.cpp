@@ -48,6 +48,8 @@ void conv_fused_forward(const ConvShape& shape, T* y, const ConvOperand<T>& x, c
 template <class T>
 void conv_fused_backward(const ConvShape& shape, T* dw, ConvInputGradient<T>& gradient,
                          const ConvOperand<T>& dy, const ConvOperand<T>& x, const T* w) {
+  const bool both = dw != nullptr && gradient.dx != nullptr, depthwise = is_depthwise(shape);
+  if (both && !depthwise && conv_drive_backward(shape, dw, gradient, dy, x, w)) return;
   ConvOperand<T> g = dy;
   Tensor dense;
   if (dy.map == ConvOperand<T>::Map::Gradient && (dw != nullptr || shape.geometry.groups > 1)) {
@@ -59,11 +61,10 @@ void conv_fused_backward(const ConvShape& shape, T* dw, ConvInputGradient<T>& gr
     g = conv_identity<T>(rows.dx);
   }
   if (dw != nullptr) {
-    is_depthwise(shape) ? depthwise_backward_weight(shape, dw, g.x, x) : conv_drive_weight(shape, dw, g.x, x);
+    depthwise ? depthwise_backward_weight(shape, dw, g.x, x) : conv_drive_weight(shape, dw, g.x, x);
   }
   if (gradient.dx != nullptr) {
-    is_depthwise(shape) ? depthwise_backward_data(shape, gradient, g, w)
-                        : backward_data(shape, gradient, g, w);
+    depthwise ? depthwise_backward_data(shape, gradient, g, w) : backward_data(shape, gradient, g, w);
   }
 }
 

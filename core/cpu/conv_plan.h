@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "core/cpu/conv_tile.h"
@@ -117,5 +118,13 @@ ConvPlan plan_forward(const ConvShape& shape, size_t element, ConvUse use,
                       ConvReading reading = ConvReading::InPlace);
 ConvPlan plan_backward_data(const ConvShape& shape, size_t element, ConvUse use,
                             ConvReading reading = ConvReading::InPlace);
+
+/// Backward-data and backward-weight over the same windows, so that dy, copied once, serves both.
+struct ConvPlanPair {
+  ConvPlan data, weight;
+  int64_t dy_first = 0;  ///< where the window's first pixel of dy stands in the scratch of `data`
+};
+/// None where the windows cannot be the same. `reading` of x; dy is copied.
+std::optional<ConvPlanPair> plan_backward(const ConvShape& shape, size_t element, ConvReading reading);
 
 }  // namespace lathe::cpu

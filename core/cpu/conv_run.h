@@ -147,10 +147,11 @@ const T* conv_input(const ConvPlan& plan, const ConvWindow& box, T* scratch, con
   return scratch;
 }
 
-/// What conv_copy_window will read of x for window `index`; nothing past the last one.
+/// What conv_copy_window will read of x, or of a tensor beside it, for window `index`; nothing past the last
+/// one.
 template <class T>
 ConvAhead conv_ahead(const ConvPlan& plan, int64_t index, const T* x) {
-  if (index >= plan.windows()) return {};
+  if (index >= plan.windows() || x == nullptr) return {};
   const ConvWindow box = plan.window(index);
   const int64_t first = std::clamp<int64_t>(box.row * plan.step_h + plan.u_min, 0, plan.in_h);
   const int64_t last = std::clamp<int64_t>(
@@ -164,6 +165,18 @@ ConvAhead conv_ahead(const ConvPlan& plan, int64_t index, const T* x) {
             columns * plan.in_pixel * static_cast<int64_t>(sizeof(T))};
   }
   return {x + box.image * image + first * row, rows * row * static_cast<int64_t>(sizeof(T))};
+}
+
+/// The window's outputs of all phases in a tensor like y.
+template <class T>
+ConvAhead conv_output_ahead(const ConvPlan& plan, int64_t index, const T* y) {
+  if (index >= plan.windows() || y == nullptr) return {};
+  ConvAhead ahead;
+  plan.for_output_runs(plan.window(index), [&](int64_t first, int64_t count) {
+    if (ahead.from == nullptr) ahead.from = y + first * plan.out_pixel;
+    ahead.bytes += count * plan.out_pixel * static_cast<int64_t>(sizeof(T));
+  });
+  return ahead;
 }
 
 /// The window that this thread will likely compute after `index`, the last of its task or not. A guess is

@@ -81,6 +81,9 @@ struct ConvAhead {
   int64_t bytes = 0;
 };
 
+/// Of one job.
+inline constexpr int kConvAheads = 4;
+
 /// y = sum over the reduction (+ bias) for every pixel of `lines`.
 template <class T>
 struct ConvTileJob {
@@ -90,7 +93,7 @@ struct ConvTileJob {
   const T* bias = nullptr;  ///< k values or null
   ConvReduction reduction;
   ConvLines lines;
-  ConvAhead ahead;
+  ConvAhead ahead[kConvAheads];
 };
 LATHE_ISA_FUNCTION(void, conv_tile_f32, const ConvTileJob<float>& job);
 LATHE_ISA_FUNCTION(void, conv_tile_f64, const ConvTileJob<double>& job);
@@ -102,12 +105,14 @@ struct ConvWeightJob {
   T* dw = nullptr;
   const T* x = nullptr;
   const T* dy = nullptr;
+  /// Where dy stands in scratch, the step from one block of 16 channels to the next; 0 in a tensor.
+  int64_t dy_block = 0;
   ConvReduction reduction;
   ConvLines lines;
   int64_t run_lo = 0, run_hi = 0;
   int64_t tile_lo = 0, tile_hi = 0;
   bool accumulate = false;
-  ConvAhead ahead[2];
+  ConvAhead ahead[kConvAheads];
 };
 LATHE_ISA_FUNCTION(void, conv_weight_f32, const ConvWeightJob<float>& job);
 LATHE_ISA_FUNCTION(void, conv_weight_f64, const ConvWeightJob<double>& job);

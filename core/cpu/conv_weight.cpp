@@ -30,17 +30,6 @@ Division divide(const ConvPlan& plan, int64_t gradient_bytes, int64_t tiles) {
   return d;
 }
 
-/// The pixels of dy of window `index`.
-template <class T>
-ConvAhead dy_ahead(const ConvPlan& plan, int64_t index, const T* dy) {
-  if (index >= plan.windows()) return {};
-  const ConvWindow box = plan.window(index);
-  const int64_t rows_pixels = plan.rows == 1 ? box.columns : box.rows * plan.columns;
-  const int64_t pixels = (box.images - 1) * plan.out_pixels + rows_pixels;
-  return {dy + plan.first_output(plan.phases[0], box),
-          pixels * plan.out_pixel * static_cast<int64_t>(sizeof(T))};
-}
-
 /// The runs of blocks [lo, hi): one run per block, see ConvUse.
 template <class T>
 void run_part(const ConvPlan& plan, const Division& d, int64_t piece, T* packed, const ConvOperand<T>& x,
@@ -68,7 +57,7 @@ void run_part(const ConvPlan& plan, const Division& d, int64_t piece, T* packed,
     job.dy = dy + plan.first_output(phase, box);
     const int64_t next = conv_next_window(n, last, d.windows);
     job.ahead[0] = conv_ahead(plan, next, conv_source(x));
-    job.ahead[1] = dy_ahead(plan, next, dy);
+    job.ahead[1] = conv_output_ahead(plan, next, dy);
     conv_weight(job);
     job.accumulate = true;
   }
@@ -84,20 +73,26 @@ void run_group(const ConvPlan& plan, T* dw, const ConvOperand<T>& x, const T* dy
   T* packed = memory.take<T>(size * d.parts);
   parallel_for(d.parts * d.block_pieces * d.tile_pieces, 1,
                [&](int64_t piece, int64_t) { run_part(plan, d, piece, packed, x, dy); });
-  parallel_for(tiles, 1, [&](int64_t tile, int64_t) {
+  conv_add_parts(plan, dw, packed, d.parts);
+}
+
+}  // namespace
+
+template <class T>
+void conv_add_parts(const ConvPlan& plan, T* dw, const T* packed, int64_t parts) {
+  const ConvPhase& phase = plan.phases[0];
+  parallel_for(conv_tile_count<T>(plan.out_c), 1, [&](int64_t tile, int64_t) {
     ConvUnpackJob<T> job;
     job.dw = dw;
     job.packed = packed;
-    job.parts = d.parts;
-    job.part_step = size;
+    job.parts = parts;
+    job.part_step = phase.reduction * conv_padded<T>(plan.out_c);
     job.reduction = plan.reduction_of(phase);
     job.k_step = plan.k_step;
     job.tile = tile;
     conv_unpack(job);
   });
 }
-
-}  // namespace
 
 template <class T>
 void conv_drive_weight(const ConvShape& shape, T* dw, const T* dy, const ConvOperand<T>& x) {
@@ -111,6 +106,8 @@ void conv_drive_weight(const ConvShape& shape, T* dw, const T* dy, const ConvOpe
   }
 }
 
+template void conv_add_parts(const ConvPlan&, float*, const float*, int64_t);
+template void conv_add_parts(const ConvPlan&, double*, const double*, int64_t);
 template void conv_drive_weight(const ConvShape&, float*, const float*, const ConvOperand<float>&);
 template void conv_drive_weight(const ConvShape&, double*, const double*, const ConvOperand<double>&);
 
