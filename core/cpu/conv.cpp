@@ -2,11 +2,12 @@
 
 #include "core/kernels/conv.h"
 
-#include "core/cpu/conv_run.h"
+#include "core/cpu/conv_fused.h"
+#include "core/cpu/winograd.h"
 
 namespace lathe::kernels::cpu {
 
-using lathe::cpu::conv_identity;
+using lathe::cpu::as_is;
 using lathe::cpu::ConvInputGradient;
 using lathe::cpu::ConvShape;
 
@@ -14,7 +15,7 @@ void conv2d_forward(Tensor& y, const Tensor& x, const Tensor& w, const Tensor& b
                     const Conv2dGeometry& geometry) {
   const ConvShape shape(x, w, y, geometry);
   dispatch_floating(y.dtype(), "conv2d_forward", [&]<class T>() {
-    lathe::cpu::conv_fused_forward(shape, y.mut<T>(), conv_identity(x.ptr<T>()), w.ptr<T>(),
+    lathe::cpu::conv_fused_forward(shape, y.mut<T>(), as_is(x.ptr<T>()), w.ptr<T>(),
                                    bias.defined() ? bias.ptr<T>() : nullptr, nullptr);
   });
 }
@@ -25,7 +26,7 @@ void conv2d_backward_data(Tensor& dx, const Tensor& dy, const Tensor& w, const C
     ConvInputGradient<T> gradient;
     gradient.dx = dx.mut<T>();
     T* no_dw = nullptr;
-    lathe::cpu::conv_fused_backward(shape, no_dw, gradient, conv_identity(dy.ptr<T>()), {}, w.ptr<T>());
+    lathe::cpu::conv_fused_backward(shape, no_dw, gradient, as_is(dy.ptr<T>()), {}, w.ptr<T>());
   });
 }
 
@@ -34,8 +35,7 @@ void conv2d_backward_weight(Tensor& dw, const Tensor& dy, const Tensor& x, const
   dispatch_floating(dw.dtype(), "conv2d_backward_weight", [&]<class T>() {
     ConvInputGradient<T> none;
     const T* no_w = nullptr;
-    lathe::cpu::conv_fused_backward(shape, dw.mut<T>(), none, conv_identity(dy.ptr<T>()),
-                                    conv_identity(x.ptr<T>()), no_w);
+    lathe::cpu::conv_fused_backward(shape, dw.mut<T>(), none, as_is(dy.ptr<T>()), as_is(x.ptr<T>()), no_w);
   });
 }
 

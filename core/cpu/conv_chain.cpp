@@ -4,9 +4,9 @@
 #include <utility>
 
 #include "core/cpu/conv_fused.h"
-#include "core/cpu/conv_run.h"
 #include "core/cpu/norm_maps.h"
 #include "core/cpu/norm_parts.h"
+#include "core/cpu/winograd.h"
 
 namespace lathe {
 namespace {
@@ -44,7 +44,7 @@ NormMap<T> map_of(const ConvNorm& layer) {
 /// The input of layer `l`: x, or relu(norm(z)) of the layer before it.
 template <class T>
 ConvOperand<T> input_of(std::span<const ConvNorm> layers, size_t l, const Tensor& x, const NormMap<T>* map) {
-  if (l == 0) return cpu::conv_identity(x.ptr<T>());
+  if (l == 0) return cpu::as_is(x.ptr<T>());
   ConvOperand<T> operand;
   operand.map = ConvOperand<T>::Map::Affine;
   operand.affine = affine_of(layers[l - 1], *map);

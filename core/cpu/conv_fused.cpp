@@ -1,10 +1,11 @@
-// Note [Fused convolutions] on the direct kernels.
+// Note [Fused convolutions]: which kernels serve.
 
 #include "core/cpu/conv_fused.h"
 
 #include "core/cpu/conv_depthwise.h"
 #include "core/cpu/conv_drive.h"
 #include "core/cpu/norm_parts.h"
+#include "core/cpu/winograd.h"
 
 namespace lathe::cpu {
 namespace {
@@ -33,6 +34,7 @@ template <class T>
 void conv_fused_forward(const ConvShape& shape, T* y, const ConvOperand<T>& x, const T* w, const T* bias,
                         std::vector<double>* moments) {
   if (is_depthwise(shape)) return depthwise_forward(shape, y, x, w, bias, moments);
+  if (winograd_chosen(shape)) return winograd_forward(shape, y, x, w, bias, moments);
   const ConvPlan plan = plan_forward(shape, sizeof(T), ConvUse::Tiles, conv_reading(x));
   const int64_t groups = shape.geometry.groups;
   const bool by_window = groups == 1 && moments != nullptr;
@@ -48,6 +50,7 @@ void conv_fused_forward(const ConvShape& shape, T* y, const ConvOperand<T>& x, c
 template <class T>
 void conv_fused_backward(const ConvShape& shape, T* dw, ConvInputGradient<T>& gradient,
                          const ConvOperand<T>& dy, const ConvOperand<T>& x, const T* w) {
+  if (winograd_chosen(shape)) return winograd_backward(shape, dw, gradient, dy, x, w);
   const bool both = dw != nullptr && gradient.dx != nullptr, depthwise = is_depthwise(shape);
   if (both && !depthwise && conv_drive_backward(shape, dw, gradient, dy, x, w)) return;
   ConvOperand<T> g = dy;
@@ -58,7 +61,7 @@ void conv_fused_backward(const ConvShape& shape, T* dw, ConvInputGradient<T>& gr
     GradientRows<T> rows = dy.gradient;
     rows.dx = dense.mut<T>();
     all_gradient_rows(rows, all);
-    g = conv_identity<T>(rows.dx);
+    g = as_is<T>(rows.dx);
   }
   if (dw != nullptr) {
     depthwise ? depthwise_backward_weight(shape, dw, g.x, x) : conv_drive_weight(shape, dw, g.x, x);

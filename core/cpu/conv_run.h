@@ -89,12 +89,6 @@ ConvOperand<T> conv_group(ConvOperand<T> x, int64_t channels) {
   return x;
 }
 template <class T>
-ConvOperand<T> conv_identity(const T* x) {
-  ConvOperand<T> operand;
-  operand.x = x;
-  return operand;
-}
-template <class T>
 ConvReading conv_reading(const ConvOperand<T>& x) {
   return x.map == ConvOperand<T>::Map::Identity ? ConvReading::InPlace : ConvReading::Copied;
 }

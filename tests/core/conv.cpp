@@ -11,6 +11,7 @@
 #include <doctest/doctest.h>
 
 #include "core/cpu/isa.h"
+#include "core/math_mode.h"
 #include "core/parallel.h"
 
 namespace lathe {
@@ -203,6 +204,7 @@ std::vector<cpu::Isa> isas() {
 TEST_SUITE_BEGIN("conv");
 
 TEST_CASE("convolution equals the plain loop on every instruction set") {
+  const MathModeScope direct({.winograd = false});
   for (const Case& c : cases()) {
     const Buffers b = reference(c);
     for (const cpu::Isa isa : isas()) {
@@ -222,6 +224,7 @@ TEST_CASE("convolution equals the plain loop on every instruction set") {
 }
 
 TEST_CASE("convolution does not depend on the number of threads, bit for bit") {
+  const MathModeScope direct({.winograd = false});
   const int before = num_threads();
   for (const Case& c : cases()) {
     CAPTURE(c.name);

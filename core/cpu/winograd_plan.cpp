@@ -1,0 +1,94 @@
+#include "core/cpu/winograd_plan.h"
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "core/parallel.h"
+
+namespace lathe::cpu {
+namespace {
+
+int64_t knob(const char* name, int64_t value) {
+  const char* s = std::getenv(name);
+  return s ? std::atoll(s) : value;
+}
+constexpr int64_t kWindows = 32;     // wanted at least, so that threads share the work evenly
+constexpr int64_t kLeastTiles = 14;  // of a block: fewer read the weights too often
+
+/// n cut into pieces of at most `most`, as equal as can be: the largest piece.
+int64_t even_piece(int64_t n, int64_t most) {
+  if (n <= most) return std::max<int64_t>(n, 1);
+  return chunk_count(n, chunk_count(n, std::max<int64_t>(most, 1)));
+}
+
+}  // namespace
+
+WinogradTiling::WinogradTiling(int64_t image_count, int64_t output_height, int64_t output_width,
+                               int64_t most_tiles)
+    : images(image_count),
+      height(output_height),
+      width(output_width),
+      rows(chunk_count(output_height, kWinogradTile)),
+      columns(chunk_count(output_width, kWinogradTile)) {
+  const int64_t image_tiles = rows * columns;
+  if (image_tiles <= most_tiles) {
+    const int64_t shared = std::max<int64_t>(images / kWindows, 1);
+    const int64_t least = chunk_count(kLeastTiles, image_tiles);
+    window_images = even_piece(images, std::min(most_tiles / image_tiles, std::max(shared, least)));
+    window_rows = block_rows = rows;
+    window_columns = columns;
+    return;
+  }
+  window_images = 1;
+  window_columns = even_piece(columns, most_tiles);
+  window_rows = rows;
+  const int64_t most_rows = most_tiles / window_columns;
+  const auto pieces = [&] { return chunk_count(rows, window_rows) * chunk_count(columns, window_columns); };
+  while (images * pieces() < kWindows && window_rows > most_rows) window_rows = chunk_count(window_rows, 2);
+  window_rows = even_piece(rows, window_rows);
+  block_rows = even_piece(window_rows, most_rows);
+}
+
+int64_t WinogradTiling::windows() const {
+  return chunk_count(images, window_images) * chunk_count(rows, window_rows) *
+         chunk_count(columns, window_columns);
+}
+
+WinogradBox WinogradTiling::window(int64_t index) const {
+  const int64_t across = chunk_count(columns, window_columns), down = chunk_count(rows, window_rows);
+  WinogradBox box;
+  box.column = index % across * window_columns;
+  box.columns = std::min(window_columns, columns - box.column);
+  box.row = index / across % down * window_rows;
+  box.rows = std::min(window_rows, rows - box.row);
+  box.image = index / across / down * window_images;
+  box.images = std::min(window_images, images - box.image);
+  return box;
+}
+
+int64_t WinogradTiling::blocks(const WinogradBox& window) const {
+  return chunk_count(window.rows, block_rows);
+}
+
+WinogradBox WinogradTiling::block(const WinogradBox& window, int64_t index) const {
+  WinogradBox box = window;
+  box.row = window.row + index * block_rows;
+  box.rows = std::min(block_rows, window.row + window.rows - box.row);
+  return box;
+}
+
+int64_t WinogradTiling::pixels(const WinogradBox& box) const {
+  const int64_t down = std::min(kWinogradTile * (box.row + box.rows), height) - kWinogradTile * box.row;
+  const int64_t across =
+      std::min(kWinogradTile * (box.column + box.columns), width) - kWinogradTile * box.column;
+  return box.images * down * across;
+}
+
+int64_t winograd_block_tiles(int64_t channels, int64_t all_tiles, size_t element) {
+  const int64_t tile_bytes = kWinogradPoints * channels * static_cast<int64_t>(element);
+  const int64_t fits = knob("WB", 288) * 1024 / tile_bytes;
+  (void)all_tiles;
+  return std::clamp<int64_t>(fits, kLeastTiles, knob("WT", 64));
+}
+
+}  // namespace lathe::cpu
