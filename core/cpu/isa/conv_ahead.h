@@ -7,14 +7,17 @@ namespace lathe::cpu::LATHE_ISA_NAMESPACE {
 
 class Ahead {
  public:
-  /// `calls` calls of advance() cover the whole.
-  Ahead(const ConvAhead (&ahead)[kConvAheads], int64_t calls) : next_(ahead), last_(ahead + kConvAheads) {
+  /// `calls` calls of advance() cover the whole. The ranges stay where they are meanwhile.
+  Ahead(const ConvAhead* ahead, int count, int64_t calls) : next_(ahead), last_(ahead + count) {
     int64_t lines = 0;
-    for (const ConvAhead& range : ahead) lines += lines_of(range);
+    for (int i = 0; i < count; ++i) lines += lines_of(ahead[i]);
     step_ = calls > 0 ? (lines + calls - 1) / calls : 0;
     left_ = lines;
     enter();
   }
+
+  Ahead(const ConvAhead (&ahead)[kConvAheads], int64_t calls) : Ahead(ahead, kConvAheads, calls) {}
+  Ahead(const ConvAhead& ahead, int64_t calls) : Ahead(&ahead, 1, calls) {}
 
   void advance() {
     if (left_ == 0) return;
