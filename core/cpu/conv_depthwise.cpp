@@ -1,5 +1,6 @@
 #include "core/cpu/conv_depthwise.h"
 
+#include "core/cpu/conv_depthwise_rows.h"
 #include "core/cpu/conv_run.h"
 #include "core/cpu/conv_scratch.h"
 
@@ -96,6 +97,10 @@ bool is_depthwise(const ConvShape& shape) {
 
 template <class T>
 void depthwise_forward(const ConvShape& shape, T* y, const T* x, const T* w, const T* bias) {
+  if (has_depthwise_rows<T>(shape)) {
+    depthwise_rows_forward(shape, y, DepthwiseInput<T>{x}, w, bias);
+    return;
+  }
   ConvPlan plan = plan_forward(widened(shape), sizeof(T), ConvUse::Depthwise);
   plan.in_pixel = shape.c;
   run_plan(plan, shape.taps(), multiplier(shape), y, x, w, bias);
@@ -103,6 +108,10 @@ void depthwise_forward(const ConvShape& shape, T* y, const T* x, const T* w, con
 
 template <class T>
 void depthwise_backward_data(const ConvShape& shape, T* dx, const T* dy, const T* w) {
+  if (has_depthwise_rows<T>(shape)) {
+    depthwise_rows_backward_data(shape, dx, DepthwiseInput<T>{dy}, w);
+    return;
+  }
   const ConvPlan plan = plan_backward_data(widened(shape), sizeof(T), ConvUse::Depthwise);
   const int64_t m = multiplier(shape);
   const T* no_bias = nullptr;
@@ -125,6 +134,10 @@ void depthwise_backward_data(const ConvShape& shape, T* dx, const T* dy, const T
 
 template <class T>
 void depthwise_backward_weight(const ConvShape& shape, T* dw, const T* dy, const T* x) {
+  if (has_depthwise_rows<T>(shape)) {
+    depthwise_rows_backward_weight(shape, dw, DepthwiseInput<T>{dy}, DepthwiseInput<T>{x});
+    return;
+  }
   ConvPlan plan = plan_forward(widened(shape), sizeof(T), ConvUse::Depthwise);
   plan.in_pixel = shape.c;
   const ConvPhase& phase = plan.phases[0];
