@@ -34,4 +34,8 @@ LATHE_ISA_FUNCTION(void, conv_depthwise_f64, const ConvDepthwiseJob<double>& job
 LATHE_ISA_FUNCTION(void, conv_depthwise_weight_f32, const ConvDepthwiseJob<float>& job);
 LATHE_ISA_FUNCTION(void, conv_depthwise_weight_f64, const ConvDepthwiseJob<double>& job);
 
+struct ConvShape;
+
+bool is_depthwise(const ConvShape& shape);
+
 }  // namespace lathe::cpu

@@ -88,20 +88,23 @@ ConvMoments<T>::ConvMoments(int64_t tasks, int64_t c)
 
 template <class T>
 void ConvMoments<T>::add(const ConvPlan& plan, int64_t task, const ConvWindow& window, const T* y) {
+  plan.for_output_runs(window, [&](int64_t first, int64_t count) { add(task, y, first, count); });
+}
+
+template <class T>
+void ConvMoments<T>::add(int64_t task, const T* y, int64_t first, int64_t count) {
   double* part = parts_.mut<double>() + task * 2 * c_;
   int64_t& rows = rows_[static_cast<size_t>(task)];
-  plan.for_output_runs(window, [&](int64_t first, int64_t count) {
-    const auto moments = by_type<T>(moment_rows_f32, moment_rows_f64);
-    if (rows == 0) {
-      moments(part, y + first * c_, {count, c_});
-    } else {
-      thread_local ConvScratch memory;
-      double* other = memory.take<double>(2 * c_);
-      moments(other, y + first * c_, {count, c_});
-      combine_moments(part, rows, other, count, c_);
-    }
-    rows += count;
-  });
+  const auto moments = by_type<T>(moment_rows_f32, moment_rows_f64);
+  if (rows == 0) {
+    moments(part, y + first * c_, {count, c_});
+  } else {
+    thread_local ConvScratch memory;
+    double* other = memory.take<double>(2 * c_);
+    moments(other, y + first * c_, {count, c_});
+    combine_moments(part, rows, other, count, c_);
+  }
+  rows += count;
 }
 
 template <class T>

@@ -2,6 +2,7 @@
 // The direct convolution's three passes over operands that may be mapped (conv_fused.h), and what is done to
 // a window's outputs while they are in cache.
 
+#include "core/cpu/conv_depthwise.h"
 #include "core/cpu/conv_run.h"
 #include "core/cpu/isa_conv_rows.h"
 #include "core/tensor.h"
@@ -43,6 +44,8 @@ class ConvMoments {
   ConvMoments(int64_t tasks, int64_t c);
   /// Outputs of a window are written. Windows of a task come one after another.
   void add(const ConvPlan& plan, int64_t task, const ConvWindow& window, const T* y);
+  /// Pixels [first, first + count) of y.
+  void add(int64_t task, const T* y, int64_t first, int64_t count);
   std::vector<double> total() const;
 
  private:
@@ -74,9 +77,15 @@ class ConvGradientEnd {
 template <class T>
 void finish_input_gradient(ConvInputGradient<T>& gradient, int64_t pixels, int64_t c);
 
-bool is_depthwise(const ConvShape& shape);
+/// As conv_fused_forward and conv_fused_backward, for what has_depthwise_rows (conv_depthwise_rows.h).
+template <class T>
+void depthwise_fused_forward(const ConvShape& shape, T* y, const ConvOperand<T>& x, const T* w, const T* bias,
+                             std::vector<double>* moments);
+template <class T>
+void depthwise_fused_backward(const ConvShape& shape, T* dw, ConvInputGradient<T>& gradient,
+                              const ConvOperand<T>& dy, const ConvOperand<T>& x, const T* w);
 
-/// As conv_fused_forward and conv_fused_backward.
+/// The same for any depthwise convolution; dy is a tensor.
 template <class T>
 void depthwise_forward(const ConvShape& shape, T* y, const ConvOperand<T>& x, const T* w, const T* bias,
                        std::vector<double>* moments);

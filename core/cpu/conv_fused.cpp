@@ -2,7 +2,7 @@
 
 #include "core/cpu/conv_fused.h"
 
-#include "core/cpu/conv_depthwise.h"
+#include "core/cpu/conv_depthwise_rows.h"
 #include "core/cpu/conv_drive.h"
 #include "core/cpu/norm_parts.h"
 #include "core/cpu/winograd.h"
@@ -33,6 +33,7 @@ void backward_data(const ConvShape& shape, ConvInputGradient<T>& gradient, const
 template <class T>
 void conv_fused_forward(const ConvShape& shape, T* y, const ConvOperand<T>& x, const T* w, const T* bias,
                         std::vector<double>* moments) {
+  if (has_depthwise_rows<T>(shape)) return depthwise_fused_forward(shape, y, x, w, bias, moments);
   if (is_depthwise(shape)) return depthwise_forward(shape, y, x, w, bias, moments);
   if (winograd_chosen(shape)) return winograd_forward(shape, y, x, w, bias, moments);
   const ConvPlan plan = plan_forward(shape, sizeof(T), ConvUse::Tiles, conv_reading(x));
@@ -50,6 +51,7 @@ void conv_fused_forward(const ConvShape& shape, T* y, const ConvOperand<T>& x, c
 template <class T>
 void conv_fused_backward(const ConvShape& shape, T* dw, ConvInputGradient<T>& gradient,
                          const ConvOperand<T>& dy, const ConvOperand<T>& x, const T* w) {
+  if (has_depthwise_rows<T>(shape)) return depthwise_fused_backward(shape, dw, gradient, dy, x, w);
   if (winograd_chosen(shape)) return winograd_backward(shape, dw, gradient, dy, x, w);
   const bool both = dw != nullptr && gradient.dx != nullptr, depthwise = is_depthwise(shape);
   if (both && !depthwise && conv_drive_backward(shape, dw, gradient, dy, x, w)) return;

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "core/cpu/conv_tile.h"
 #include "core/cpu/isa_norm.h"
 
 namespace lathe::cpu {
@@ -22,6 +23,12 @@ struct InputGradientRows {
 LATHE_ISA_FUNCTION(void, input_gradient_rows_f32, double* sums, const InputGradientRows<float>& operands,
                    RowChunk chunk);
 LATHE_ISA_FUNCTION(void, input_gradient_rows_f64, double* sums, const InputGradientRows<double>& operands,
+                   RowChunk chunk);
+
+/// to = the mapping of x (and of g and y beside it), row by row.
+LATHE_ISA_FUNCTION(void, map_rows_f32, float* to, const float* x, const ConvMapping<float>& mapping,
+                   RowChunk chunk);
+LATHE_ISA_FUNCTION(void, map_rows_f64, double* to, const double* x, const ConvMapping<double>& mapping,
                    RowChunk chunk);
 
 /// moments[c]: mean; moments[channels + c]: sum of squared distances from it. At least one row.

@@ -1,7 +1,7 @@
 // Filling the padded scratch of a convolution, see Note [Convolution tiling].
 
 #include "core/cpu/conv_tile.h"
-#include "core/cpu/isa/norm_map.h"
+#include "core/cpu/isa/conv_map.h"
 #include "core/simd.h"
 
 namespace lathe::cpu::LATHE_ISA_NAMESPACE {
@@ -23,17 +23,6 @@ void zero_pixels(T* to, int64_t count, int64_t to_step, int64_t channels) {
       zero(to, channels);
     }
   }
-}
-
-/// How a mapping is specialised: kSwitch is the relu of Affine, the mask of Gradient.
-template <ConvMap kMap, bool kSwitch, class V>
-[[gnu::always_inline]] inline V mapped(V x, V g, V y, V mean, V scale, V slope, V shift) {
-  if constexpr (kMap == ConvMap::Identity) return x;
-  if constexpr (kMap == ConvMap::Affine) {
-    const V value = affine_value(x, mean, scale, shift);
-    return kSwitch ? relu_value(value) : value;
-  }
-  return gradient_value(kSwitch ? masked_value(g, y) : g, x, mean, scale, slope, shift);
 }
 
 template <class T>
@@ -92,17 +81,9 @@ int64_t ceil_div(int64_t a, int64_t b) {
 template <class T>
 void copy_whole_block(const ConvCopyJob<T>& job, T* to, int64_t at, int64_t count, int64_t from_step,
                       int64_t channel) {
-  const ConvMapping<T>& m = job.mapping;
-  switch (m.map) {
-    case ConvMap::Identity:
-      return copy_block<ConvMap::Identity, false>(job, to, at, count, from_step, channel);
-    case ConvMap::Affine:
-      return m.relu ? copy_block<ConvMap::Affine, true>(job, to, at, count, from_step, channel)
-                    : copy_block<ConvMap::Affine, false>(job, to, at, count, from_step, channel);
-    case ConvMap::Gradient:
-      return m.y != nullptr ? copy_block<ConvMap::Gradient, true>(job, to, at, count, from_step, channel)
-                            : copy_block<ConvMap::Gradient, false>(job, to, at, count, from_step, channel);
-  }
+  for_mapping(job.mapping, [&]<ConvMap kMap, bool kSwitch>() {
+    copy_block<kMap, kSwitch>(job, to, at, count, from_step, channel);
+  });
 }
 
 /// Pixels of any number of channels, each repeated; `at` is the offset of channel 0.

@@ -1,7 +1,7 @@
 // Two vectors of channels at a time go down the rows with their sums in registers, a few rows side by side
 // so that additions do not wait for each other; sums pass into double every 256 rows.
 
-#include "core/cpu/isa/norm_map.h"
+#include "core/cpu/isa/conv_map.h"
 #include "core/cpu/isa_conv_rows.h"
 #include "core/simd.h"
 
@@ -121,6 +121,38 @@ void any_input_gradient(double* sums, const InputGradientRows<T>& o, RowChunk ch
   }
 }
 
+template <class T, int V, ConvMap kMap, bool kSwitch>
+[[gnu::noinline]] void map_columns(T* to, const T* x, const ConvMapping<T>& m, int64_t rows,
+                                   const Columns& c) {
+  constexpr bool kMapped = kMap != ConvMap::Identity, kGradient = kMap == ConvMap::Gradient;
+  Vec<T> mean[V], scale[V], slope[V], shift[V];
+  for (int v = 0; v < V; ++v) {
+    mean[v] = kMapped ? load_column<T, V>(m.mean, c, v) : Vec<T>{};
+    scale[v] = kMapped ? load_column<T, V>(m.scale, c, v) : Vec<T>{};
+    slope[v] = kGradient ? load_column<T, V>(m.slope, c, v) : Vec<T>{};
+    shift[v] = kMapped ? load_column<T, V>(m.shift, c, v) : Vec<T>{};
+  }
+  for (int64_t row = 0; row < rows; ++row) {
+    const int64_t at = row * c.channels;
+    for (int v = 0; v < V; ++v) {
+      const Vec<T> value = load_column<T, V>(x + at, c, v);
+      const Vec<T> g = kGradient ? load_column<T, V>(m.g + at, c, v) : value;
+      const Vec<T> y = kGradient && kSwitch ? load_column<T, V>(m.y + at, c, v) : value;
+      store_column<T, V>(to + at, mapped<kMap, kSwitch>(value, g, y, mean[v], scale[v], slope[v], shift[v]),
+                         c, v);
+    }
+  }
+}
+
+template <class T>
+void any_map(T* to, const T* x, const ConvMapping<T>& m, RowChunk chunk) {
+  for_mapping(m, [&]<ConvMap kMap, bool kSwitch>() {
+    for_columns<T>(chunk.channels, [&]<int V>(const Columns& c) {
+      map_columns<T, V, kMap, kSwitch>(to, x, m, chunk.rows, c);
+    });
+  });
+}
+
 // Sums of distances from the first row, which lies as far from the mean as any row does: no cancellation to
 // speak of, in one pass.
 template <class T, int V>
@@ -165,6 +197,9 @@ void moments(double* result, const T* x, RowChunk chunk) {
 #define LATHE_DEFINE(T, suffix)                                                                           \
   void input_gradient_rows_##suffix(double* sums, const InputGradientRows<T>& operands, RowChunk chunk) { \
     any_input_gradient(sums, operands, chunk);                                                            \
+  }                                                                                                       \
+  void map_rows_##suffix(T* to, const T* x, const ConvMapping<T>& mapping, RowChunk chunk) {              \
+    any_map(to, x, mapping, chunk);                                                                       \
   }                                                                                                       \
   void moment_rows_##suffix(double* result, const T* x, RowChunk chunk) {                                 \
     moments(result, x, chunk);                                                                            \
