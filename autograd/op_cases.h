@@ -42,6 +42,7 @@ std::vector<OpCase> activation_cases();
 std::vector<OpCase> reduce_cases();
 std::vector<OpCase> matmul_cases();
 std::vector<OpCase> conv_cases();
+std::vector<OpCase> conv_chain_cases();
 std::vector<OpCase> pool_cases();
 std::vector<OpCase> norm_cases();
 std::vector<OpCase> softmax_cases();

@@ -1,20 +1,84 @@
 #include "layers/blocks.h"
 
+#include <algorithm>
+#include <array>
+
+#include "autograd/ops/conv_chain.h"
 #include "autograd/ops/pool.h"
 #include "autograd/ops/shape.h"
 
 namespace lathe {
+namespace {
+
+/// Whether one op computes the layers: see conv_bn_chain (autograd/ops/conv_chain.h). The first convolution's
+/// input site stands before the chain.
+bool fuses(std::span<const ConvBn> layers, const Var& x) {
+  const Module& any = layers[0].conv;
+  if (x.data().device().type != DeviceType::Cpu || !any.training()) return false;
+  if (x.dtype() != any.root_options().dtype || x.dtype() == DType::BF16) return false;
+  return std::all_of(layers.begin(), layers.end(), [&](const ConvBn& layer) {
+    const bool inner = &layer != layers.data();
+    return layer.conv.bias() == nullptr && !(inner && layer.conv.input().attached() != nullptr);
+  });
+}
+
+ChainLayer chain_layer(const ConvBn& layer) {
+  ChainLayer result;
+  {
+    const ErrorScope scope(layer.conv);
+    result.w = layer.conv.weight().value();
+  }
+  const ErrorScope scope(layer.bn);
+  const BatchNormOptions options = layer.bn.options();
+  if (layer.bn.weight() != nullptr) result.gamma = layer.bn.weight()->value();
+  if (layer.bn.bias() != nullptr) result.beta = layer.bn.bias()->value();
+  result.geometry = layer.conv.geometry();
+  result.running_mean = layer.bn.running_mean().data();
+  result.running_var = layer.bn.running_var().data();
+  result.momentum = options.momentum;
+  result.eps = options.eps;
+  result.conv = &layer.conv;
+  result.norm = &layer.bn;
+  return result;
+}
+
+Var compose(std::span<const ConvBn> layers, Var x, const Epilogue& epilogue) {
+  for (const ConvBn& layer : layers) {
+    const bool last = &layer == &layers.back();
+    x = layer.bn(layer.conv(x), last ? epilogue : Epilogue{.relu = true});
+  }
+  return x;
+}
+
+}  // namespace
+
+Var conv_bn_chain(std::span<const ConvBn> layers, const Var& x, const Epilogue& epilogue) {
+  if (!fuses(layers, x)) return compose(layers, x, epilogue);
+  Var in = x;
+  {
+    const ErrorScope scope(layers[0].conv);
+    in = layers[0].conv.input()(x);
+  }
+  std::vector<ChainLayer> chain;
+  for (const ConvBn& layer : layers) chain.push_back(chain_layer(layer));
+  return conv_bn_chain(in, chain, ChainEnd{epilogue.relu, epilogue.residual});
+}
 
 Var conv_bn_act(const ConvBn& layer, const Var& x, const Epilogue& epilogue) {
-  return layer.bn(layer.conv(x), epilogue);
+  return conv_bn_chain(std::span(&layer, 1), x, epilogue);
 }
 
 Var residual_block(const ConvBn& first, const ConvBn& second, const Var& x, const Var& shortcut) {
-  return conv_bn_act(second, conv_bn_act(first, x), {.relu = true, .residual = shortcut});
+  return conv_bn_chain(std::array{first, second}, x, {.relu = true, .residual = shortcut});
+}
+
+Var bottleneck_block(const ConvBn& first, const ConvBn& second, const ConvBn& third, const Var& x,
+                     const Var& shortcut) {
+  return conv_bn_chain(std::array{first, second, third}, x, {.relu = true, .residual = shortcut});
 }
 
 Var depthwise_separable(const ConvBn& depthwise, const ConvBn& pointwise, const Var& x) {
-  return conv_bn_act(pointwise, conv_bn_act(depthwise, x));
+  return conv_bn_chain(std::array{depthwise, pointwise}, x);
 }
 
 Var bn_act_conv(BatchNorm& bn, Conv2d& conv, const Var& x) {

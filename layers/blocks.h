@@ -1,6 +1,8 @@
 #pragma once
 // The blocks that models are made of, by name, so that a fused op can replace a composition in one place.
 
+#include <span>
+
 #include "layers/conv.h"
 #include "layers/norm.h"
 
@@ -12,11 +14,20 @@ struct ConvBn {
   BatchNorm& bn;
 };
 
+/// bn(conv(.)) of every layer in order with relu after each but the last, which has `epilogue`. One op
+/// (conv_bn_chain) where the host trains; elsewhere, and where an activation quantizer stands inside, the
+/// composition.
+Var conv_bn_chain(std::span<const ConvBn> layers, const Var& x, const Epilogue& epilogue = {.relu = true});
+
 /// epilogue(bn(conv(x))); relu unless said otherwise.
 Var conv_bn_act(const ConvBn& layer, const Var& x, const Epilogue& epilogue = {.relu = true});
 
 /// relu(bn2(conv2(relu(bn1(conv1(x))))) + shortcut)
 Var residual_block(const ConvBn& first, const ConvBn& second, const Var& x, const Var& shortcut);
+
+/// relu(bn3(conv3(relu(bn2(conv2(relu(bn1(conv1(x)))))))) + shortcut)
+Var bottleneck_block(const ConvBn& first, const ConvBn& second, const ConvBn& third, const Var& x,
+                     const Var& shortcut);
 
 /// Depthwise and pointwise convolution, each with batch norm and relu.
 Var depthwise_separable(const ConvBn& depthwise, const ConvBn& pointwise, const Var& x);

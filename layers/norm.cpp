@@ -1,6 +1,5 @@
 #include "layers/norm.h"
 
-#include "autograd/ops/norm.h"
 #include "layers/init.h"
 
 namespace lathe {
@@ -23,16 +22,19 @@ BatchNorm::BatchNorm(Module& parent, std::string name, int64_t channels, const B
   }
 }
 
+BatchNormOptions BatchNorm::options() const {
+  const double measured = run().statistics_momentum;
+  return {.training = training() || measured > 0,
+          .momentum = measured > 0 ? measured : config_.momentum,
+          .eps = config_.eps};
+}
+
 Var BatchNorm::operator()(const Var& x, const Epilogue& epilogue) {
   const ErrorScope scope(*this);
-  const double measured = run().statistics_momentum;
+  BatchNormOptions with_relu = options();
+  with_relu.relu = epilogue.relu;
   return batch_norm(x, weight_ ? weight_->value() : Var(), bias_ ? bias_->value() : Var(),
-                    running_mean_.data(), running_var_.data(),
-                    {.training = training() || measured > 0,
-                     .momentum = measured > 0 ? measured : config_.momentum,
-                     .eps = config_.eps,
-                     .relu = epilogue.relu},
-                    epilogue.residual);
+                    running_mean_.data(), running_var_.data(), with_relu, epilogue.residual);
 }
 
 LayerNorm::LayerNorm(Module& parent, std::string name, int64_t features, const LayerNormConfig& config)

@@ -3,6 +3,7 @@
 
 #include <optional>
 
+#include "autograd/ops/norm.h"
 #include "layers/parameter.h"
 
 namespace lathe {
@@ -27,6 +28,10 @@ class BatchNorm : public Module {
 
   Var operator()(const Var& x, const Epilogue& epilogue = {});
 
+  /// Of the next call, without relu.
+  BatchNormOptions options() const;
+  Parameter* weight() { return weight_ ? &*weight_ : nullptr; }
+  Parameter* bias() { return bias_ ? &*bias_ : nullptr; }
   Buffer& running_mean() { return running_mean_; }
   Buffer& running_var() { return running_var_; }
 

@@ -20,7 +20,7 @@ Bottleneck::Bottleneck(Module& parent, std::string name, const Options& options)
 Var Bottleneck::operator()(const Var& x) {
   const ErrorScope scope(*this);
   const Var beside = shortcut ? (*shortcut)(x) : x;
-  return residual_block({conv2, bn2}, {conv3, bn3}, conv_bn_act({conv1, bn1}, x), beside);
+  return bottleneck_block({conv1, bn1}, {conv2, bn2}, {conv3, bn3}, x, beside);
 }
 
 }  // namespace lathe

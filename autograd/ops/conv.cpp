@@ -16,6 +16,10 @@ struct Call {
   Shape x4, w4, y4, y;
 };
 
+Tensor data_or_none(const Var& v) {
+  return v.defined() ? v.data() : Tensor();
+}
+
 void check_geometry(const char* op, const Conv2dGeometry& g) {
   LATHE_CHECK(ShapeError, g.stride_h >= 1 && g.stride_w >= 1, op, ": stride must be at least 1, found (",
               g.stride_h, ", ", g.stride_w, ")");
@@ -27,9 +31,9 @@ void check_geometry(const char* op, const Conv2dGeometry& g) {
 }
 
 /// What every convolution asks of its operands: ranks, one dtype, a bias of `outputs` values.
-void check_operands(const char* op, int rank, const Var& x, const Var& w, const Var& bias) {
-  LATHE_CHECK(ShapeError, x.data().rank() == rank && w.data().rank() == rank, op, ": input and weight need ",
-              rank, " axes, found ", x.shape(), " and ", w.shape());
+void check_operands(const char* op, int rank, const Tensor& x, const Tensor& w, const Tensor& bias) {
+  LATHE_CHECK(ShapeError, x.rank() == rank && w.rank() == rank, op, ": input and weight need ", rank,
+              " axes, found ", x.shape(), " and ", w.shape());
   LATHE_CHECK(DTypeError, x.dtype() == w.dtype(), op, ": input is ", x.dtype(), ", weight ", w.dtype());
   if (bias.defined()) {
     LATHE_CHECK(DTypeError, x.dtype() == bias.dtype(), op, ": input is ", x.dtype(), ", bias ", bias.dtype());
@@ -57,17 +61,13 @@ Shape conv_shape(const char* op, const Shape& x, const Shape& w, const Conv2dGeo
   return {x[0], oh, ow, w[0]};
 }
 
-int64_t macs_of(const Shape& conv_output, const Shape& w) {
-  return conv_output.numel() * w[1] * w[2] * w[3];
-}
-
 Var run_conv(Call call, const Var& x, const Var& w, const Var& bias) {
   Tensor y = x.data().empty_like(call.y);
   Tensor y4 = y.view(call.y4);
-  kernels::conv2d_forward(y4, x.data().view(call.x4), w.data().view(call.w4),
-                          bias.defined() ? bias.data() : Tensor(), call.geometry);
+  kernels::conv2d_forward(y4, x.data().view(call.x4), w.data().view(call.w4), data_or_none(bias),
+                          call.geometry);
   const char* op = call.op;
-  const OpInfo info{.macs = macs_of(call.y4, call.w4)};
+  const OpInfo info{.macs = conv2d_macs(call.y4, call.w4)};
   return record(
       op, std::move(y), {x, w, bias}, Saved{x.data(), w.data()},
       [call = std::move(call)](Backward& b) {
@@ -92,7 +92,7 @@ Var run_transpose(Call call, const Var& x, const Var& w, const Var& bias) {
   kernels::conv2d_backward_data(y4, x.data().view(call.x4), w.data().view(call.w4), call.geometry);
   if (bias.defined()) kernels::binary(y, y, bias.data(), BinaryOp::Add);
   const char* op = call.op;
-  const OpInfo info{.macs = macs_of(call.x4, call.w4)};
+  const OpInfo info{.macs = conv2d_macs(call.x4, call.w4)};
   return record(
       op, std::move(y), {x, w, bias}, Saved{x.data(), w.data()},
       [call = std::move(call)](Backward& b) {
@@ -146,15 +146,24 @@ Shape raised(const Shape& s) {
 
 }  // namespace
 
+Shape conv2d_shape(const Tensor& x, const Tensor& w, const Conv2dGeometry& geometry) {
+  check_operands("conv2d", 4, x, w, Tensor());
+  return conv_shape("conv2d", x.shape(), w.shape(), geometry);
+}
+
+int64_t conv2d_macs(const Shape& y, const Shape& w) {
+  return y.numel() * w[1] * w[2] * w[3];
+}
+
 Var conv2d(const Var& x, const Var& w, const Var& bias, const Conv2dGeometry& geometry) {
-  check_operands("conv2d", 4, x, w, bias);
+  check_operands("conv2d", 4, x.data(), w.data(), data_or_none(bias));
   const Shape y = conv_shape("conv2d", x.shape(), w.shape(), geometry);
   check_bias("conv2d", bias, y[3]);
   return run_conv({"conv2d", geometry, x.shape(), w.shape(), y, y}, x, w, bias);
 }
 
 Var conv1d(const Var& x, const Var& w, const Var& bias, const Conv1dGeometry& geometry) {
-  check_operands("conv1d", 3, x, w, bias);
+  check_operands("conv1d", 3, x.data(), w.data(), data_or_none(bias));
   const Conv2dGeometry g{.stride_w = geometry.stride,
                          .pad_w = geometry.padding,
                          .dilation_w = geometry.dilation,
@@ -166,14 +175,14 @@ Var conv1d(const Var& x, const Var& w, const Var& bias, const Conv1dGeometry& ge
 }
 
 Var conv_transpose2d(const Var& x, const Var& w, const Var& bias, const ConvTranspose2dGeometry& geometry) {
-  check_operands("conv_transpose2d", 4, x, w, bias);
+  check_operands("conv_transpose2d", 4, x.data(), w.data(), data_or_none(bias));
   const Shape y = transpose_shape("conv_transpose2d", x.shape(), w.shape(), geometry);
   check_bias("conv_transpose2d", bias, y[3]);
   return run_transpose({"conv_transpose2d", geometry.conv, x.shape(), w.shape(), y, y}, x, w, bias);
 }
 
 Var conv_transpose1d(const Var& x, const Var& w, const Var& bias, const ConvTranspose1dGeometry& geometry) {
-  check_operands("conv_transpose1d", 3, x, w, bias);
+  check_operands("conv_transpose1d", 3, x.data(), w.data(), data_or_none(bias));
   const ConvTranspose2dGeometry g{.conv = {.stride_w = geometry.stride,
                                            .pad_w = geometry.padding,
                                            .dilation_w = geometry.dilation,

@@ -10,6 +10,11 @@ namespace lathe {
 /// OH = floor((H + 2 pad - dilation (kh - 1) - 1) / stride) + 1.
 Var conv2d(const Var& x, const Var& w, const Var& bias, const Conv2dGeometry& geometry);
 
+/// The output's shape; throws what conv2d would throw for these operands.
+Shape conv2d_shape(const Tensor& x, const Tensor& w, const Conv2dGeometry& geometry);
+/// Multiply-accumulates of a convolution with output y.
+int64_t conv2d_macs(const Shape& y, const Shape& w);
+
 struct Conv1dGeometry {
   int64_t stride = 1, padding = 0, dilation = 1, groups = 1;
 };

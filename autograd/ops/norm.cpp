@@ -33,12 +33,16 @@ void check_affine(const char* op, const Var& x, const Var& gamma, const Var& bet
   check_channels(op, "beta", data_or_none(beta), x.data());
 }
 
-void check_batch_norm(const Var& x, const Tensor& running_mean, const Tensor& running_var,
-                      const BatchNormOptions& options, const Var& residual) {
+}  // namespace
+
+void check_batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& running_mean,
+                      const Tensor& running_var, const BatchNormOptions& options, const Tensor& residual) {
+  check_channels("batch_norm", "gamma", gamma, x);
+  check_channels("batch_norm", "beta", beta, x);
   const Shape& shape = x.shape();
   LATHE_CHECK(ShapeError, shape.rank() >= 2, "batch_norm: needs at least 2 axes, found ", shape);
-  check_channels("batch_norm", "running mean", running_mean, x.data());
-  check_channels("batch_norm", "running variance", running_var, x.data());
+  check_channels("batch_norm", "running mean", running_mean, x);
+  check_channels("batch_norm", "running variance", running_var, x);
   LATHE_CHECK(ShapeError, running_mean.defined() == running_var.defined(),
               "batch_norm: running mean and variance are given together or not at all");
   if (options.training) {
@@ -55,13 +59,11 @@ void check_batch_norm(const Var& x, const Tensor& running_mean, const Tensor& ru
   }
 }
 
-}  // namespace
-
 Var batch_norm(const Var& x, const Var& gamma, const Var& beta, Tensor running_mean, Tensor running_var,
                const BatchNormOptions& options, const Var& residual) {
-  check_affine("batch_norm", x, gamma, beta);
-  check_batch_norm(x, running_mean, running_var, options, residual);
   const Tensor& in = x.data();
+  check_batch_norm(in, data_or_none(gamma), data_or_none(beta), running_mean, running_var, options,
+                   data_or_none(residual));
   Tensor y = in.empty_like(), invstd = statistics(in, {in.dim(-1)}), mean = running_mean;
   if (options.training) {
     mean = statistics(in, {in.dim(-1)});

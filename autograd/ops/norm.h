@@ -18,6 +18,10 @@ struct BatchNormOptions {
 Var batch_norm(const Var& x, const Var& gamma, const Var& beta, Tensor running_mean, Tensor running_var,
                const BatchNormOptions& options, const Var& residual = {});
 
+/// What batch_norm asks of its operands, any of which but x may be undefined: throws what it would throw.
+void check_batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& running_mean,
+                      const Tensor& running_var, const BatchNormOptions& options, const Tensor& residual);
+
 /// Over the last axis; gamma and beta (C) or undefined.
 Var layer_norm(const Var& x, const Var& gamma, const Var& beta, double eps = 1e-5);
 

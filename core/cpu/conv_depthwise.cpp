@@ -1,6 +1,6 @@
 #include "core/cpu/conv_depthwise.h"
 
-#include "core/cpu/conv_run.h"
+#include "core/cpu/conv_drive.h"
 #include "core/cpu/conv_scratch.h"
 
 namespace lathe::cpu {
@@ -46,8 +46,8 @@ const T* pack_taps(const ConvPlan& plan, const ConvPhase& phase, const T* w, int
 }
 
 template <class T>
-void run_plan(const ConvPlan& plan, int64_t taps, int64_t repeat, T* y, const T* x, const T* w,
-              const T* bias) {
+void run_plan(const ConvPlan& plan, int64_t taps, int64_t repeat, T* y, const ConvOperand<T>& x, const T* w,
+              const T* bias, ConvWindowEnd end) {
   thread_local ConvScratch weights_memory;
   const auto phase_size = plan.blocks * kConvBlock * taps;
   T* packed = weights_memory.take<T>(phase_size * static_cast<int64_t>(plan.phases.size()));
@@ -72,6 +72,7 @@ void run_plan(const ConvPlan& plan, int64_t taps, int64_t repeat, T* y, const T*
       job.lines = plan.lines_of(phase, box);
       run_kernel(job);
     }
+    end(index, box);
   });
 }
 
@@ -95,40 +96,55 @@ bool is_depthwise(const ConvShape& shape) {
 }
 
 template <class T>
-void depthwise_forward(const ConvShape& shape, T* y, const T* x, const T* w, const T* bias) {
+void depthwise_forward(const ConvShape& shape, T* y, const ConvOperand<T>& x, const T* w, const T* bias,
+                       std::vector<double>* moments) {
   ConvPlan plan = plan_forward(widened(shape), sizeof(T), ConvUse::Depthwise);
   plan.in_pixel = shape.c;
-  run_plan(plan, shape.taps(), multiplier(shape), y, x, w, bias);
+  ConvMoments<T> sums(moments == nullptr ? 0 : std::max<int64_t>(plan.windows(), 1), shape.k);
+  run_plan(plan, shape.taps(), multiplier(shape), y, x, w, bias, [&](int64_t task, const ConvWindow& window) {
+    if (moments != nullptr) sums.add(plan, task, window, y);
+  });
+  if (moments != nullptr) *moments = sums.total();
 }
 
 template <class T>
-void depthwise_backward_data(const ConvShape& shape, T* dx, const T* dy, const T* w) {
+void depthwise_backward_data(const ConvShape& shape, ConvInputGradient<T>& gradient, const ConvOperand<T>& dy,
+                             const T* w) {
   const ConvPlan plan = plan_backward_data(widened(shape), sizeof(T), ConvUse::Depthwise);
   const int64_t m = multiplier(shape);
   const T* no_bias = nullptr;
   if (m == 1) {
-    run_plan(plan, shape.taps(), 1, dx, dy, w, no_bias);
+    ConvGradientEnd<T> end(gradient, std::max<int64_t>(plan.windows(), 1), shape.c);
+    run_plan(plan, shape.taps(), 1, gradient.dx, dy, w, no_bias, [&](int64_t task, const ConvWindow& window) {
+      if (end.wanted()) end.add(plan, task, window);
+    });
+    gradient.sums = end.total();
     return;
   }
   // Gradients per output channel, then the sum over the m outputs of each input channel.
   Tensor wide = Tensor::empty(Shape{shape.n, shape.h, shape.w, shape.k}, dtype_of<T>());
   T* values = wide.mut<T>();
-  run_plan(plan, shape.taps(), 1, values, dy, w, no_bias);
+  run_plan(plan, shape.taps(), 1, values, dy, w, no_bias, [](int64_t, const ConvWindow&) {});
   parallel_for(shape.n * shape.h * shape.w * shape.c, int64_t{1} << 14, [&](int64_t lo, int64_t hi) {
     for (int64_t i = lo; i < hi; ++i) {
       T sum = values[i * m];
       for (int64_t j = 1; j < m; ++j) sum += values[i * m + j];
-      dx[i] = sum;
+      gradient.dx[i] = sum;
     }
   });
+  finish_input_gradient(gradient, shape.n * shape.h * shape.w, shape.c);
 }
 
 template <class T>
-void depthwise_backward_weight(const ConvShape& shape, T* dw, const T* dy, const T* x) {
+void depthwise_backward_weight(const ConvShape& shape, T* dw, const T* dy, const ConvOperand<T>& x) {
   ConvPlan plan = plan_forward(widened(shape), sizeof(T), ConvUse::Depthwise);
   plan.in_pixel = shape.c;
   const ConvPhase& phase = plan.phases[0];
   thread_local ConvScratch parts_memory;
+  if (plan.windows() == 0) {
+    std::fill(dw, dw + shape.k * shape.taps(), T(0));
+    return;
+  }
   const int64_t windows = plan.windows(), size = plan.blocks * kConvBlock * shape.taps();
   const int64_t per_part = chunk_count(windows, std::min(windows, kMostParts));
   T* parts = parts_memory.take<T>(size * chunk_count(windows, per_part));
@@ -153,11 +169,14 @@ void depthwise_backward_weight(const ConvShape& shape, T* dw, const T* dy, const
   add_parts(dw, parts, chunk_count(windows, per_part), size, shape.k, shape.taps());
 }
 
-template void depthwise_forward(const ConvShape&, float*, const float*, const float*, const float*);
-template void depthwise_forward(const ConvShape&, double*, const double*, const double*, const double*);
-template void depthwise_backward_data(const ConvShape&, float*, const float*, const float*);
-template void depthwise_backward_data(const ConvShape&, double*, const double*, const double*);
-template void depthwise_backward_weight(const ConvShape&, float*, const float*, const float*);
-template void depthwise_backward_weight(const ConvShape&, double*, const double*, const double*);
+#define LATHE_INSTANTIATE(T)                                                                            \
+  template void depthwise_forward(const ConvShape&, T*, const ConvOperand<T>&, const T*, const T*,      \
+                                  std::vector<double>*);                                                \
+  template void depthwise_backward_data(const ConvShape&, ConvInputGradient<T>&, const ConvOperand<T>&, \
+                                        const T*);                                                      \
+  template void depthwise_backward_weight(const ConvShape&, T*, const T*, const ConvOperand<T>&);
+LATHE_INSTANTIATE(float)
+LATHE_INSTANTIATE(double)
+#undef LATHE_INSTANTIATE
 
 }  // namespace lathe::cpu

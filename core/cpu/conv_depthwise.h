@@ -1,6 +1,6 @@
 #pragma once
 // Depthwise convolution: every output channel has one input channel. Jobs of the micro-kernels
-// (core/cpu/isa/conv_depthwise.cpp) and the drivers' entry points.
+// (core/cpu/isa/conv_depthwise.cpp); the drivers' entry points stand in conv_drive.h.
 //
 // The scratch is that of Note [Convolution tiling], blocked by 16 channels, so padding and stride are settled
 // before the kernel starts: y[p][c] = bias[c] + sum over taps t of scratch[p + offset(t) + c] * w[t][c] needs
@@ -37,12 +37,5 @@ LATHE_ISA_FUNCTION(void, conv_depthwise_weight_f64, const ConvDepthwiseJob<doubl
 struct ConvShape;
 
 bool is_depthwise(const ConvShape& shape);
-
-template <class T>
-void depthwise_forward(const ConvShape& shape, T* y, const T* x, const T* w, const T* bias);
-template <class T>
-void depthwise_backward_data(const ConvShape& shape, T* dx, const T* dy, const T* w);
-template <class T>
-void depthwise_backward_weight(const ConvShape& shape, T* dw, const T* dy, const T* x);
 
 }  // namespace lathe::cpu

@@ -7,6 +7,7 @@ namespace lathe::cpu {
 namespace {
 
 constexpr int64_t kScratchBytes = 256 * 1024;  // of a task: half of a common L2
+constexpr int64_t kPairBytes = 192 * 1024;     // of each of two scratches that a task fills
 constexpr int64_t kTasks = 32;                 // wanted at least, so that threads share the work evenly
 constexpr int64_t kPixels = 256;               // of a window, for the weights read per window
 constexpr int64_t kRunBytes = 24 * 1024;       // of packed weights in L1 at a time
@@ -76,9 +77,9 @@ int64_t scratch_of(const ConvPlan& plan, int64_t images, int64_t rows, int64_t c
          kConvBlock;
 }
 
-/// Sizes of a task: scratch within kScratchBytes, and kTasks of them if the problem has that many.
-void cut(ConvPlan& plan, size_t element) {
-  const int64_t most = kScratchBytes / static_cast<int64_t>(element);
+/// Sizes of a task: scratch within the given bytes, and kTasks of them if the problem has that many.
+void cut(ConvPlan& plan, size_t element, int64_t scratch_bytes) {
+  const int64_t most = scratch_bytes / static_cast<int64_t>(element);
   const auto fits = [&](int64_t images, int64_t rows, int64_t columns) {
     return scratch_of(plan, images, rows, columns) <= most;
   };
@@ -138,6 +139,15 @@ void lay_out(ConvPlan& plan) {
   plan.scratch = scratch_of(plan, plan.window_images, plan.window_rows, plan.window_columns);
 }
 
+/// What a plan is asked for. `like`, where not null, says how large its windows are.
+struct Request {
+  size_t element;
+  ConvUse use;
+  ConvReading reading;
+  int64_t scratch_bytes = kScratchBytes;
+  const ConvWindow* like = nullptr;
+};
+
 struct Entry {
   int64_t offset, weight, channels;
 };
@@ -187,11 +197,13 @@ void add_entries(ConvPhase& phase, const std::vector<Entry>& entries, int64_t mo
   }
 }
 
-void finish(ConvPlan& plan, size_t element, ConvUse use) {
+void finish(ConvPlan& plan, const Request& request) {
+  const ConvUse use = request.use;
   find_extent(plan);
   plan.blocks = ceil_div(plan.in_c, kConvBlock);
   if (plan.layout == ConvPlan::Layout::InPlace) {
-    if (use == ConvUse::Depthwise) plan.layout = ConvPlan::Layout::Blocked;
+    if (use == ConvUse::Depthwise || request.reading == ConvReading::Copied)
+      plan.layout = ConvPlan::Layout::Blocked;
     if (use == ConvUse::WeightGradient && plan.in_pixel > kInPlaceChannels) {
       plan.layout = ConvPlan::Layout::Blocked;
     }
@@ -200,9 +212,14 @@ void finish(ConvPlan& plan, size_t element, ConvUse use) {
   } else if (plan.columns < kNarrow && plan.images > 1) {
     plan.layout = ConvPlan::Layout::ImagesInnermost;
   }
-  cut(plan, element);
+  cut(plan, request.element, request.scratch_bytes);
+  if (request.like != nullptr) {
+    plan.window_images = request.like->images;
+    plan.window_rows = request.like->rows;
+    plan.window_columns = request.like->columns;
+  }
   lay_out(plan);
-  const int64_t tile_bytes = plan.out_c * static_cast<int64_t>(element) > conv_vector_bytes()
+  const int64_t tile_bytes = plan.out_c * static_cast<int64_t>(request.element) > conv_vector_bytes()
                                  ? 2 * conv_vector_bytes()
                                  : conv_vector_bytes();
   for (ConvPhase& phase : plan.phases) {
@@ -222,27 +239,11 @@ bool is_pointwise(const ConvShape& s) {
 void flatten(ConvPlan& plan, ConvPhase& phase) {
   const int64_t pixels = plan.images * plan.in_h * plan.in_w;
   plan.layout = ConvPlan::Layout::InPlace;
-  plan.images = plan.in_h = phase.rows = 1;
-  plan.in_w = phase.columns = phase.y_row = plan.out_pixels = pixels;
+  plan.images = plan.in_h = plan.out_h = phase.rows = 1;
+  plan.in_w = plan.out_w = phase.columns = phase.y_row = plan.out_pixels = pixels;
 }
 
-}  // namespace
-
-ConvShape::ConvShape(const Tensor& x, const Tensor& weights, const Tensor& y, const Conv2dGeometry& conv)
-    : n(x.dim(0)),
-      h(x.dim(1)),
-      w(x.dim(2)),
-      c(x.dim(3)),
-      k(weights.dim(0)),
-      kh(weights.dim(1)),
-      kw(weights.dim(2)),
-      oh(y.dim(1)),
-      ow(y.dim(2)),
-      geometry(conv) {
-  LATHE_ASSERT(y.dim(0) == n && y.dim(3) == k && weights.dim(3) * conv.groups == c);
-}
-
-ConvPlan plan_forward(const ConvShape& s, size_t element, ConvUse use) {
+ConvPlan forward(const ConvShape& s, const Request& request) {
   const Conv2dGeometry& g = s.geometry;
   ConvPlan plan;
   plan.images = s.n;
@@ -250,6 +251,8 @@ ConvPlan plan_forward(const ConvShape& s, size_t element, ConvUse use) {
   plan.in_w = s.w;
   plan.in_c = s.group_c();
   plan.in_pixel = s.c;
+  plan.out_h = s.oh;
+  plan.out_w = s.ow;
   plan.out_pixels = s.oh * s.ow;
   plan.out_c = s.group_k();
   plan.out_pixel = s.k;
@@ -269,11 +272,11 @@ ConvPlan plan_forward(const ConvShape& s, size_t element, ConvUse use) {
   }
   if (is_pointwise(s)) flatten(plan, phase);
   plan.phases.push_back(std::move(phase));
-  finish(plan, element, use);
+  finish(plan, request);
   return plan;
 }
 
-ConvPlan plan_backward_data(const ConvShape& s, size_t element, ConvUse use) {
+ConvPlan backward_data(const ConvShape& s, const Request& request) {
   const Conv2dGeometry& g = s.geometry;
   ConvPlan plan;
   plan.images = s.n;
@@ -281,6 +284,10 @@ ConvPlan plan_backward_data(const ConvShape& s, size_t element, ConvUse use) {
   plan.in_w = s.ow;
   plan.in_c = s.group_k();
   plan.in_pixel = s.k;
+  plan.out_h = s.h;
+  plan.out_w = s.w;
+  plan.out_step_h = g.stride_h;
+  plan.out_step_w = g.stride_w;
   plan.out_pixels = s.h * s.w;
   plan.out_c = s.group_c();
   plan.out_pixel = s.c;
@@ -307,8 +314,54 @@ ConvPlan plan_backward_data(const ConvShape& s, size_t element, ConvUse use) {
       plan.phases.push_back(std::move(phase));
     }
   }
-  finish(plan, element, use);
+  finish(plan, request);
   return plan;
+}
+
+}  // namespace
+
+ConvShape::ConvShape(const Tensor& x, const Tensor& weights, const Tensor& y, const Conv2dGeometry& conv)
+    : n(x.dim(0)),
+      h(x.dim(1)),
+      w(x.dim(2)),
+      c(x.dim(3)),
+      k(weights.dim(0)),
+      kh(weights.dim(1)),
+      kw(weights.dim(2)),
+      oh(y.dim(1)),
+      ow(y.dim(2)),
+      geometry(conv) {
+  LATHE_ASSERT(y.dim(0) == n && y.dim(3) == k && weights.dim(3) * conv.groups == c);
+}
+
+ConvPlan plan_forward(const ConvShape& shape, size_t element, ConvUse use, ConvReading reading) {
+  return forward(shape, {element, use, reading});
+}
+ConvPlan plan_backward_data(const ConvShape& shape, size_t element, ConvUse use, ConvReading reading) {
+  return backward_data(shape, {element, use, reading});
+}
+
+std::optional<ConvPlanPair> plan_backward(const ConvShape& shape, size_t element, ConvReading reading) {
+  Request of_data{element, ConvUse::Tiles, ConvReading::Copied, kPairBytes};
+  Request of_weight{element, ConvUse::WeightGradient, reading, kPairBytes};
+  ConvPlanPair pair{backward_data(shape, of_data), forward(shape, of_weight)};
+  ConvPlan &data = pair.data, &weight = pair.weight;
+  const bool same_pixels =
+      data.images == weight.images && data.rows == weight.rows && data.columns == weight.columns;
+  const bool same_order = (data.layout == ConvPlan::Layout::ImagesInnermost) ==
+                          (weight.layout == ConvPlan::Layout::ImagesInnermost);
+  const bool holds_dy = data.layout != ConvPlan::Layout::Contiguous && data.u_min <= 0 && data.v_min <= 0 &&
+                        data.u_min + data.u_span >= 0 && data.v_min + data.v_span >= 0;
+  if (!same_pixels || !same_order || !holds_dy) return std::nullopt;
+  ConvWindow window;
+  window.images = std::min(data.window_images, weight.window_images);
+  window.rows = std::min(data.window_rows, weight.window_rows);
+  window.columns = std::min(data.window_columns, weight.window_columns);
+  of_data.like = of_weight.like = &window;
+  data = backward_data(shape, of_data);
+  weight = forward(shape, of_weight);
+  pair.dy_first = -data.u_min * data.s_row - data.v_min * data.s_pixel;
+  return pair;
 }
 
 int64_t ConvPlan::grain() const {

@@ -2,7 +2,9 @@
 // How one convolution is cut into tasks: a value computed from shapes only, so that results never depend on
 // threads. Notation as in Note [Convolution tiling] (core/cpu/conv_tile.h).
 
+#include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "core/cpu/conv_tile.h"
@@ -53,6 +55,8 @@ struct ConvPlan {
   int64_t images = 0;
   int64_t in_h = 0, in_w = 0, in_c = 0, in_pixel = 0;  ///< in_pixel: channels of all groups
   int64_t out_pixels = 0, out_c = 0, out_pixel = 0;    ///< out_pixels: of an image
+  int64_t out_h = 0, out_w = 0;
+  int64_t out_step_h = 1, out_step_w = 1;  ///< output pixels between two of a phase
   int64_t step_h = 1, step_w = 1;
   int64_t k_step = 0, c_step = 0, tap_step = 0;  ///< in the weight tensor
   std::vector<ConvPhase> phases;
@@ -79,14 +83,48 @@ struct ConvPlan {
   /// Where the window's first pixel of the phase stands in the output tensor, first channel of the group.
   int64_t first_output(const ConvPhase& phase, const ConvWindow& window) const;
   ConvLines lines_of(const ConvPhase& phase, const ConvWindow& window) const;
+  /// Calls fn(first, count) for the window's output pixels of all phases, as few runs of consecutive ones as
+  /// there are, in order.
+  template <class Fn>
+  void for_output_runs(const ConvWindow& window, const Fn& fn) const;
 };
+
+template <class Fn>
+void ConvPlan::for_output_runs(const ConvWindow& box, const Fn& fn) const {
+  const int64_t top = box.row * out_step_h, left = box.column * out_step_w;
+  const int64_t height = std::min((box.row + box.rows) * out_step_h, out_h) - top;
+  const int64_t width = std::min((box.column + box.columns) * out_step_w, out_w) - left;
+  if (height <= 0 || width <= 0) return;
+  const int64_t first = box.image * out_pixels + top * out_w + left;
+  if (width == out_w && height == out_h) return fn(first, box.images * out_pixels);
+  for (int64_t n = 0; n < box.images; ++n) {
+    if (width == out_w || height == 1) {
+      fn(first + n * out_pixels, height * width);
+      continue;
+    }
+    for (int64_t r = 0; r < height; ++r) fn(first + n * out_pixels + r * out_w, width);
+  }
+}
 
 /// What a plan is for: forward and backward-data (runs that fit L1 with their weights), weight gradients (one
 /// run per block of channels), or depthwise (blocked scratch always; `shape` has one group and c = k, and the
 /// entries of a block serve its own channels only).
 enum class ConvUse : uint8_t { Tiles, WeightGradient, Depthwise };
 
-ConvPlan plan_forward(const ConvShape& shape, size_t element, ConvUse use);
-ConvPlan plan_backward_data(const ConvShape& shape, size_t element, ConvUse use);
+/// Whether a plan may read its input where it stands: not if it is mapped.
+enum class ConvReading : uint8_t { InPlace, Copied };
+
+ConvPlan plan_forward(const ConvShape& shape, size_t element, ConvUse use,
+                      ConvReading reading = ConvReading::InPlace);
+ConvPlan plan_backward_data(const ConvShape& shape, size_t element, ConvUse use,
+                            ConvReading reading = ConvReading::InPlace);
+
+/// Backward-data and backward-weight over the same windows, so that dy, copied once, serves both.
+struct ConvPlanPair {
+  ConvPlan data, weight;
+  int64_t dy_first = 0;  ///< where the window's first pixel of dy stands in the scratch of `data`
+};
+/// None where the windows cannot be the same. `reading` of x; dy is copied.
+std::optional<ConvPlanPair> plan_backward(const ConvShape& shape, size_t element, ConvReading reading);
 
 }  // namespace lathe::cpu

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "core/cpu/conv_fused.h"
 #include "core/cpu/conv_plan.h"
 #include "core/parallel.h"
 
@@ -55,15 +56,55 @@ int64_t conv_padded(int64_t k) {
   return chunk_count(k, lanes) * lanes;
 }
 
+/// The tensor that an operand is computed from; the map's other tensors stand beside it.
+template <class T>
+const T* conv_source(const ConvOperand<T>& x) {
+  if (x.map == ConvOperand<T>::Map::Identity) return x.x;
+  return x.map == ConvOperand<T>::Map::Affine ? x.affine.x : x.gradient.x;
+}
+template <class T>
+ConvMapping<T> conv_mapping(const ConvOperand<T>& x) {
+  const AffineRows<T>& a = x.affine;
+  const GradientRows<T>& g = x.gradient;
+  switch (x.map) {
+    case ConvOperand<T>::Map::Affine:
+      return {ConvMap::Affine, a.relu, nullptr, nullptr, a.mean, a.scale, nullptr, a.shift};
+    case ConvOperand<T>::Map::Gradient:
+      return {ConvMap::Gradient, false, g.dy, g.y, g.mean, g.a, g.b, g.c};
+    default:
+      return {};
+  }
+}
+/// The operand from `channels` channels on.
+template <class T>
+ConvOperand<T> conv_group(ConvOperand<T> x, int64_t channels) {
+  const auto move = [channels](const T*& from) {
+    if (from != nullptr) from += channels;
+  };
+  AffineRows<T>& a = x.affine;
+  GradientRows<T>& g = x.gradient;
+  for (const T** from :
+       {&x.x, &a.x, &a.mean, &a.scale, &a.shift, &g.dy, &g.x, &g.y, &g.mean, &g.a, &g.b, &g.c})
+    move(*from);
+  return x;
+}
+template <class T>
+ConvReading conv_reading(const ConvOperand<T>& x) {
+  return x.map == ConvOperand<T>::Map::Identity ? ConvReading::InPlace : ConvReading::Copied;
+}
+
 /// Copies what the window's pixels need of x (first image, first channel of the group), blocks
 /// [block_lo, block_hi) of channels, each channel of x `repeat` times.
 template <class T>
-void conv_copy_window(const ConvPlan& plan, const ConvWindow& box, T* scratch, const T* x, int64_t block_lo,
-                      int64_t block_hi, int64_t repeat = 1) {
+void conv_copy_window(const ConvPlan& plan, const ConvWindow& box, T* scratch, const ConvOperand<T>& x,
+                      int64_t block_lo, int64_t block_hi, int64_t repeat = 1) {
   ConvCopyJob<T> job;
   job.scratch = scratch;
   job.image_step = plan.in_h * plan.in_w * plan.in_pixel;
-  job.x = x + box.image * job.image_step;
+  job.x = conv_source(x) + box.image * job.image_step;
+  job.mapping = conv_mapping(x);
+  if (job.mapping.g != nullptr) job.mapping.g += box.image * job.image_step;
+  if (job.mapping.y != nullptr) job.mapping.y += box.image * job.image_step;
   job.images = box.images;
   job.height = plan.in_h;
   job.width = plan.in_w;
@@ -93,17 +134,18 @@ void conv_copy_window(const ConvPlan& plan, const ConvWindow& box, T* scratch, c
 
 /// Where a window's pixels stand for the micro-kernels: in `scratch`, which this fills, or in x itself.
 template <class T>
-const T* conv_input(const ConvPlan& plan, const ConvWindow& box, T* scratch, const T* x, int64_t block_lo,
-                    int64_t block_hi) {
-  if (plan.layout == ConvPlan::Layout::InPlace) return x + box.column * plan.in_pixel;
+const T* conv_input(const ConvPlan& plan, const ConvWindow& box, T* scratch, const ConvOperand<T>& x,
+                    int64_t block_lo, int64_t block_hi) {
+  if (plan.layout == ConvPlan::Layout::InPlace) return x.x + box.column * plan.in_pixel;
   conv_copy_window(plan, box, scratch, x, block_lo, block_hi);
   return scratch;
 }
 
-/// What conv_copy_window will read of x for window `index`; nothing past the last one.
+/// What conv_copy_window will read of x, or of a tensor beside it, for window `index`; nothing past the last
+/// one.
 template <class T>
 ConvAhead conv_ahead(const ConvPlan& plan, int64_t index, const T* x) {
-  if (index >= plan.windows()) return {};
+  if (index >= plan.windows() || x == nullptr) return {};
   const ConvWindow box = plan.window(index);
   const int64_t first = std::clamp<int64_t>(box.row * plan.step_h + plan.u_min, 0, plan.in_h);
   const int64_t last = std::clamp<int64_t>(
@@ -117,6 +159,18 @@ ConvAhead conv_ahead(const ConvPlan& plan, int64_t index, const T* x) {
             columns * plan.in_pixel * static_cast<int64_t>(sizeof(T))};
   }
   return {x + box.image * image + first * row, rows * row * static_cast<int64_t>(sizeof(T))};
+}
+
+/// The window's outputs of all phases in a tensor like y.
+template <class T>
+ConvAhead conv_output_ahead(const ConvPlan& plan, int64_t index, const T* y) {
+  if (index >= plan.windows() || y == nullptr) return {};
+  ConvAhead ahead;
+  plan.for_output_runs(plan.window(index), [&](int64_t first, int64_t count) {
+    if (ahead.from == nullptr) ahead.from = y + first * plan.out_pixel;
+    ahead.bytes += count * plan.out_pixel * static_cast<int64_t>(sizeof(T));
+  });
+  return ahead;
 }
 
 /// The window that this thread will likely compute after `index`, the last of its task or not. A guess is

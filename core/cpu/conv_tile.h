@@ -81,6 +81,9 @@ struct ConvAhead {
   int64_t bytes = 0;
 };
 
+/// Of one job.
+inline constexpr int kConvAheads = 4;
+
 /// y = sum over the reduction (+ bias) for every pixel of `lines`.
 template <class T>
 struct ConvTileJob {
@@ -90,7 +93,7 @@ struct ConvTileJob {
   const T* bias = nullptr;  ///< k values or null
   ConvReduction reduction;
   ConvLines lines;
-  ConvAhead ahead;
+  ConvAhead ahead[kConvAheads];
 };
 LATHE_ISA_FUNCTION(void, conv_tile_f32, const ConvTileJob<float>& job);
 LATHE_ISA_FUNCTION(void, conv_tile_f64, const ConvTileJob<double>& job);
@@ -102,12 +105,14 @@ struct ConvWeightJob {
   T* dw = nullptr;
   const T* x = nullptr;
   const T* dy = nullptr;
+  /// Where dy stands in scratch, the step from one block of 16 channels to the next; 0 in a tensor.
+  int64_t dy_block = 0;
   ConvReduction reduction;
   ConvLines lines;
   int64_t run_lo = 0, run_hi = 0;
   int64_t tile_lo = 0, tile_hi = 0;
   bool accumulate = false;
-  ConvAhead ahead[2];
+  ConvAhead ahead[kConvAheads];
 };
 LATHE_ISA_FUNCTION(void, conv_weight_f32, const ConvWeightJob<float>& job);
 LATHE_ISA_FUNCTION(void, conv_weight_f64, const ConvWeightJob<double>& job);
@@ -139,11 +144,27 @@ struct ConvUnpackJob {
 LATHE_ISA_FUNCTION(void, conv_unpack_f32, const ConvUnpackJob<float>& job);
 LATHE_ISA_FUNCTION(void, conv_unpack_f64, const ConvUnpackJob<double>& job);
 
-/// Copies a window of images into scratch, zeros outside the image.
+/// What a window's values go through on their way into scratch, per channel. g is 0 where y is given and not
+/// positive.
+enum class ConvMap : uint8_t {
+  Identity,  ///< x
+  Affine,    ///< (x - mean) scale + shift, its relu where `relu`
+  Gradient,  ///< scale g + (slope (x - mean) + shift)
+};
+template <class T>
+struct ConvMapping {
+  ConvMap map = ConvMap::Identity;
+  bool relu = false;
+  const T *g = nullptr, *y = nullptr;  ///< tensors as x
+  const T *mean = nullptr, *scale = nullptr, *slope = nullptr, *shift = nullptr;
+};
+
+/// Copies a window of images into scratch through a mapping, zeros outside the image.
 template <class T>
 struct ConvCopyJob {
   T* scratch = nullptr;
   const T* x = nullptr;  ///< first image, first channel of the group
+  ConvMapping<T> mapping;
   int64_t images = 0, image_step = 0;
   int64_t height = 0, width = 0, pixel_step = 0;  ///< of x; pixel_step is its channel count
   int64_t channels = 0;                           ///< to copy

@@ -1,10 +1,7 @@
 // Backward-weight, see Note [Convolution tiling].
 
-#include "core/cpu/conv_depthwise.h"
-#include "core/cpu/conv_run.h"
+#include "core/cpu/conv_drive.h"
 #include "core/cpu/conv_scratch.h"
-#include "core/cpu/winograd.h"
-#include "core/kernels/conv.h"
 
 namespace lathe::cpu {
 namespace {
@@ -33,20 +30,10 @@ Division divide(const ConvPlan& plan, int64_t gradient_bytes, int64_t tiles) {
   return d;
 }
 
-/// The pixels of dy of window `index`.
-template <class T>
-ConvAhead dy_ahead(const ConvPlan& plan, int64_t index, const T* dy) {
-  if (index >= plan.windows()) return {};
-  const ConvWindow box = plan.window(index);
-  const int64_t rows_pixels = plan.rows == 1 ? box.columns : box.rows * plan.columns;
-  const int64_t pixels = (box.images - 1) * plan.out_pixels + rows_pixels;
-  return {dy + plan.first_output(plan.phases[0], box),
-          pixels * plan.out_pixel * static_cast<int64_t>(sizeof(T))};
-}
-
 /// The runs of blocks [lo, hi): one run per block, see ConvUse.
 template <class T>
-void run_part(const ConvPlan& plan, const Division& d, int64_t piece, T* packed, const T* x, const T* dy) {
+void run_part(const ConvPlan& plan, const Division& d, int64_t piece, T* packed, const ConvOperand<T>& x,
+              const T* dy) {
   thread_local ConvScratch memory;
   T* scratch = memory.take<T>(plan.scratch);
   const int64_t tiles = conv_tile_count<T>(plan.out_c);
@@ -69,15 +56,15 @@ void run_part(const ConvPlan& plan, const Division& d, int64_t piece, T* packed,
     job.lines = plan.lines_of(phase, box);
     job.dy = dy + plan.first_output(phase, box);
     const int64_t next = conv_next_window(n, last, d.windows);
-    job.ahead[0] = conv_ahead(plan, next, x);
-    job.ahead[1] = dy_ahead(plan, next, dy);
+    job.ahead[0] = conv_ahead(plan, next, conv_source(x));
+    job.ahead[1] = conv_output_ahead(plan, next, dy);
     conv_weight(job);
     job.accumulate = true;
   }
 }
 
 template <class T>
-void run_group(const ConvPlan& plan, T* dw, const T* x, const T* dy) {
+void run_group(const ConvPlan& plan, T* dw, const ConvOperand<T>& x, const T* dy) {
   thread_local ConvScratch memory;
   const ConvPhase& phase = plan.phases[0];
   const int64_t size = phase.reduction * conv_padded<T>(plan.out_c);
@@ -86,12 +73,20 @@ void run_group(const ConvPlan& plan, T* dw, const T* x, const T* dy) {
   T* packed = memory.take<T>(size * d.parts);
   parallel_for(d.parts * d.block_pieces * d.tile_pieces, 1,
                [&](int64_t piece, int64_t) { run_part(plan, d, piece, packed, x, dy); });
-  parallel_for(tiles, 1, [&](int64_t tile, int64_t) {
+  conv_add_parts(plan, dw, packed, d.parts);
+}
+
+}  // namespace
+
+template <class T>
+void conv_add_parts(const ConvPlan& plan, T* dw, const T* packed, int64_t parts) {
+  const ConvPhase& phase = plan.phases[0];
+  parallel_for(conv_tile_count<T>(plan.out_c), 1, [&](int64_t tile, int64_t) {
     ConvUnpackJob<T> job;
     job.dw = dw;
     job.packed = packed;
-    job.parts = d.parts;
-    job.part_step = size;
+    job.parts = parts;
+    job.part_step = phase.reduction * conv_padded<T>(plan.out_c);
     job.reduction = plan.reduction_of(phase);
     job.k_step = plan.k_step;
     job.tile = tile;
@@ -99,35 +94,21 @@ void run_group(const ConvPlan& plan, T* dw, const T* x, const T* dy) {
   });
 }
 
-}  // namespace
-}  // namespace lathe::cpu
-
-namespace lathe::kernels::cpu {
-
-void conv2d_backward_weight(Tensor& dw, const Tensor& dy, const Tensor& x, const Conv2dGeometry& geometry) {
-  const lathe::cpu::ConvShape shape(x, dw, dy, geometry);
-  dispatch_floating(dw.dtype(), "conv2d_backward_weight", [&]<class T>() {
-    const auto plan = lathe::cpu::plan_forward(shape, sizeof(T), lathe::cpu::ConvUse::WeightGradient);
-    T* out = dw.mut<T>();
-    if (plan.windows() == 0) {
-      std::fill(out, out + dw.numel(), T(0));
-      return;
-    }
-    if (lathe::cpu::is_depthwise(shape)) {
-      lathe::cpu::depthwise_backward_weight(shape, out, dy.ptr<T>(), x.ptr<T>());
-      return;
-    }
-    if (lathe::cpu::winograd_chosen(shape)) {
-      lathe::cpu::ConvInputGradient<T> no_dx;
-      lathe::cpu::winograd_backward<T>(shape, out, no_dx, lathe::cpu::as_is(dy.ptr<T>()),
-                                       lathe::cpu::as_is(x.ptr<T>()), nullptr);
-      return;
-    }
-    for (int64_t g = 0; g < geometry.groups; ++g) {
-      lathe::cpu::run_group(plan, out + g * plan.out_c * plan.k_step, x.ptr<T>() + g * plan.in_c,
-                            dy.ptr<T>() + g * plan.out_c);
-    }
-  });
+template <class T>
+void conv_drive_weight(const ConvShape& shape, T* dw, const T* dy, const ConvOperand<T>& x) {
+  const ConvPlan plan = plan_forward(shape, sizeof(T), ConvUse::WeightGradient, conv_reading(x));
+  if (plan.windows() == 0) {
+    std::fill(dw, dw + shape.k * shape.taps() * shape.group_c(), T(0));
+    return;
+  }
+  for (int64_t g = 0; g < shape.geometry.groups; ++g) {
+    run_group(plan, dw + g * plan.out_c * plan.k_step, conv_group(x, g * plan.in_c), dy + g * plan.out_c);
+  }
 }
 
-}  // namespace lathe::kernels::cpu
+template void conv_add_parts(const ConvPlan&, float*, const float*, int64_t);
+template void conv_add_parts(const ConvPlan&, double*, const double*, int64_t);
+template void conv_drive_weight(const ConvShape&, float*, const float*, const ConvOperand<float>&);
+template void conv_drive_weight(const ConvShape&, double*, const double*, const ConvOperand<double>&);
+
+}  // namespace lathe::cpu

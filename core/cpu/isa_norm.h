@@ -42,7 +42,7 @@ LATHE_ISA_FUNCTION(void, channel_sums_f32, double* sum, const float* x, RowChunk
 LATHE_ISA_FUNCTION(void, channel_sums_f64, double* sum, const double* x, RowChunk chunk);
 LATHE_ISA_FUNCTION(void, affine_rows_f32, const AffineRows<float>& operands, RowChunk chunk);
 LATHE_ISA_FUNCTION(void, affine_rows_f64, const AffineRows<double>& operands, RowChunk chunk);
-/// sum_g[c] of g and sum_gx[c] of g (x - mean)
+/// sum_g[c] of g and sum_gx[c] of g (x - mean). Where y and dresidual are given, dresidual = g too.
 LATHE_ISA_FUNCTION(void, gradient_sums_f32, double* sum_g, double* sum_gx,
                    const GradientRows<float>& operands, RowChunk chunk);
 LATHE_ISA_FUNCTION(void, gradient_sums_f64, double* sum_g, double* sum_gx,

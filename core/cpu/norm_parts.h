@@ -57,4 +57,17 @@ inline void combine_moments(double* moments, int64_t rows, const double* other, 
   }
 }
 
+/// Means of the rows of x, then sums of squared distances from them: 2 channels values.
+template <class T>
+std::vector<double> moments_of(const T* x, RowChunk all);
+/// Sums over all rows of g, then of g (x - mean).
+template <class T>
+std::vector<double> gradient_sums_of(const GradientRows<T>& operands, RowChunk all);
+/// dx and dresidual of all rows.
+template <class T>
+void all_gradient_rows(const GradientRows<T>& operands, RowChunk all);
+/// y of all rows.
+template <class T>
+void all_affine_rows(const AffineRows<T>& operands, RowChunk all);
+
 }  // namespace lathe::cpu

@@ -1,6 +1,7 @@
 // Filling the padded scratch of a convolution, see Note [Convolution tiling].
 
 #include "core/cpu/conv_tile.h"
+#include "core/cpu/isa/conv_map.h"
 #include "core/simd.h"
 
 namespace lathe::cpu::LATHE_ISA_NAMESPACE {
@@ -11,22 +12,61 @@ void zero(T* to, int64_t n) {
   for (int64_t i = 0; i < n; ++i) to[i] = 0;
 }
 
-/// `count` pixels of `channels` <= 16 channels, steps in elements; a null source means zeros.
+/// `count` pixels of `channels` <= 16 channels, zeros.
 template <class T>
-void copy_pixels(T* to, const T* from, int64_t count, int64_t to_step, int64_t from_step, int64_t channels) {
+void zero_pixels(T* to, int64_t count, int64_t to_step, int64_t channels) {
   constexpr int kVectors = kConvBlock / kLanes<T>;
-  if (channels == kConvBlock) {
-    for (int64_t i = 0; i < count; ++i) {
-      for (int v = 0; v < kVectors; ++v) {
-        store(to + v * kLanes<T>, from == nullptr ? Vec<T>{} : load(from + v * kLanes<T>));
-      }
-      to += to_step;
-      if (from != nullptr) from += from_step;
-    }
-    return;
-  }
   for (int64_t i = 0; i < count; ++i, to += to_step) {
-    for (int64_t c = 0; c < channels; ++c) to[c] = from == nullptr ? T(0) : from[i * from_step + c];
+    if (channels == kConvBlock) {
+      for (int v = 0; v < kVectors; ++v) store(to + v * kLanes<T>, Vec<T>{});
+    } else {
+      zero(to, channels);
+    }
+  }
+}
+
+template <class T>
+T value_at(const ConvCopyJob<T>& job, int64_t at, int64_t channel) {
+  const ConvMapping<T>& m = job.mapping;
+  const T x = job.x[at];
+  if (m.map == ConvMap::Identity) return x;
+  if (m.map == ConvMap::Affine) {
+    const T value = affine_value(x, m.mean[channel], m.scale[channel], m.shift[channel]);
+    return m.relu ? relu_value(value) : value;
+  }
+  const T g = m.y == nullptr ? m.g[at] : masked_value(m.g[at], m.y[at]);
+  return gradient_value(g, x, m.mean[channel], m.scale[channel], m.slope[channel], m.shift[channel]);
+}
+
+/// `count` pixels of 16 channels from offset `at` of the tensors on, steps in elements. The channels'
+/// constants stay in registers.
+template <ConvMap kMap, bool kSwitch, class T>
+void copy_block(const ConvCopyJob<T>& job, T* to, int64_t at, int64_t count, int64_t from_step,
+                int64_t channel) {
+  constexpr int kVectors = kConvBlock / kLanes<T>, kL = kLanes<T>;
+  constexpr bool kMapped = kMap != ConvMap::Identity, kGradient = kMap == ConvMap::Gradient;
+  const ConvMapping<T>& m = job.mapping;
+  Vec<T> mean[kVectors], scale[kVectors], slope[kVectors], shift[kVectors];
+  for (int v = 0; v < kVectors; ++v) {
+    const int64_t c = channel + v * kL;
+    mean[v] = kMapped ? load(m.mean + c) : Vec<T>{};
+    scale[v] = kMapped ? load(m.scale + c) : Vec<T>{};
+    shift[v] = kMapped ? load(m.shift + c) : Vec<T>{};
+    slope[v] = kGradient ? load(m.slope + c) : Vec<T>{};
+  }
+  const int64_t to_step = job.s_pixel;
+  const T *x = job.x + at, *g = kGradient ? m.g + at : x, *y = kGradient && kSwitch ? m.y + at : x;
+  for (int64_t i = 0; i < count; ++i) {
+    for (int v = 0; v < kVectors; ++v) {
+      const Vec<T> value = load(x + v * kL);
+      store(to + v * kL, mapped<kMap, kSwitch>(value, kGradient ? load(g + v * kL) : value,
+                                               kGradient && kSwitch ? load(y + v * kL) : value, mean[v],
+                                               scale[v], slope[v], shift[v]));
+    }
+    to += to_step;
+    x += from_step;
+    g += from_step;
+    y += from_step;
   }
 }
 
@@ -38,48 +78,65 @@ int64_t ceil_div(int64_t a, int64_t b) {
   return a >= 0 ? (a + b - 1) / b : -(-a / b);
 }
 
-/// The same where channel c of the scratch is channel c / repeat of x; `first` is the block's first channel.
 template <class T>
-void copy_repeated(const ConvCopyJob<T>& job, T* to, const T* from, int64_t count, int64_t first,
+void copy_whole_block(const ConvCopyJob<T>& job, T* to, int64_t at, int64_t count, int64_t from_step,
+                      int64_t channel) {
+  for_mapping(job.mapping, [&]<ConvMap kMap, bool kSwitch>() {
+    copy_block<kMap, kSwitch>(job, to, at, count, from_step, channel);
+  });
+}
+
+/// Pixels of any number of channels, each repeated; `at` is the offset of channel 0.
+template <class T>
+void copy_channels(const ConvCopyJob<T>& job, T* to, int64_t at, int64_t count, int64_t first,
                    int64_t channels) {
   for (int64_t i = 0; i < count; ++i) {
-    for (int64_t c = 0; c < channels; ++c) to[c] = from[(first + c) / job.repeat];
+    for (int64_t c = 0; c < channels; ++c) {
+      const int64_t channel = (first + c) / job.repeat;
+      to[c] = value_at(job, at + channel, channel);
+    }
     to += job.s_pixel;
-    from += job.stride_w * job.pixel_step;
+    at += job.stride_w * job.pixel_step;
   }
 }
 
-/// Phase `phase` of a row for one block: columns column + phase + i stride_w.
+constexpr int64_t kNoRow = -1;
+
+/// Phase `phase` of the row at offset `row` (kNoRow: zeros) for one block: columns column + phase + i
+/// stride_w.
 template <class T>
-void copy_phase(const ConvCopyJob<T>& job, T* to, const T* row, int64_t phase, int64_t block) {
+void copy_phase(const ConvCopyJob<T>& job, T* to, int64_t row, int64_t phase, int64_t block) {
   const int64_t channels = clamp(job.channels - block * kConvBlock, 0, kConvBlock);
   const int64_t first = job.column + phase;
-  const int64_t lo = row == nullptr ? job.columns : clamp(ceil_div(-first, job.stride_w), 0, job.columns);
+  const int64_t lo = row == kNoRow ? job.columns : clamp(ceil_div(-first, job.stride_w), 0, job.columns);
   const int64_t hi = clamp(ceil_div(job.width - first, job.stride_w), lo, job.columns);
-  const T* none = nullptr;
-  copy_pixels(to, none, lo, job.s_pixel, 0, channels);
+  zero_pixels(to, lo, job.s_pixel, channels);
   if (hi > lo) {
-    const T* from = row + (first + lo * job.stride_w) * job.pixel_step;
-    if (job.repeat == 1) {
-      copy_pixels(to + lo * job.s_pixel, from + block * kConvBlock, hi - lo, job.s_pixel,
-                  job.stride_w * job.pixel_step, channels);
+    const int64_t at = row + (first + lo * job.stride_w) * job.pixel_step;
+    if (job.repeat == 1 && channels == kConvBlock) {
+      copy_whole_block(job, to + lo * job.s_pixel, at + block * kConvBlock, hi - lo,
+                       job.stride_w * job.pixel_step, block * kConvBlock);
     } else {
-      copy_repeated(job, to + lo * job.s_pixel, from, hi - lo, block * kConvBlock, channels);
+      copy_channels(job, to + lo * job.s_pixel, at, hi - lo, block * kConvBlock, channels);
     }
   }
-  copy_pixels(to + hi * job.s_pixel, none, job.columns - hi, job.s_pixel, 0, channels);
+  zero_pixels(to + hi * job.s_pixel, job.columns - hi, job.s_pixel, channels);
 }
 
 /// A row as it stands in memory, padded.
 template <class T>
-void copy_row(const ConvCopyJob<T>& job, T* to, const T* row) {
+void copy_row(const ConvCopyJob<T>& job, T* to, int64_t row) {
   const int64_t c = job.channels;
-  const int64_t lo = row == nullptr ? job.columns : clamp(-job.column, 0, job.columns);
+  const int64_t lo = row == kNoRow ? job.columns : clamp(-job.column, 0, job.columns);
   const int64_t hi = clamp(job.width - job.column, lo, job.columns);
   zero(to, lo * c);
   for (int64_t i = lo; i < hi; ++i) {
-    const T* from = row + (job.column + i) * job.pixel_step;
-    for (int64_t n = 0; n < c; ++n) to[i * c + n] = from[n];
+    const int64_t at = row + (job.column + i) * job.pixel_step;
+    if (job.mapping.map == ConvMap::Identity) {
+      for (int64_t n = 0; n < c; ++n) to[i * c + n] = job.x[at + n];
+    } else {
+      for (int64_t n = 0; n < c; ++n) to[i * c + n] = value_at(job, at + n, n);
+    }
   }
   zero(to + hi * c, (job.columns - hi) * c);
 }
@@ -90,8 +147,8 @@ void copy(const ConvCopyJob<T>& job) {
     for (int64_t r = 0; r < job.rows; ++r) {
       if (job.row_used[r % job.stride_h] == 0) continue;
       const int64_t u = job.row + r;
-      const T* row =
-          u < 0 || u >= job.height ? nullptr : job.x + n * job.image_step + u * job.width * job.pixel_step;
+      const int64_t row =
+          u < 0 || u >= job.height ? kNoRow : n * job.image_step + u * job.width * job.pixel_step;
       T* to = job.scratch + n * job.s_image + r * job.s_row;
       if (job.contiguous) {
         copy_row(job, to, row);

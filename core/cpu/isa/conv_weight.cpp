@@ -19,18 +19,19 @@ constexpr int64_t kPixels = 128;
 constexpr int64_t kStretch = 32;
 
 /// A block of pixels: where they stand, and where their sums go. dy holds whole vectors of one tile of
-/// outputs.
+/// outputs, `dy_next` apart.
 template <class T>
 struct Block {
   const T* x;
   const T* dy;
+  int64_t dy_next;
   T* dw;  // of the tile of outputs
   ConvLines lines;
   bool accumulate;
 };
 
 template <class T, int V, int R>
-[[gnu::noinline]] void tile(const Block<T>& block, T* dw, const T* x, Ahead (&ahead)[2]) {
+[[gnu::noinline]] void tile(const Block<T>& block, T* dw, const T* x, Ahead& ahead) {
   constexpr int kL = kLanes<T>;
   const ConvLines& lines = block.lines;
   Vec<T> acc[R][V];
@@ -40,18 +41,14 @@ template <class T, int V, int R>
   }
   for (int64_t i = 0; i < lines.outer; ++i) {
     for (int64_t j = 0; j < lines.inner; ++j) {
-      ahead[0].advance();
-      ahead[1].advance();
+      ahead.advance();
       const T* a = x + i * lines.x_outer + j * lines.x_inner;
       const T* b = block.dy + i * lines.y_outer + j * lines.y_inner;
 #pragma GCC unroll 2
       for (int64_t n = 0; n < lines.length; ++n) {
-        if (n % kStretch == kStretch - 1) {
-          ahead[0].advance();
-          ahead[1].advance();
-        }
+        if (n % kStretch == kStretch - 1) ahead.advance();
         Vec<T> g[V];
-        for (int v = 0; v < V; ++v) g[v] = load(b + v * kL);
+        for (int v = 0; v < V; ++v) g[v] = load(b + v * block.dy_next);
 #pragma GCC unroll 16
         for (int r = 0; r < R; ++r) {
           const Vec<T> s = broadcast(a[r]);
@@ -89,7 +86,7 @@ struct RowTile {
 // columns n, n - 1 and n - 2, so a broadcast serves three FMAs. Lines have at least 2 pixels; `next`: from an
 // entry's sums to the next one's.
 template <class T, int R>
-[[gnu::noinline]] void tile_row(const Block<T>& block, T* dw, const T* x, int64_t next, Ahead (&ahead)[2]) {
+[[gnu::noinline]] void tile_row(const Block<T>& block, T* dw, const T* x, int64_t next, Ahead& ahead) {
   constexpr int kL = kLanes<T>;
   const ConvLines& lines = block.lines;
   RowTile<T, R> t;
@@ -99,8 +96,7 @@ template <class T, int R>
   }
   for (int64_t i = 0; i < lines.outer; ++i) {
     for (int64_t j = 0; j < lines.inner; ++j) {
-      ahead[0].advance();
-      ahead[1].advance();
+      ahead.advance();
       const T* a = x + i * lines.x_outer + j * lines.x_inner;
       const T* b = block.dy + i * lines.y_outer + j * lines.y_inner;
       Vec<T> g2 = load(b), g1 = load(b + lines.y_pixel), g0 = g1;
@@ -127,9 +123,9 @@ template <class T, int R>
 }
 
 template <class T>
-using TileFunction = void (*)(const Block<T>&, T*, const T*, Ahead (&)[2]);
+using TileFunction = void (*)(const Block<T>&, T*, const T*, Ahead&);
 template <class T>
-using RowFunction = void (*)(const Block<T>&, T*, const T*, int64_t, Ahead (&)[2]);
+using RowFunction = void (*)(const Block<T>&, T*, const T*, int64_t, Ahead&);
 
 template <class T, int V, int R>
 TileFunction<T> pick(int64_t rows) {
@@ -148,7 +144,7 @@ RowFunction<T> pick_row(int64_t rows) {
 
 /// One run of entries.
 template <class T, int V>
-void run_entries(const Block<T>& block, const ConvReduction& r, const ConvRun& run, Ahead (&ahead)[2]) {
+void run_entries(const Block<T>& block, const ConvReduction& r, const ConvRun& run, Ahead& ahead) {
   const int64_t tiles = (run.channels + kRows<V> - 1) / kRows<V>;
   const int64_t small = run.channels / tiles, large_tiles = run.channels % tiles;
   const TileFunction<T> run_small = pick<T, V, kRows<V>>(small);
@@ -176,7 +172,7 @@ bool is_rows(const ConvReduction& r, const ConvRun& run, const ConvLines& lines)
 
 /// run_entries for tile_row.
 template <class T>
-void run_rows(const Block<T>& block, const ConvReduction& r, const ConvRun& run, Ahead (&ahead)[2]) {
+void run_rows(const Block<T>& block, const ConvReduction& r, const ConvRun& run, Ahead& ahead) {
   for (int64_t e = run.first; e < run.first + run.count; e += 3) {
     T* dw = block.dw + r.starts[e] * kLanes<T>;
     const T* x = block.x + r.offsets[e];
@@ -200,28 +196,37 @@ void gather(Block<T>& block, T* packed, int64_t left) {
       for (int64_t n = 0; n < lines.length; ++n, to += kWidth, from += lines.y_pixel) {
         for (int v = 0; v < V; ++v) {
           const int64_t lanes = left - v * kLanes<T>;
-          store(to + v * kLanes<T>,
-                lanes >= kLanes<T> ? load(from + v * kLanes<T>) : load_first(from + v * kLanes<T>, lanes));
+          const T* vector = from + v * block.dy_next;
+          store(to + v * kLanes<T>, lanes >= kLanes<T> ? load(vector) : load_first(vector, lanes));
         }
       }
     }
   }
+  block.dy_next = kLanes<T>;
   lines.y_pixel = kWidth;
   lines.y_inner = lines.length * kWidth;
   lines.y_outer = lines.inner * lines.y_inner;
   block.dy = packed;
 }
 
+/// Where channel k of a pixel of dy stands.
+int64_t channel_at(int64_t k, int64_t dy_block) {
+  return dy_block == 0 ? k : k / kConvBlock * dy_block + k % kConvBlock;
+}
+
 /// Every run against the tile of outputs that begins at first_k.
 template <class T, int V>
-void run_tile(const ConvWeightJob<T>& job, Block<T> block, int64_t first_k, Ahead (&ahead)[2]) {
+void run_tile(const ConvWeightJob<T>& job, Block<T> block, int64_t first_k, Ahead& ahead) {
   const ConvReduction& r = job.reduction;
   alignas(kVectorBytes) T packed[kPixels * 2 * kLanes<T>];
   block.dw = job.dw + first_k * r.length;
-  block.dy += first_k;
+  const int64_t here = channel_at(first_k, job.dy_block);
+  block.dy += here;
+  block.dy_next = channel_at(first_k + kLanes<T>, job.dy_block) - here;
   const int64_t left = r.k - first_k;
   // A group's outputs may be fewer than a pixel of dy has, and whole vectors would then reach past dy's end.
-  if (block.lines.y_pixel != V * kLanes<T> || left < V * kLanes<T>) gather<T, V>(block, packed, left);
+  const bool dense = job.dy_block > 0 || block.lines.y_pixel == V * kLanes<T>;
+  if (!dense || left < V * kLanes<T>) gather<T, V>(block, packed, left);
   for (int64_t n = job.run_lo; n < job.run_hi; ++n) {
     if (V == 1 && is_rows(r, r.runs[n], block.lines)) {
       run_rows(block, r, r.runs[n], ahead);
@@ -232,7 +237,7 @@ void run_tile(const ConvWeightJob<T>& job, Block<T> block, int64_t first_k, Ahea
 }
 
 template <class T>
-void run_block(const ConvWeightJob<T>& job, const Block<T>& block, Ahead (&ahead)[2]) {
+void run_block(const ConvWeightJob<T>& job, const Block<T>& block, Ahead& ahead) {
   constexpr int64_t kTile = 2 * kLanes<T>;
   for (int64_t t = job.tile_lo; t < job.tile_hi; ++t) {
     if (job.reduction.k - t * kTile > kLanes<T>) {
@@ -264,8 +269,8 @@ void run(const ConvWeightJob<T>& job) {
   for (int64_t n = job.run_lo; n < job.run_hi; ++n) entries += job.reduction.runs[n].count;
   const int64_t passes = (job.tile_hi - job.tile_lo) * (entries > 2 ? entries * 2 / 3 : entries);
   const int64_t calls = all.outer * all.inner * ((all.length + kStretch - 1) / kStretch) * passes;
-  Ahead ahead[2] = {{job.ahead[0], calls}, {job.ahead[1], calls}};
-  Block<T> block{nullptr, nullptr, nullptr, all, job.accumulate};
+  Ahead ahead(job.ahead, calls);
+  Block<T> block{nullptr, nullptr, 0, nullptr, all, job.accumulate};
   for (int64_t i = 0; i < all.outer; i += outer) {
     for (int64_t j = 0; j < all.inner; j += inner) {
       for (int64_t n = 0; n < all.length; n += length) {

@@ -1,3 +1,4 @@
+#include "core/cpu/isa/norm_map.h"
 #include "core/cpu/isa_norm.h"
 
 namespace lathe::cpu::LATHE_ISA_NAMESPACE {
@@ -103,9 +104,9 @@ template <bool kResidual, bool kRelu, class T>
 void affine_strip(T* __restrict y, const T* __restrict x, const T* __restrict residual, const T* mean,
                   const T* scale, const T* shift, int64_t width) {
   for (int64_t j = 0; j < width; ++j) {
-    T v = (x[j] - mean[j]) * scale[j] + shift[j];
+    T v = affine_value(x[j], mean[j], scale[j], shift[j]);
     if constexpr (kResidual) v += residual[j];
-    if constexpr (kRelu) v = v < 0 ? T{0} : v;  // keeps NaN
+    if constexpr (kRelu) v = relu_value(v);
     y[j] = v;
   }
 }
@@ -134,14 +135,12 @@ void any_affine(const AffineRows<T>& o, RowChunk chunk) {
   }
 }
 
-/// g where y > 0, else 0. Arguments are values, so that both are loaded and the loop has no branch.
 template <bool kMask, class T>
 inline T masked(T g, T y) {
-  if constexpr (!kMask) return g;
-  return y > 0 ? g : T{0};
+  return kMask ? masked_value(g, y) : g;
 }
 
-template <bool kMask, class T>
+template <bool kMask, bool kResidual, class T>
 void block_gradient_sums(double* sum_g, double* sum_gx, const GradientRows<T>& o, const Strips& s,
                          int64_t first) {
   alignas(64) T mean[kWidest], sum[kWidest] = {}, product[kWidest] = {};
@@ -151,8 +150,11 @@ void block_gradient_sums(double* sum_g, double* sum_gx, const GradientRows<T>& o
     const int64_t at = first + strip * s.stride;
     const T *x0 = o.x + at, *x1 = x0 + s.stride, *g0 = o.dy + at, *g1 = g0 + s.stride;
     const T *y0 = kMask ? o.y + at : g0, *y1 = y0 + s.stride;
+    T* __restrict r0 = kResidual ? o.dresidual + at : nullptr;
     for (int64_t j = 0; j < s.width; ++j) {
       const T a = masked<kMask>(g0[j], y0[j]), b = masked<kMask>(g1[j], y1[j]);
+      if constexpr (kResidual) r0[j] = a;
+      if constexpr (kResidual) r0[j + s.stride] = b;
       sum[j] += a + b;
       product[j] += a * (x0[j] - mean[j]) + b * (x1[j] - mean[j]);
     }
@@ -160,8 +162,10 @@ void block_gradient_sums(double* sum_g, double* sum_gx, const GradientRows<T>& o
   for (; strip <= s.count; ++strip) {
     const int64_t at = first + strip * s.stride, width = strip < s.count ? s.width : s.tail;
     const T *x0 = o.x + at, *g0 = o.dy + at, *y0 = kMask ? o.y + at : g0;
+    T* __restrict r0 = kResidual ? o.dresidual + at : nullptr;
     for (int64_t j = 0; j < width; ++j) {
       const T a = masked<kMask>(g0[j], y0[j]);
+      if constexpr (kResidual) r0[j] = a;
       sum[j] += a;
       product[j] += a * (x0[j] - mean[j]);
     }
@@ -173,10 +177,12 @@ void block_gradient_sums(double* sum_g, double* sum_gx, const GradientRows<T>& o
 template <class T>
 void gradient_sums(double* sum_g, double* sum_gx, const GradientRows<T>& o, RowChunk chunk) {
   for_each_block(chunk, [&](const Strips& s, int64_t first) {
-    if (o.y != nullptr) {
-      block_gradient_sums<true>(sum_g, sum_gx, o, s, first);
+    if (o.y == nullptr) {
+      block_gradient_sums<false, false>(sum_g, sum_gx, o, s, first);
+    } else if (o.dresidual == nullptr) {
+      block_gradient_sums<true, false>(sum_g, sum_gx, o, s, first);
     } else {
-      block_gradient_sums<false>(sum_g, sum_gx, o, s, first);
+      block_gradient_sums<true, true>(sum_g, sum_gx, o, s, first);
     }
   });
 }
@@ -186,7 +192,7 @@ void gradient_strip(T* __restrict dx, T* __restrict dresidual, const T* __restri
                     const T* __restrict y, const T* mean, const T* a, const T* b, const T* c, int64_t width) {
   for (int64_t j = 0; j < width; ++j) {
     const T g = masked<kMask>(dy[j], y[j]);
-    if constexpr (kX) dx[j] = a[j] * g + (b[j] * (x[j] - mean[j]) + c[j]);
+    if constexpr (kX) dx[j] = gradient_value(g, x[j], mean[j], a[j], b[j], c[j]);
     if constexpr (kResidual) dresidual[j] = g;
   }
 }
