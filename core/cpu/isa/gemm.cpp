@@ -48,6 +48,11 @@ __attribute__((noinline)) void multiply_block(const Block<T>& o) {
   Vec<T> sum[kHeight][kVecs] = {};
   const T *a = o.a, *b = o.b;
   const int64_t lda = o.lda, ldb = o.ldb;
+#pragma GCC unroll 16
+  for (int i = 0; i < kHeight; ++i) {
+#pragma GCC unroll 16
+    for (int v = 0; v < kVecs; ++v) __builtin_prefetch(o.c + i * o.ldc + v * kLanes<T>, 1);
+  }
   for (int64_t p = o.k; p > 0; --p) {
     Vec<T> row[kVecs];
 #pragma GCC unroll 16
