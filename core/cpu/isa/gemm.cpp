@@ -2,6 +2,7 @@
 // B stays in the first-level cache and rows of A stream past. B is packed into panels; A is copied only where
 // its layout would hurt.
 
+#include "core/cpu/isa/gemm_pack.h"
 #include "core/cpu/isa/gemm_tile.h"
 #include "core/cpu/isa_gemm.h"
 
@@ -118,66 +119,9 @@ void multiply_packed(const PackedProduct<T>& o, const GemmShape& s) {
   }
 }
 
-typedef float Quad __attribute__((vector_size(16)));
-typedef double Pair __attribute__((vector_size(16)));
-
-/// to[q * step + r] = from[r * ld + q] for r, q < the side returned.
-inline void transpose_square(float* to, int64_t step, const float* from, int64_t ld) {
-  Quad r[4];
-  for (int i = 0; i < 4; ++i) __builtin_memcpy(&r[i], from + i * ld, sizeof r[i]);
-  const Quad a = __builtin_shufflevector(r[0], r[1], 0, 4, 1, 5);
-  const Quad b = __builtin_shufflevector(r[0], r[1], 2, 6, 3, 7);
-  const Quad c = __builtin_shufflevector(r[2], r[3], 0, 4, 1, 5);
-  const Quad d = __builtin_shufflevector(r[2], r[3], 2, 6, 3, 7);
-  const Quad rows[4] = {__builtin_shufflevector(a, c, 0, 1, 4, 5), __builtin_shufflevector(a, c, 2, 3, 6, 7),
-                        __builtin_shufflevector(b, d, 0, 1, 4, 5), __builtin_shufflevector(b, d, 2, 3, 6, 7)};
-  for (int i = 0; i < 4; ++i) __builtin_memcpy(to + i * step, &rows[i], sizeof rows[i]);
-}
-inline void transpose_square(double* to, int64_t step, const double* from, int64_t ld) {
-  Pair r[2];
-  for (int i = 0; i < 2; ++i) __builtin_memcpy(&r[i], from + i * ld, sizeof r[i]);
-  const Pair rows[2] = {__builtin_shufflevector(r[0], r[1], 0, 2), __builtin_shufflevector(r[0], r[1], 1, 3)};
-  for (int i = 0; i < 2; ++i) __builtin_memcpy(to + i * step, &rows[i], sizeof rows[i]);
-}
-
-/// to[p * step + j] = from[j * ld + p] for j < width, 0 up to `step`; p < k.
-template <class T>
-void pack_transposed(T* to, int64_t step, const T* from, int64_t ld, int64_t width, int64_t k) {
-  constexpr int64_t kSide = 16 / static_cast<int64_t>(sizeof(T));
-  int64_t j = 0;
-  for (; j + kSide <= width; j += kSide) {
-    int64_t p = 0;
-    for (; p + kSide <= k; p += kSide) transpose_square(to + p * step + j, step, from + j * ld + p, ld);
-    for (; p < k; ++p) {
-      for (int64_t r = j; r < j + kSide; ++r) to[p * step + r] = from[r * ld + p];
-    }
-  }
-  for (; j < step; ++j) {
-    for (int64_t p = 0; p < k; ++p) to[p * step + j] = j < width ? from[j * ld + p] : T{0};
-  }
-}
-
-/// Columns [lo, hi) of a B stored (k, n): row by row, so that memory is read in order.
-template <class T>
-void pack_rows(T* packed, const T* b, const GemmShape& s, int64_t lo, int64_t hi) {
-  for (int64_t p = 0; p < s.k; ++p) {
-    const T* from = b + p * s.ldb;
-    int64_t j = lo;
-    for (; j + kPanel<T> <= hi; j += kPanel<T>) {
-      T* to = packed + j * s.k + p * kPanel<T>;
-      store<T>(to, load(from + j));
-      store<T>(to + kLanes<T>, load(from + j + kLanes<T>));
-    }
-    if (j == hi) continue;
-    const int64_t width = hi - j, step = width > kLanes<T> ? kPanel<T> : kLanes<T>;
-    T* to = packed + j * s.k + p * step;
-    for (int64_t i = 0; i < step; ++i) to[i] = i < width ? from[j + i] : T{0};
-  }
-}
-
 template <class T>
 void pack(T* packed, const T* b, const GemmShape& s, int64_t lo, int64_t hi) {
-  if (!s.transpose_b) return pack_rows(packed, b, s, lo, hi);
+  if (!s.transpose_b) return pack_rows(packed, b, s.ldb, s.k, lo, hi);
   for (int64_t j = lo; j < hi; j += kPanel<T>) {
     const int64_t width = least(kPanel<T>, hi - j), step = width > kLanes<T> ? kPanel<T> : kLanes<T>;
     pack_transposed(packed + j * s.k, step, b + j * s.ldb, s.ldb, width, s.k);

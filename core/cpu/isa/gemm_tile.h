@@ -37,6 +37,7 @@ struct Ahead {
   int64_t lines = 0;  // of a row
   int64_t next = 0;   // line of this row
   int64_t quota = 0;  // lines per burst
+  const Ahead* then = nullptr;
 
   void fetch() {
     for (int64_t n = rows > 0 ? quota : 0; n > 0; --n) {
@@ -44,7 +45,9 @@ struct Ahead {
       if (++next < lines) continue;
       next = 0;
       row += step;
-      if (--rows == 0) return;
+      if (--rows > 0) continue;
+      if (then != nullptr) *this = *then;
+      return;
     }
   }
 };
