@@ -17,13 +17,16 @@ using namespace lathe::cuda;
 constexpr int64_t kBiasGroups = 8;
 
 AttentionShape shape_of(const Tensor& q, const Tensor& v, const AttentionFlags& flags) {
-  return {q.dim(0), q.dim(1), v.dim(1), q.dim(2), q.dim(3), v.dim(3), flags.scale, flags.causal};
+  return {q.dim(0),  q.dim(1),    v.dim(1),     q.dim(-2),           q.dim(-1),
+          v.dim(-1), flags.scale, flags.causal, flags.packed ? 3 : 1};
 }
 
 template <class T>
 AttentionInputs<T> inputs_of(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& key_padding,
-                             const Tensor& bias) {
-  return {q.ptr<T>(), k.ptr<T>(), v.ptr<T>(), optional_ptr<T>(bias), optional_ptr<uint8_t>(key_padding)};
+                             const Tensor& bias, const AttentionFlags& flags) {
+  const int64_t third = flags.packed ? q.dim(-2) * q.dim(-1) : 0;
+  return {q.ptr<T>(), k.ptr<T>() + third, v.ptr<T>() + 2 * third, optional_ptr<T>(bias),
+          optional_ptr<uint8_t>(key_padding)};
 }
 
 /// A block per sample, head and tile of queries or keys; the tile is blockIdx.x's lowest digit.
@@ -43,15 +46,15 @@ __global__ void __launch_bounds__(256)
   constexpr int kMicro = Tile::kMicro;
   A *q = dynamic_shared<A>(), *k = q + Tile::kRows, *v = k + Tile::kRows, *p = v + Tile::kRows;
   const HeadTile block(s, tiles, Tile::kTile);
-  Tile::read(q, in.q, s, block.n, block.h, s.queries, block.first, s.d);
+  Tile::read(q, in.q, s, s.thirds, block.n, block.h, s.queries, block.first, s.d);
   A sum[kMicro][Tile::kColumns] = {}, best[kMicro], total[kMicro] = {};
   for (int i = 0; i < kMicro; ++i) best[i] = -static_cast<A>(INFINITY);
   const int64_t last = block.first + Tile::kTile < s.queries ? block.first + Tile::kTile : s.queries;
   const int64_t seen = s.seen(last - 1);
   for (int64_t key = 0; key < seen; key += Tile::kTile) {
     __syncthreads();
-    Tile::read(k, in.k, s, block.n, block.h, s.keys, key, s.d);
-    Tile::read(v, in.v, s, block.n, block.h, s.keys, key, s.dv);
+    Tile::read(k, in.k, s, s.thirds, block.n, block.h, s.keys, key, s.d);
+    Tile::read(v, in.v, s, s.thirds, block.n, block.h, s.keys, key, s.dv);
     __syncthreads();
     A score[kMicro][kMicro];
     Tile::multiply(score, q, k, s.d);
@@ -84,7 +87,7 @@ __global__ void __launch_bounds__(256)
     lse[(block.n * s.heads + block.h) * s.queries + t] =
         nothing ? static_cast<A>(INFINITY) : best[i] + log(total[i]);
   }
-  Tile::write(y, sum, factor, s, block.n, block.h, s.queries, block.first, s.dv);
+  Tile::write(y, sum, factor, s, 1, block.n, block.h, s.queries, block.first, s.dv);
 }
 
 /// delta (N, H, T): sum over a row of dy y. A warp per row.
@@ -122,13 +125,13 @@ struct GradientTiles {
 
   __device__ void read_queries(const AttentionShape& s, const AttentionInputs<T>& in,
                                const AttentionGradient<T>& g, int64_t n, int64_t h, int64_t query) const {
-    Tile::read(q, in.q, s, n, h, s.queries, query, s.d);
-    Tile::read(dy, g.dy, s, n, h, s.queries, query, s.dv);
+    Tile::read(q, in.q, s, s.thirds, n, h, s.queries, query, s.d);
+    Tile::read(dy, g.dy, s, 1, n, h, s.queries, query, s.dv);
   }
   __device__ void read_keys(const AttentionShape& s, const AttentionInputs<T>& in, int64_t n, int64_t h,
                             int64_t key) const {
-    Tile::read(k, in.k, s, n, h, s.keys, key, s.d);
-    Tile::read(v, in.v, s, n, h, s.keys, key, s.dv);
+    Tile::read(k, in.k, s, s.thirds, n, h, s.keys, key, s.d);
+    Tile::read(v, in.v, s, s.thirds, n, h, s.keys, key, s.dv);
   }
   /// p = exp(score - lse) and ds = p (dy v^T - delta), the gradient of the score.
   __device__ void differentiate(A (*p)[Tile::kMicro], A (*ds)[Tile::kMicro], const AttentionShape& s,
@@ -172,7 +175,7 @@ __global__ void __launch_bounds__(256)
     __syncthreads();
     Tile::template accumulate<false>(sum, shared.scores(), shared.k);
   }
-  Tile::write(dq, sum, factor, s, block.n, block.h, s.queries, block.first, s.d);
+  Tile::write(dq, sum, factor, s, s.thirds, block.n, block.h, s.queries, block.first, s.d);
 }
 
 /// dk or dv may be null.
@@ -207,8 +210,8 @@ __global__ void __launch_bounds__(256) key_gradients(AttentionShape s, Attention
     Tile::template accumulate<true>(sum_v, ps, shared.dy);
     Tile::template accumulate<true>(sum_k, dss, shared.q);
   }
-  if (dk != nullptr) Tile::write(dk, sum_k, scale, s, block.n, block.h, s.keys, block.first, s.d);
-  if (dv != nullptr) Tile::write(dv, sum_v, one, s, block.n, block.h, s.keys, block.first, s.dv);
+  if (dk != nullptr) Tile::write(dk, sum_k, scale, s, s.thirds, block.n, block.h, s.keys, block.first, s.d);
+  if (dv != nullptr) Tile::write(dv, sum_v, one, s, s.thirds, block.n, block.h, s.keys, block.first, s.dv);
 }
 
 /// parts (groups, H, T, S): a block per group of samples, head, and tile of scores.
@@ -283,7 +286,7 @@ void attention_forward(Tensor& y, Tensor& lse, const Tensor& q, const Tensor& k,
   const AttentionShape s = shape_of(q, v, flags);
   dispatch_arithmetic(q.dtype(), "attention", [&]<class T>() {
     using A = Arithmetic<T>;
-    const AttentionInputs<T> in = inputs_of<T>(q, k, v, key_padding, bias);
+    const AttentionInputs<T> in = inputs_of<T>(q, k, v, key_padding, bias, flags);
     with_head_width(std::max(s.d, s.dv), [&]<int D>() {
       using Tile = AttentionTile<T, D>;
       const int64_t tiles = chunk_count(s.queries, Tile::kTile);
@@ -300,11 +303,14 @@ void attention_backward(Tensor& dq, Tensor& dk, Tensor& dv, Tensor& dbias, const
   const AttentionShape s = shape_of(q, v, flags);
   dispatch_arithmetic(q.dtype(), "attention", [&]<class T>() {
     using A = Arithmetic<T>;
-    const AttentionInputs<T> in = inputs_of<T>(q, k, v, key_padding, bias);
+    const AttentionInputs<T> in = inputs_of<T>(q, k, v, key_padding, bias, flags);
     Tensor delta = Tensor::empty(lse.shape(), dtype_of<A>(), current_device());
     launch(row_products<T>, block_each(chunk_count(lse.numel(), kBlock / kWarp)), s, dy.ptr<T>(), y.ptr<T>(),
            delta.mut<A>(), lse.numel());
     const AttentionGradient<T> g{dy.ptr<T>(), lse.ptr<A>(), delta.ptr<A>()};
+    const auto third_of = [&](T* gradient, int64_t i) {
+      return gradient != nullptr && flags.packed ? gradient + i * s.heads * s.d : gradient;
+    };
     with_head_width(std::max(s.d, s.dv), [&]<int D>() {
       using Tile = AttentionTile<T, D>;
       using Tiles = GradientTiles<T, D>;
@@ -317,7 +323,7 @@ void attention_backward(Tensor& dq, Tensor& dk, Tensor& dv, Tensor& dbias, const
       }
       if (dk.defined() || dv.defined()) {
         launch(key_gradients<T, D>, block_each(pairs * key_tiles, Tile::kThreads, Tiles::bytes(2)), s, in, g,
-               optional_mut<T>(dk), optional_mut<T>(dv), key_tiles);
+               third_of(optional_mut<T>(dk), 1), third_of(optional_mut<T>(dv), 2), key_tiles);
       }
       if (dbias.defined()) bias_pass<T, D>(dbias, s, in, g);
     });

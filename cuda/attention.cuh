@@ -11,10 +11,12 @@ struct AttentionShape {
   int64_t samples, queries, keys, heads, d, dv;
   double scale;
   bool causal;
+  int64_t thirds;  // 3 where q, k and v are parts of one tensor (samples, rows, 3, heads, width), else 1
 
-  /// First element of row `row` of sample n and head h in (samples, rows, heads, width).
-  __device__ int64_t at(int64_t n, int64_t rows, int64_t row, int64_t h, int64_t width) const {
-    return ((n * rows + row) * heads + h) * width;
+  /// First element of row `row` of sample n and head h in (samples, rows, parts, heads, width), part 0.
+  __device__ int64_t at(int64_t n, int64_t rows, int64_t row, int64_t h, int64_t width,
+                        int64_t parts = 1) const {
+    return ((n * rows + row) * parts * heads + h) * width;
   }
   /// Keys that query t sees: the first ones of this many.
   __device__ int64_t seen(int64_t t) const {
@@ -47,14 +49,15 @@ struct AttentionTile {
   static __device__ int tx() { return threadIdx.x % 16; }
   static __device__ int ty() { return threadIdx.x / 16; }
 
-  /// Rows [first, first + kTile) of sample n, head h of x (samples, rows, heads, width) to shared memory;
-  /// zeros beyond.
-  static __device__ void read(A* to, const T* x, const AttentionShape& s, int64_t n, int64_t h, int64_t rows,
-                              int64_t first, int64_t width) {
+  /// Rows [first, first + kTile) of sample n, head h of x (samples, rows, thirds, heads, width) to shared
+  /// memory; zeros beyond.
+  static __device__ void read(A* to, const T* x, const AttentionShape& s, int64_t thirds, int64_t n,
+                              int64_t h, int64_t rows, int64_t first, int64_t width) {
     for (int i = threadIdx.x; i < kTile * D; i += kThreads) {
       const int row = i / D, column = i % D;
       const bool inside = first + row < rows && column < width;
-      to[row * kStride + column] = inside ? load(x, s.at(n, rows, first + row, h, width) + column) : A{0};
+      to[row * kStride + column] =
+          inside ? load(x, s.at(n, rows, first + row, h, width, thirds) + column) : A{0};
     }
   }
   /// product[i][j] = sum over a row's elements of a[ty kMicro + i] b[tx + 16 j]
@@ -88,13 +91,14 @@ struct AttentionTile {
   }
   /// factor sum to the rows of y that there are.
   static __device__ void write(T* y, const A (*sum)[kColumns], const A* factor, const AttentionShape& s,
-                               int64_t n, int64_t h, int64_t rows, int64_t first, int64_t width) {
+                               int64_t thirds, int64_t n, int64_t h, int64_t rows, int64_t first,
+                               int64_t width) {
     for (int i = 0; i < kMicro; ++i) {
       const int64_t row = first + ty() * kMicro + i;
       if (row >= rows) continue;
       for (int c = 0; c < kColumns; ++c) {
         const int column = tx() + 16 * c;
-        if (column < width) store(y, s.at(n, rows, row, h, width) + column, sum[i][c] * factor[i]);
+        if (column < width) store(y, s.at(n, rows, row, h, width, thirds) + column, sum[i][c] * factor[i]);
       }
     }
   }

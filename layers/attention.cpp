@@ -66,6 +66,11 @@ Var SelfAttention::operator()(const Var& x) {
   LATHE_CHECK(ShapeError, x.shape().rank() == 3 && x.dim(2) == width_, describe(), ": expected (N, T, ",
               width_, "), found ", x.shape());
   const Var qkv = qkv_(x);
+  const bool quantized = q_.attached() != nullptr || k_.attached() != nullptr || v_.attached() != nullptr ||
+                         probabilities_.attached() != nullptr;
+  if (!quantized && !dropout_.active()) {
+    return out_(packed_attention(qkv, heads_, {.scale = scale_, .causal = causal_, .key_padding = {}}));
+  }
   const auto third = [&](int64_t i) {
     return reshape(slice(qkv, 2, i * width_, (i + 1) * width_),
                    {x.dim(0), x.dim(1), heads_, width_ / heads_});

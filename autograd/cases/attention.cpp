@@ -35,6 +35,16 @@ OpCase attend(std::string name, const AttentionRow& row) {
   return result;
 }
 
+OpCase attend_packed(std::string name, const Shape& qkv, int64_t heads, AttentionOptions options) {
+  return {.name = "packed_attention " + name,
+          .inputs = {{qkv, -2, 2}},
+          .apply = [heads, options](const std::vector<Var>& in) {
+            AttentionOptions here = options;
+            if (here.key_padding.defined()) here.key_padding = here.key_padding.to(in[0].data().device());
+            return packed_attention(in[0], heads, here);
+          }};
+}
+
 }  // namespace
 
 std::vector<OpCase> attention_cases() {
@@ -55,6 +65,13 @@ std::vector<OpCase> attention_cases() {
       attend("several blocks", {.samples = 1, .queries = 101, .keys = 17, .heads = 1}),
       attend("several blocks, causal",
              {.samples = 1, .queries = 101, .keys = 101, .heads = 1, .causal = true, .bias = true}),
+      attend_packed("self", {2, 5, 12}, 2, {}),
+      attend_packed("causal, padding, scale", {3, 7, 27}, 3,
+                    {.scale = 0.3, .causal = true, .key_padding = padding_of({.samples = 3, .keys = 7})}),
+      attend_packed("as many samples as tasks", {17, 4, 12}, 2, {.causal = true, .key_padding = {}}),
+      attend_packed("several blocks", {1, 101, 6}, 1, {.causal = true, .key_padding = {}}),
+      attend_packed("no samples", {0, 5, 12}, 2, {}),
+      attend_packed("no tokens", {2, 0, 12}, 2, {}),
       attend("no samples", {.samples = 0}),
       attend("no queries", {.queries = 0}),
       attend("no keys", {.keys = 0}),

@@ -7,6 +7,14 @@
 namespace lathe {
 namespace {
 
+void check_padding(const Tensor& padding, int64_t samples, int64_t keys) {
+  if (!padding.defined()) return;
+  LATHE_CHECK(ShapeError, padding.shape() == Shape({samples, keys}), "attention: key padding is ",
+              padding.shape(), ", expected ", Shape({samples, keys}));
+  LATHE_CHECK(DTypeError, padding.dtype() == DType::U8, "attention: key padding is ", padding.dtype(),
+              ", expected u8");
+}
+
 void check_attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options,
                      const Var& bias) {
   LATHE_CHECK(ShapeError, q.rank() == 4 && k.rank() == 4 && v.rank() == 4,
@@ -17,13 +25,7 @@ void check_attention(const Tensor& q, const Tensor& k, const Tensor& v, const At
               " do not fit");
   LATHE_CHECK(DTypeError, q.dtype() == k.dtype() && q.dtype() == v.dtype(), "attention: q is ", q.dtype(),
               ", k ", k.dtype(), ", v ", v.dtype());
-  const Tensor& padding = options.key_padding;
-  if (padding.defined()) {
-    LATHE_CHECK(ShapeError, padding.shape() == Shape({k.dim(0), k.dim(1)}), "attention: key padding is ",
-                padding.shape(), ", keys are ", k.shape());
-    LATHE_CHECK(DTypeError, padding.dtype() == DType::U8, "attention: key padding is ", padding.dtype(),
-                ", expected u8");
-  }
+  check_padding(options.key_padding, k.dim(0), k.dim(1));
   if (bias.defined()) {
     const Shape wanted{q.dim(2), q.dim(1), k.dim(1)};
     LATHE_CHECK(ShapeError, bias.shape() == wanted, "attention: bias is ", bias.shape(), ", expected ",
@@ -33,18 +35,26 @@ void check_attention(const Tensor& q, const Tensor& k, const Tensor& v, const At
   }
 }
 
+/// `like` is bf16 or what statistics are kept in.
+Tensor empty_lse(const Shape& shape, const Tensor& like) {
+  return Tensor::empty(shape, like.dtype() == DType::BF16 ? DType::F32 : like.dtype(), like.device());
+}
+
+AttentionFlags flags_of(const AttentionOptions& options, int64_t d, bool packed) {
+  return {.scale = options.scale != 0 ? options.scale : 1 / std::sqrt(static_cast<double>(d)),
+          .causal = options.causal,
+          .packed = packed};
+}
+
 }  // namespace
 
 Var attention(const Var& q, const Var& k, const Var& v, const AttentionOptions& options, const Var& bias) {
   const Tensor& queries = q.data();
   check_attention(queries, k.data(), v.data(), options, bias);
-  const double d = static_cast<double>(queries.dim(3));
-  const AttentionFlags flags{.scale = options.scale != 0 ? options.scale : 1 / std::sqrt(d),
-                             .causal = options.causal};
+  const AttentionFlags flags = flags_of(options, queries.dim(3), false);
   const Tensor added = bias.defined() ? bias.data() : Tensor();
   Tensor y = queries.empty_like(queries.shape().with(-1, v.dim(3)));
-  const DType statistic = queries.dtype() == DType::BF16 ? DType::F32 : queries.dtype();
-  Tensor lse = Tensor::empty({q.dim(0), q.dim(2), q.dim(1)}, statistic, queries.device());
+  Tensor lse = empty_lse({q.dim(0), q.dim(2), q.dim(1)}, queries);
   kernels::attention_forward(y, lse, queries, k.data(), v.data(), options.key_padding, added, flags);
   const int64_t macs = lse.numel() * k.dim(1) * (q.dim(3) + v.dim(3));
   return record(
@@ -59,6 +69,28 @@ Var attention(const Var& q, const Var& k, const Var& v, const AttentionOptions& 
                                     b.saved(4), b.saved(5), b.saved(6), flags);
       },
       OpInfo{.macs = macs});
+}
+
+Var packed_attention(const Var& qkv, int64_t heads, const AttentionOptions& options) {
+  const Shape& shape = qkv.shape();
+  LATHE_CHECK(ShapeError, shape.rank() == 3 && heads > 0 && shape[2] % (3 * heads) == 0,
+              "packed_attention: needs (N, T, 3 heads d) with ", heads, " heads, found ", shape);
+  const int64_t d = shape[2] / 3 / heads;
+  const Tensor thirds = qkv.data().view({shape[0], shape[1], 3, heads, d});
+  check_padding(options.key_padding, shape[0], shape[1]);
+  const AttentionFlags flags = flags_of(options, d, true);
+  Tensor y = thirds.empty_like({shape[0], shape[1], heads * d});
+  Tensor lse = empty_lse({shape[0], heads, shape[1]}, thirds);
+  kernels::attention_forward(y, lse, thirds, thirds, thirds, options.key_padding, Tensor(), flags);
+  return record(
+      "packed_attention", y, {qkv}, Saved{thirds, y, lse, options.key_padding},
+      [flags](Backward& b) {
+        const Tensor& saved = b.saved(0);
+        Tensor gradient = b.dx(0).view(saved.shape()), none;
+        kernels::attention_backward(gradient, gradient, gradient, none, b.dy(), saved, saved, saved,
+                                    b.saved(1), b.saved(2), b.saved(3), Tensor(), flags);
+      },
+      OpInfo{.macs = 2 * lse.numel() * shape[1] * d});
 }
 
 }  // namespace lathe

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/cpu/by_type.h"
+#include "core/cpu/isa_elementwise.h"
 #include "core/parallel.h"
 #include "core/tensor.h"
 
@@ -18,9 +19,10 @@ constexpr int64_t kFewRows = 8;
 // Terms whose share of B is packed at a time: bounds the copy of B.
 constexpr int64_t kSlab = 2048;
 
+/// Rows and columns of C that one task makes.
 struct Tiling {
-  int64_t m, n;  // rows and columns of one tile
-  int64_t rows, columns;
+  int64_t m, n;
+  int64_t rows, columns;  // of tiles
   int64_t count() const { return rows * columns; }
 };
 
@@ -33,16 +35,17 @@ int64_t even_tile(int64_t extent, int64_t largest, int64_t unit) {
   return std::max(unit, round_up(chunk_count(extent, chunk_count(extent, largest)), unit));
 }
 
-// A tile's rows of A and its C fit the second-level cache; smaller only where that leaves too few tasks.
+// All columns where they are not many, since each tile of a row reads A again; smaller where that leaves too
+// few tasks.
 Tiling plan_tiles(int64_t m, int64_t n, int64_t k) {
-  int64_t largest_m = 132, largest_n = 256;
+  int64_t largest_m = 264, largest_n = 1024;
   for (;;) {
-    Tiling t{even_tile(m, largest_m, 12), even_tile(n, largest_n, kGemmColumns), 0, 0};
+    Tiling t{even_tile(m, largest_m, 4), even_tile(n, largest_n, kGemmColumns), 0, 0};
     t.rows = chunk_count(m, t.m);
     t.columns = chunk_count(n, t.n);
     const bool smallest = largest_n <= kGemmColumns && largest_m <= 12;
     if (t.count() >= kWantedTasks || t.m * t.n * k <= kMinTaskMacs || smallest) return t;
-    if (largest_m <= 12 || (t.n >= t.m && largest_n > kGemmColumns)) {
+    if (largest_m <= 12 || (t.n >= t.m && largest_n > kGemmColumns && largest_m <= 132)) {
       largest_n = std::max(kGemmColumns, largest_n / 2);
     } else {
       largest_m = std::max<int64_t>(12, largest_m / 2);
@@ -50,12 +53,14 @@ Tiling plan_tiles(int64_t m, int64_t n, int64_t k) {
   }
 }
 
-// Length of a chunk of k, or k itself when the output has enough tiles to share.
+// Length of a chunk of k, or k itself when the output has enough tiles to share. A chunk reads its share of
+// both operands once, and its partial product is little beside them.
 int64_t plan_split(int64_t m, int64_t n, int64_t k) {
-  constexpr int64_t kShortest = 1024, kMostChunks = 32, kLargestOutput = 1 << 16;
-  if (m * n > kLargestOutput || k < 4 * kShortest) return k;
-  const int64_t chunks = std::min(kMostChunks, k / kShortest);
-  return round_up(chunk_count(k, chunks), 64);
+  constexpr int64_t kShortest = 256, kLong = 4096, kMostChunks = 32;
+  constexpr int64_t kLargestOutput = 1 << 18, kMostPartial = 1 << 21;
+  if (m * n > kLargestOutput || k < 8 * kShortest || k < 2 * std::max(m, n)) return k;
+  const int64_t chunks = std::min({kMostChunks, std::max<int64_t>(8, k / kLong), kMostPartial / (m * n)});
+  return round_up(chunk_count(k, chunks), 8);
 }
 
 template <class T>
@@ -97,56 +102,68 @@ void pack(T* packed, const T* b, const GemmShape& s, int64_t lo, int64_t hi) {
   by_type<T>(gemm_pack_f32, gemm_pack_f64)(packed, b, s, lo, hi);
 }
 
-/// Columns [0, n) of rows [0, m) of C become the bias, or 0; then products may be added.
+/// Rows [lo, hi) of C become the addends, or 0; then products may be added.
 template <class T>
-void start_rows(T* c, const T* bias, const GemmShape& s) {
-  for (int64_t i = 0; i < s.m; ++i) {
+void start_rows(T* c, const GemmAddends<T>& add, const GemmShape& s, int64_t lo, int64_t hi) {
+  for (int64_t i = lo; i < hi; ++i) {
     T* row = c + i * s.ldc;
-    if (bias != nullptr) {
-      std::copy(bias, bias + s.n, row);
+    if (add.bias != nullptr) {
+      std::copy(add.bias, add.bias + s.n, row);
     } else {
       std::fill(row, row + s.n, T{0});
     }
+    if (add.rows == nullptr) continue;
+    for (int64_t j = 0; j < s.n; ++j) row[j] += add.rows[i * s.ldc + j];
   }
 }
 
-/// One tile of C, which starts as the bias unless that is null; `a_copy` holds gemm_scratch_size(tile rows)
-/// elements.
+/// Rows of a tile that are multiplied at a time: what they read of A fits the second-level cache.
+int64_t block_rows(int64_t m) {
+  constexpr int64_t kMostRows = 132;
+  return even_tile(m, kMostRows, 12);
+}
+
+/// Rows [0, s.m) of C in blocks, from B packed; `next_a` is what is read of A after them, `next_rows` rows.
 template <class T>
-void multiply_tile(T* c, const T* a, const T* packed, GemmShape s, const T* bias, const Tiling& t,
-                   int64_t index, T* a_copy) {
-  const int64_t i = index / t.columns * t.m, j = index % t.columns * t.n;
-  s.m = std::min(t.m, s.m - i);
-  s.n = std::min(t.n, s.n - j);
-  T* tile = c + i * s.ldc + j;
-  if (bias != nullptr) {
-    start_rows(tile, bias + j, s);
-    s.accumulate = true;
+void multiply_rows(PackedProduct<T> o, const GemmShape& s, const T* next_a, int64_t next_rows) {
+  const int64_t step = block_rows(s.m), a_step = s.transpose_a ? 1 : s.lda;
+  T* const c = o.c;
+  const T *const a = o.a, *const start = o.start;
+  for (int64_t i = 0; i < s.m; i += step) {
+    GemmShape block = s;
+    block.m = std::min(step, s.m - i);
+    o.c = c + i * s.ldc;
+    o.a = a + i * a_step;
+    if (start != nullptr) o.start = start + i * o.start_step;
+    const int64_t after = i + block.m;
+    o.next_a = after < s.m ? a + after * a_step : next_a;
+    o.next_rows = after < s.m ? std::min(step, s.m - after) : next_rows;
+    by_type<T>(gemm_packed_f32, gemm_packed_f64)(o, block);
   }
-  by_type<T>(gemm_packed_f32, gemm_packed_f64)(tile, a + (s.transpose_a ? i : i * s.lda), packed + j * s.k, s,
-                                               a_copy);
 }
 
 template <class T>
 void split_gemm(T* c, const T* a, const T* b, const GemmShape& s, int64_t length) {
   const int64_t chunks = chunk_count(s.k, length), size = s.m * s.n;
-  Tensor parts = scratch<T>(chunks * size);
+  Tensor parts = scratch<T>((chunks - 1) * size);
   T* partial = parts.mut<T>();
   parallel_for(chunks, 1, [&](int64_t chunk, int64_t) {
     const int64_t lo = chunk * length;
     GemmShape part = s;
     part.k = std::min(length, s.k - lo);
-    part.ldc = s.n;
-    part.accumulate = false;
-    serial_gemm(partial + chunk * size, a + (s.transpose_a ? lo * s.lda : lo),
-                b + (s.transpose_b ? lo : lo * s.ldb), part);
+    T* to = c;
+    if (chunk > 0) {
+      to = partial + (chunk - 1) * size;
+      part.ldc = s.n;
+      part.accumulate = false;
+    }
+    serial_gemm(to, a + (s.transpose_a ? lo * s.lda : lo), b + (s.transpose_b ? lo : lo * s.ldb), part);
   });
   parallel_for(s.m, std::max<int64_t>(1, 4096 / s.n), [&](int64_t lo, int64_t hi) {
+    const auto add = by_type<T>(accumulate_f32, accumulate_f64);
     for (int64_t i = lo; i < hi; ++i) {
-      T* row = c + i * s.ldc;
-      for (int64_t chunk = 0; chunk < chunks; ++chunk) {
-        const T* part = partial + chunk * size + i * s.n;
-        for (int64_t j = 0; j < s.n; ++j) row[j] += part[j];
+      for (int64_t chunk = 1; chunk < chunks; ++chunk) {
+        add(c + i * s.ldc, partial + (chunk - 1) * size + i * s.n, s.n);
       }
     }
   });
@@ -154,7 +171,7 @@ void split_gemm(T* c, const T* a, const T* b, const GemmShape& s, int64_t length
 
 /// C (+)= op(A) op(B) in tiles, B packed once for all of them.
 template <class T>
-void tiled_gemm(T* c, const T* a, const T* b, const GemmShape& s, const T* bias) {
+void tiled_gemm(T* c, const T* a, const T* b, const GemmShape& s, const GemmAddends<T>& add) {
   const Tiling t = plan_tiles(s.m, s.n, s.k);
   const int64_t slab = std::min(s.k, kSlab);
   Tensor storage = scratch<T>(packed_size(s.n, slab));
@@ -162,18 +179,28 @@ void tiled_gemm(T* c, const T* a, const T* b, const GemmShape& s, const T* bias)
   for (int64_t p = 0; p < s.k; p += slab) {
     GemmShape part = s;
     part.k = std::min(slab, s.k - p);
-    part.accumulate = s.accumulate || p > 0;
     const T* terms = a + (s.transpose_a ? p * s.lda : p);
     const T* rows = b + (s.transpose_b ? p : p * s.ldb);
-    const T* first_bias = p == 0 ? bias : nullptr;
+    const T* start = s.accumulate || p > 0 ? c : add.rows;
     const int64_t grain = round_up(std::max<int64_t>(1, 65536 / part.k), kGemmColumns);
     parallel_for(s.n, grain, [&](int64_t lo, int64_t hi) { pack(packed, rows, part, lo, hi); });
     const int64_t macs = t.m * t.n * part.k;
     parallel_for(t.count(), std::max<int64_t>(1, kMinTaskMacs / macs), [&](int64_t lo, int64_t hi) {
-      Tensor copy = scratch<T>(gemm_scratch_size(t.m));
-      T* a_copy = copy.mut<T>();
+      Tensor copy = scratch<T>(gemm_scratch_size(block_rows(t.m)));
       for (int64_t index = lo; index < hi; ++index) {
-        multiply_tile(c, terms, packed, part, first_bias, t, index, a_copy);
+        const int64_t i = index / t.columns * t.m, j = index % t.columns * t.n;
+        GemmShape tile = part;
+        tile.m = std::min(t.m, s.m - i);
+        tile.n = std::min(t.n, s.n - j);
+        PackedProduct<T> o{.c = c + i * s.ldc + j,
+                           .a = terms + (s.transpose_a ? i : i * s.lda),
+                           .packed = packed + j * part.k,
+                           .start = start != nullptr ? start + i * s.ldc + j : nullptr,
+                           .start_step = s.ldc,
+                           .bias = p == 0 && add.bias != nullptr ? add.bias + j : nullptr,
+                           .scratch = copy.mut<T>()};
+        multiply_rows<T>(o, tile, nullptr, 0);
+        if (add.done != nullptr && p + slab >= s.k) (*add.done)(i, tile.m, j, tile.n);
       }
     });
   }
@@ -186,37 +213,47 @@ void serial_gemm(T* c, const T* a, const T* b, const GemmShape& s) {
   if (s.m == 0 || s.n == 0) return;
   const Dots<T> dots(a, b, s);
   if (dots.possible()) return dots.run(c, 0, dots.shape.n, s.accumulate);
-  if (!s.accumulate && s.k == 0) return start_rows<T>(c, nullptr, s);
-  // Blocks of rows bound the copy of A; the terms of one pack bound the copy of B.
-  const Tiling t{std::min<int64_t>(round_up(s.m, 12), 132), s.n, chunk_count(s.m, 132), 1};
+  if (!s.accumulate && s.k == 0) return start_rows<T>(c, {}, s, 0, s.m);
+  // The terms of one pack bound the copy of B.
   const int64_t slab = std::min(s.k, kSlab), packed_elements = round_up(packed_size(s.n, slab), 16);
-  Tensor storage = scratch<T>(packed_elements + gemm_scratch_size(t.m));
+  Tensor storage = scratch<T>(packed_elements + gemm_scratch_size(block_rows(s.m)));
   T *packed = storage.mut<T>(), *a_copy = packed + packed_elements;
   for (int64_t p = 0; p < s.k; p += slab) {
     GemmShape part = s;
     part.k = std::min(slab, s.k - p);
-    part.accumulate = s.accumulate || p > 0;
     pack(packed, b + (s.transpose_b ? p : p * s.ldb), part, 0, s.n);
-    const T* terms = a + (s.transpose_a ? p * s.lda : p);
-    for (int64_t row = 0; row < t.rows; ++row)
-      multiply_tile<T>(c, terms, packed, part, nullptr, t, row, a_copy);
+    PackedProduct<T> o{.c = c,
+                       .a = a + (s.transpose_a ? p * s.lda : p),
+                       .packed = packed,
+                       .start = s.accumulate || p > 0 ? c : nullptr,
+                       .start_step = s.ldc,
+                       .scratch = a_copy};
+    multiply_rows<T>(o, part, nullptr, 0);
   }
 }
 
 template <Floating T>
-void gemm(T* c, const T* a, const T* b, const GemmShape& shape, const T* bias) {
-  LATHE_ASSERT(bias == nullptr || !shape.accumulate);
+void gemm(T* c, const T* a, const T* b, const GemmShape& shape, const GemmAddends<T>& add) {
+  LATHE_ASSERT((add.bias == nullptr && add.rows == nullptr) || !shape.accumulate);
   if (shape.m == 0 || shape.n == 0) return;
   const int64_t length = plan_split(shape.m, shape.n, shape.k);
   const Dots<T> dots(a, b, shape);
-  if (shape.k > 0 && length == shape.k && !dots.possible()) return tiled_gemm(c, a, b, shape, bias);
-  // C is small here, or there is nothing to add to it.
-  if (!shape.accumulate) start_rows(c, bias, shape);
-  if (length < shape.k) return split_gemm(c, a, b, shape, length);
-  if (!dots.possible()) return;
-  const int64_t macs = dots.shape.m * std::max<int64_t>(1, shape.k);
-  const int64_t grain = round_up(std::max<int64_t>(1, kMinTaskMacs / macs), 4);
-  parallel_for(dots.shape.n, grain, [&](int64_t lo, int64_t hi) { dots.run(c, lo, hi, true); });
+  if (shape.k > 0 && length == shape.k && !dots.possible()) return tiled_gemm(c, a, b, shape, add);
+  const int64_t row_grain = std::max<int64_t>(1, 16384 / shape.n);
+  GemmShape sum = shape;
+  if (!shape.accumulate) {
+    parallel_for(shape.m, row_grain, [&](int64_t lo, int64_t hi) { start_rows(c, add, shape, lo, hi); });
+    sum.accumulate = true;
+  }
+  if (length < shape.k) {
+    split_gemm(c, a, b, sum, length);
+  } else if (dots.possible()) {
+    const int64_t macs = dots.shape.m * std::max<int64_t>(1, shape.k);
+    const int64_t grain = round_up(std::max<int64_t>(1, kMinTaskMacs / macs), 4);
+    parallel_for(dots.shape.n, grain, [&](int64_t lo, int64_t hi) { dots.run(c, lo, hi, true); });
+  }
+  if (add.done == nullptr) return;
+  parallel_for(shape.m, row_grain, [&](int64_t lo, int64_t hi) { (*add.done)(lo, hi - lo, 0, shape.n); });
 }
 
 template <Floating T>
@@ -247,7 +284,7 @@ void batched_gemm(T* c, const T* a, const T* b, const GemmShape& shape, std::spa
 
 #define LATHE_INSTANTIATE(T)                                                                            \
   template void serial_gemm<T>(T*, const T*, const T*, const GemmShape&);                               \
-  template void gemm<T>(T*, const T*, const T*, const GemmShape&, const T*);                            \
+  template void gemm<T>(T*, const T*, const T*, const GemmShape&, const GemmAddends<T>&);               \
   template void batched_gemm<T>(T*, const T*, const T*, const GemmShape&, std::span<const GemmOffsets>, \
                                 int64_t);
 LATHE_INSTANTIATE(float)

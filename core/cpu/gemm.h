@@ -5,14 +5,23 @@
 
 #include "core/cpu/isa_gemm.h"
 #include "core/dtype.h"
+#include "core/parallel.h"
 
 namespace lathe::cpu {
 
-/// C = op(A) op(B) (+ C) as GemmShape says; `bias` (n) or null is added to every row and excludes
-/// `accumulate`. The output is cut into tiles, or a long k into chunks whose partial products are added in
-/// order; the cuts depend on m, n and k only.
+/// What besides the product makes C.
 template <Floating T>
-void gemm(T* c, const T* a, const T* b, const GemmShape& shape, const T* bias = nullptr);
+struct GemmAddends {
+  const T* bias = nullptr;  ///< (n), added to every row; or null
+  const T* rows = nullptr;  ///< (m, n), rows as far apart as C's, added; or null. Excludes `accumulate`
+  /// Called once for every part of C as soon as it is complete, while it is in a cache.
+  const FunctionRef<void(int64_t row, int64_t rows, int64_t column, int64_t columns)>* done = nullptr;
+};
+
+/// C = op(A) op(B) (+ C) + addends, as GemmShape says. The output is cut into tiles, or a long k into chunks
+/// whose partial products are added in order; the cuts depend on m, n and k only.
+template <Floating T>
+void gemm(T* c, const T* a, const T* b, const GemmShape& shape, const GemmAddends<T>& addends = {});
 
 /// Where the operands of one product of a batch begin, in elements.
 struct GemmOffsets {

@@ -8,9 +8,9 @@
 
 namespace lathe::cpu {
 
-/// C (m, n) = op(A) op(B), or C += ... when `accumulate`. Row-major; op transposes when asked, so A is stored
-/// (m, k) or (k, m) and B (k, n) or (n, k). lda, ldb, ldc are the distances between stored rows. Any of m, n,
-/// k may be 0. C overlaps neither A nor B.
+/// C (m, n) = op(A) op(B), or C += ... when `accumulate` (which a PackedProduct says by its start).
+/// Row-major; op transposes when asked, so A is stored (m, k) or (k, m) and B (k, n) or (n, k). lda, ldb, ldc
+/// are the distances between stored rows. Any of m, n, k may be 0. C overlaps neither A nor B.
 struct GemmShape {
   int64_t m = 0, n = 0, k = 0;
   bool transpose_a = false, transpose_b = false;
@@ -34,12 +34,22 @@ LATHE_ISA_FUNCTION(void, gemm_pack_f32, float* packed, const float* b, const Gem
                    int64_t hi);
 LATHE_ISA_FUNCTION(void, gemm_pack_f64, double* packed, const double* b, const GemmShape& shape, int64_t lo,
                    int64_t hi);
-/// The product, from B packed. Columns from lo on are those of packed + lo * k. Terms are added in their
-/// order, in blocks of 256, whatever m and n are.
-LATHE_ISA_FUNCTION(void, gemm_packed_f32, float* c, const float* a, const float* packed,
-                   const GemmShape& shape, float* scratch);
-LATHE_ISA_FUNCTION(void, gemm_packed_f64, double* c, const double* a, const double* packed,
-                   const GemmShape& shape, double* scratch);
+/// C = op(A) op(B) + start + bias, from B packed. Columns from lo on are those of packed + lo * k. Terms are
+/// added in their order, in even blocks of at most 256, whatever m and n are.
+template <class T>
+struct PackedProduct {
+  T* c = nullptr;
+  const T* a = nullptr;
+  const T* packed = nullptr;
+  const T* start = nullptr;  ///< (m, n), rows start_step apart, may be C itself; or null
+  int64_t start_step = 0;
+  const T* bias = nullptr;    ///< (n) or null
+  const T* next_a = nullptr;  ///< what the next product reads of A, next_rows of m: fetched; or null
+  int64_t next_rows = 0;
+  T* scratch = nullptr;  ///< gemm_scratch_size(m) elements
+};
+LATHE_ISA_FUNCTION(void, gemm_packed_f32, const PackedProduct<float>& product, const GemmShape& shape);
+LATHE_ISA_FUNCTION(void, gemm_packed_f64, const PackedProduct<double>& product, const GemmShape& shape);
 
 /// Products of rows with rows: C[i * row + j * column] (+)= sum over k of a[i * lda + k] b[j * ldb + k].
 /// Cheaper than packing B for a few rows of A.

@@ -106,7 +106,8 @@ void matmul(Tensor& y, const Tensor& a, const Tensor& b, const Tensor& bias, con
     if (product.y.count == 0) return;
     if (product.joint_count == 0) return std::fill(out, out + y.numel(), T{0});
     const T* add = bias.defined() ? bias.ptr<T>() : nullptr;
-    if (product.collapse()) return lathe::cpu::gemm(out, a.ptr<T>(), b.ptr<T>(), product.shape, add);
+    if (product.collapse())
+      return lathe::cpu::gemm(out, a.ptr<T>(), b.ptr<T>(), product.shape, {.bias = add});
     LATHE_ASSERT(add == nullptr, "matmul: bias with a batched right operand");
     const std::vector<GemmOffsets> items = product.offsets();
     lathe::cpu::batched_gemm<T>(out, a.ptr<T>(), b.ptr<T>(), product.shape, items,

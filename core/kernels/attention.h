@@ -10,6 +10,7 @@ namespace lathe {
 struct AttentionFlags {
   double scale = 1;
   bool causal = false;  ///< query t sees the keys s <= t + S - T
+  bool packed = false;  ///< q, k and v are one tensor (N, T, 3, H, d), and so are dq, dk and dv
 };
 
 namespace kernels {

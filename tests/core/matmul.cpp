@@ -67,7 +67,7 @@ double worst_error(const Problem& p, const Tensor& found, const float* bias) {
 
 Tensor product(const Problem& p, const float* bias = nullptr) {
   Tensor c = p.c.clone();
-  cpu::gemm(c.mut<float>(), p.a.ptr<float>(), p.b.ptr<float>(), p.shape, bias);
+  cpu::gemm(c.mut<float>(), p.a.ptr<float>(), p.b.ptr<float>(), p.shape, {.bias = bias});
   return c;
 }
 
