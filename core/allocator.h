@@ -13,6 +13,8 @@ struct AllocatorStats {
   size_t live_bytes = 0;            ///< handed out and not yet released
   size_t cached_bytes = 0;          ///< released and kept for reuse
   size_t peak_live_bytes = 0;       ///< largest live_bytes so far, see reset_peak
+  size_t system_bytes = 0;          ///< blocks that came from the system and did not go back
+  size_t peak_system_bytes = 0;     ///< largest system_bytes so far, see reset_peak
 };
 
 /// The host's BlockCache (core/block_cache.h), aligned to 64 bytes. Since a block serves requests down to
@@ -33,5 +35,15 @@ bool set_guards(bool on);
 /// Guarded blocks whose bands were written to: of those released so far and of the live ones.
 uint64_t guard_violations();
 }  // namespace host_allocator
+
+/// The same cache over no memory, for tensors on Device::meta(): what the tensors of a program would occupy
+/// on the host is found by running it there (train/step_memory.h). Nobody follows its addresses.
+namespace meta_allocator {
+void* allocate(size_t bytes);
+void release(void* block, size_t bytes) noexcept;
+AllocatorStats stats();
+void reset_peak();
+void trim();
+}  // namespace meta_allocator
 
 }  // namespace lathe

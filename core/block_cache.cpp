@@ -48,6 +48,7 @@ void BlockCache::release(void* block, size_t bytes) noexcept {
     free_[capacity_.at(block)].push_back(block);
     stats_.cached_bytes += capacity_.at(block);
   } catch (...) {  // no memory for the free list's own node: give the block back instead
+    stats_.system_bytes -= capacity_[block];
     capacity_.erase(block);
     source_->release(block);
   }
@@ -61,6 +62,7 @@ AllocatorStats BlockCache::stats() {
 void BlockCache::reset_peak() {
   const std::lock_guard lock(mutex_);
   stats_.peak_live_bytes = stats_.live_bytes;
+  stats_.peak_system_bytes = stats_.system_bytes;
 }
 
 void BlockCache::trim() {
@@ -83,6 +85,7 @@ uint64_t BlockCache::guard_violations() {
 // A band before the block, one from its last byte to the end of the memory.
 void* BlockCache::guarded(size_t size, size_t bytes) {
   auto* memory = static_cast<unsigned char*>(from_source(size + 2 * kBand));
+  stats_.system_bytes -= capacity_[memory];
   capacity_.erase(memory);
   unsigned char* block = memory + kBand;
   source_->fill(memory, kBandByte, kBand);
@@ -124,6 +127,8 @@ void* BlockCache::from_source(size_t size) {
   LATHE_CHECK(OutOfMemoryError, block != nullptr, "out of memory (", source_->name(),
               "): could not allocate ", size, " bytes; ", stats_.live_bytes, " bytes are in use by tensors");
   ++stats_.system_allocations;
+  stats_.system_bytes += size;
+  stats_.peak_system_bytes = std::max(stats_.peak_system_bytes, stats_.system_bytes);
   capacity_[block] = size;
   return block;
 }
@@ -134,6 +139,7 @@ void BlockCache::trim_locked() {
       capacity_.erase(block);
       source_->release(block);
     }
+    stats_.system_bytes -= size * blocks.size();
   }
   free_.clear();
   stats_.cached_bytes = 0;

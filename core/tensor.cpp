@@ -18,7 +18,8 @@ namespace {
 }
 
 std::byte* allocate(Device device, size_t bytes) {
-  if (bytes == 0 || device.type == DeviceType::Meta) return nullptr;
+  if (bytes == 0) return nullptr;
+  if (device.type == DeviceType::Meta) return static_cast<std::byte*>(meta_allocator::allocate(bytes));
   if (device.type == DeviceType::Cpu) return static_cast<std::byte*>(host_allocator::allocate(bytes));
 #if LATHE_HAS_CUDA
   return static_cast<std::byte*>(device_memory::allocate(device, bytes));
@@ -30,6 +31,7 @@ std::byte* allocate(Device device, size_t bytes) {
 void release(Device device, std::byte* data, size_t bytes) noexcept {
   if (data == nullptr) return;
   if (device.type == DeviceType::Cpu) host_allocator::release(data, bytes);
+  if (device.type == DeviceType::Meta) meta_allocator::release(data, bytes);
 #if LATHE_HAS_CUDA
   if (device.type == DeviceType::Cuda) device_memory::release(device, data, bytes);
 #endif
@@ -80,7 +82,7 @@ Tensor Tensor::empty(const Shape& shape, DType dtype, Device device) {
 
 Tensor Tensor::zeros(const Shape& shape, DType dtype, Device device) {
   Tensor tensor = empty(shape, dtype, device);
-  if (tensor.storage_->data == nullptr) return tensor;
+  if (tensor.storage_->data == nullptr || device.type == DeviceType::Meta) return tensor;
 #if LATHE_HAS_CUDA
   if (device.type == DeviceType::Cuda) {
     device_memory::set_zero(device, tensor.storage_->data, tensor.bytes());
@@ -197,7 +199,7 @@ void Tensor::bump() {
 
 std::byte* Tensor::address() const {
   LATHE_CHECK(ShapeError, defined(), "tensor: access to an undefined tensor");
-  if (storage_->data == nullptr) {
+  if (storage_->data == nullptr || storage_->device.type == DeviceType::Meta) {
     LATHE_CHECK(DeviceError, numel() == 0, "tensor: a tensor of shape ", shape_, " on ", storage_->device,
                 " has no memory to access");
     return nullptr;

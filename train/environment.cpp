@@ -57,6 +57,13 @@ Value describe_environment(Device device, const Dataset* train, const Dataset* t
                         {"data", std::move(data)}});
 }
 
+int64_t resident_bytes() {
+  std::ifstream file("/proc/self/statm");
+  int64_t all = 0, resident = 0;
+  if (!(file >> all >> resident)) return 0;
+  return resident * sysconf(_SC_PAGESIZE);
+}
+
 int64_t peak_rss_bytes() {
   rusage usage = {};
   getrusage(RUSAGE_SELF, &usage);

@@ -8,6 +8,8 @@ namespace lathe {
 /// and the hashes of both splits' samples (null splits are left out).
 Value describe_environment(Device device, const Dataset* train, const Dataset* test);
 
+/// Resident size of this process now; 0 where the system does not tell.
+int64_t resident_bytes();
 /// Largest resident size of this process so far.
 int64_t peak_rss_bytes();
 

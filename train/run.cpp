@@ -1,5 +1,6 @@
 #include "train/run.h"
 
+#include "core/allocator.h"
 #include "core/files.h"
 #include "core/json.h"
 #include "core/parallel.h"
@@ -104,6 +105,7 @@ Value float_value_of(const std::string& init) {
 Value end_run(const RunFolder& folder, const Trainer& trainer, const TrainingObjects& objects,
               const Experiment& experiment, const std::function<PackedModel()>& pack_it) {
   const RunPaths& paths = folder.paths();
+  host_allocator::trim();  // steps are over: packing finds the memory that they had
   const PackedModel packed = [&] {
     const auto as_evaluated = trainer.evaluated();
     return pack_it();
@@ -169,7 +171,7 @@ Value train_in(const RunFolder& folder, const Experiment& experiment, const RunR
   options.stop = request.stop;
   const Value input = describe_input(objects.data.train->info());
   const auto pack_it = [&] { return pack(resolved, input, *objects.model); };
-  options.stored_bytes = [&] { return static_cast<int64_t>(packed_bytes(pack_it()).size()); };
+  options.stored_bytes = [&] { return packed_size(pack_it()); };
   if (!folder.fresh()) check_same_run(folder.paths(), resolved, environment);
   if (folder.fresh() && request.initialise) request.initialise(*objects.model);
   // Also of a run that was killed before its first checkpoint; a checkpoint replaces what this sets.

@@ -41,6 +41,8 @@ struct PackedLimits {
 void write_packed(const std::filesystem::path& path, const PackedModel& model);
 /// The file's content.
 std::vector<std::byte> packed_bytes(const PackedModel& model);
+/// Its size, without memory for the whole.
+int64_t packed_size(const PackedModel& model);
 
 /// FormatError, naming file, tensor, found and expected, for a file that is damaged or is not as
 /// quant/FORMAT.md says: every count and size is checked against the file's size before memory is allocated.

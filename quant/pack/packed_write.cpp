@@ -17,16 +17,22 @@ using quant::SymbolStream;
 
 class ByteWriter {
  public:
+  /// `keep` false: counts bytes only.
+  explicit ByteWriter(bool keep = true) : keep_(keep) {}
+  void reserve(size_t bytes) { bytes_.reserve(bytes); }
   template <class T>
   void number(T value) {
     append(std::as_bytes(std::span(&value, 1)));
   }
   /// 7 bits a byte, low ones first; all bytes but the last have their high bit set.
   void varint(uint64_t value) {
-    for (; value >= 128; value >>= 7) bytes_.push_back(static_cast<std::byte>(value | 128));
-    bytes_.push_back(static_cast<std::byte>(value));
+    for (; value >= 128; value >>= 7) number(static_cast<uint8_t>(value | 128));
+    number(static_cast<uint8_t>(value));
   }
-  void append(std::span<const std::byte> bytes) { bytes_.insert(bytes_.end(), bytes.begin(), bytes.end()); }
+  void append(std::span<const std::byte> bytes) {
+    size_ += bytes.size();
+    if (keep_) bytes_.insert(bytes_.end(), bytes.begin(), bytes.end());
+  }
   void text(std::string_view text) { append(std::as_bytes(std::span(text.data(), text.size()))); }
   void tensor(const Tensor& tensor) {
     if (tensor.numel() > 0) append({tensor.raw(), tensor.bytes()});
@@ -38,14 +44,20 @@ class ByteWriter {
   }
   std::span<const std::byte> bytes() const { return bytes_; }
   std::vector<std::byte> take() { return std::move(bytes_); }
+  size_t size() const { return size_; }
 
  private:
+  bool keep_;
+  size_t size_ = 0;
   std::vector<std::byte> bytes_;
 };
 
 /// Collects the parts of a file.
 class Packer {
  public:
+  /// `keep` false: for size() alone.
+  explicit Packer(bool keep) : data_(keep) {}
+
   void add(const PackedTensor& tensor) {
     LATHE_CHECK(FormatError, !tensor.name.empty() && tensor.name.size() <= quant::kLongestName,
                 "packed model: a tensor's name has 1 to ", quant::kLongestName, " bytes, found ",
@@ -63,6 +75,7 @@ class Packer {
     const std::string json = quant::header_text(header, "packed model: header");
     const std::string features = features_.text();
     ByteWriter file;
+    file.reserve(json.size() + records_.bytes().size() + data_.bytes().size() + 4096);
     for (const uint8_t byte : quant::kMagic) file.number(byte);
     file.number(quant::kVersion);
     file.number(static_cast<uint32_t>(names_.size()));
@@ -77,6 +90,9 @@ class Packer {
     file.section(data_.bytes());
     return file.take();
   }
+
+  /// Of file(header), where the data were not kept.
+  size_t size(const Value& header) { return file(header).size() + data_.size(); }
 
  private:
   void shape(quant::RecordKind kind, const Shape& shape) {
@@ -149,9 +165,15 @@ class Packer {
 }  // namespace
 
 std::vector<std::byte> packed_bytes(const PackedModel& model) {
-  Packer packer;
+  Packer packer(true);
   for (const PackedTensor& tensor : model.tensors) packer.add(tensor);
   return packer.file(model.header);
+}
+
+int64_t packed_size(const PackedModel& model) {
+  Packer packer(false);
+  for (const PackedTensor& tensor : model.tensors) packer.add(tensor);
+  return static_cast<int64_t>(packer.size(model.header));
 }
 
 void write_packed(const std::filesystem::path& path, const PackedModel& model) {

@@ -38,6 +38,35 @@ TEST_CASE("allocator: trim gives cached blocks back") {
   CHECK(host_allocator::stats().cached_bytes == 0);
 }
 
+TEST_CASE("allocator: what the system gave is counted until it has it back") {
+  host_allocator::trim();
+  host_allocator::reset_peak();
+  const size_t before = host_allocator::stats().system_bytes;
+  { const Tensor x = Tensor::empty({1 << 20}, DType::U8); }
+  CHECK(host_allocator::stats().system_bytes == before + (1 << 20));
+  {
+    const Tensor smaller = Tensor::empty({3 << 18}, DType::U8);  // in the same block
+    CHECK(host_allocator::stats().system_bytes == before + (1 << 20));
+  }
+  host_allocator::trim();
+  CHECK(host_allocator::stats().system_bytes == before);
+  CHECK(host_allocator::stats().peak_system_bytes == before + (1 << 20));
+}
+
+TEST_CASE("allocator: tensors without memory are counted by rules of their own") {
+  meta_allocator::trim();
+  meta_allocator::reset_peak();
+  const AllocatorStats before = meta_allocator::stats(), host = host_allocator::stats();
+  {
+    const Tensor x = Tensor::zeros({1 << 30, 1 << 10}, DType::F32, Device::meta());
+    CHECK(meta_allocator::stats().live_bytes == before.live_bytes + (size_t{1} << 42));
+    CHECK_THROWS_AS(x.ptr<float>(), DeviceError);
+  }
+  CHECK(meta_allocator::stats().live_bytes == before.live_bytes);
+  CHECK(meta_allocator::stats().peak_live_bytes == before.live_bytes + (size_t{1} << 42));
+  CHECK(host_allocator::stats().requests == host.requests);
+}
+
 TEST_CASE("allocator: blocks are aligned to cache lines, guarded or not") {
   for (const bool guarded : {false, true}) {
     const bool previous = host_allocator::set_guards(guarded);

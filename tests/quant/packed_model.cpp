@@ -106,6 +106,7 @@ TEST_CASE("packed model: the header is canonical and comes back") {
   a.header = parse_json(R"({"z":[1,2.5,{"y":null,"x":-0.0}],"a":{"d":"\u00e9","c":true}})", "a");
   b.header = parse_json(R"({ "a": {"c":true,"d":"é"}, "z":[1,2.5,{"x":-0.0,"y":null}] })", "b");
   CHECK(packed_bytes(a) == packed_bytes(b));
+  CHECK(packed_size(a) == static_cast<int64_t>(packed_bytes(a).size()));
   CHECK(read_back(a).header == a.header);
   CHECK(to_json(read_back(a).header) == R"({"a":{"c":true,"d":"é"},"z":[1,2.5,{"x":-0.0,"y":null}]})");
 }

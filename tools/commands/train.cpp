@@ -105,7 +105,8 @@ void add_train(CLI::App& app, Session& session) {
   command->add_option("--out", arguments->out, "Folder of the run; runs/NAME without it");
   command->add_option("--init", arguments->init, "Start from the weights of a run or of a safetensors file");
   command->add_flag("--resume", arguments->resume, "Go on from the newest checkpoint");
-  command->add_flag("--dry-run", session.dry_run, "Check everything, print the plan, train nothing");
+  command->add_flag("--dry-run", session.dry_run,
+                    "Check everything, print the plan and the peak memory to expect, train nothing");
   add_common_options(*command, session);
   command->callback([&session, arguments] {
     session.command = [&session, arguments] { return train(session, *arguments); };

@@ -1,0 +1,136 @@
+// What memory a step takes, predicted without taking it, against the allocator's own count.
+
+#include "train/step_memory.h"
+
+#include <cmath>
+
+#include <doctest/doctest.h>
+
+#include "core/allocator.h"
+#include "core/json.h"
+#include "models/registry.h"
+#include "train/model_state.h"
+
+TEST_SUITE_BEGIN("slow train");
+
+namespace lathe {
+namespace {
+
+Value section(const char* text) {
+  return parse_json(text, "test");
+}
+
+struct Case {
+  const char* model;
+  Shape sample;  // rank 1: tokens
+  int64_t classes;
+  int64_t batch;
+  bool adam = false;
+};
+
+const Case kCases[] = {
+    {R"({"type": "resnet20", "blocks": [1, 1, 1]})", {32, 32, 3}, 10, 24},
+    {R"({"type": "resnet18_cifar"})", {32, 32, 3}, 10, 6},
+    {R"({"type": "mobilenetv1_cifar"})", {32, 32, 3}, 10, 8},
+    {R"({"type": "vit_tiny", "image": 32, "patch": 4, "depth": 2, "classes": 10})",
+     {32, 32, 3},
+     10,
+     12,
+     true},
+    {R"({"type": "gpt", "vocab": 256, "width": 64, "layers": 2, "heads": 2, "context": 64, "dropout": 0})",
+     {64},
+     256,
+     12,
+     true},
+};
+
+/// A model in training with all that it needs.
+struct Subject {
+  Subject(const Case& one, bool diffq, Device device)
+      : model(model_registry().build(section(one.model), {}, RootOptions{.seed = 1, .device = device})),
+        task(classification_task(loss_registry().build(section(R"({"type": "cross_entropy"})"), {}))) {
+    if (diffq) {
+      attach_quantizers(
+          *model, section(R"({"rules": [{"type": "diffq", "group": 8, "kind": "any", "min_numel": 2622}]})"),
+          {});
+      regularizers = build_regularizers(section(R"([{"type": "size", "weight": 1}])"), {});
+    }
+    const char* rule = one.adam ? R"({"type": "adam"})" : R"({"type": "sgd", "lr": 0.01, "momentum": 0.9})";
+    optimizer = optimizer_registry().build(section(rule), {}, model->parameters());
+  }
+
+  StepMemory memory(const Case& one, int64_t batch, bool update) {
+    std::vector<int64_t> dims = {batch};
+    dims.insert(dims.end(), one.sample.begin(), one.sample.end());
+    const bool tokens = one.sample.rank() == 1;
+    const Device device = model->device();
+    const Batch blank{{Tensor::zeros(Shape(dims), tokens ? DType::I64 : DType::F32, device)},
+                      {Tensor::zeros(tokens ? Shape(dims) : Shape{batch}, DType::I64, device)},
+                      batch};
+    return step_memory({*model, *task, *optimizer, regularizers}, blank, 3, update);
+  }
+
+  std::unique_ptr<Model> model;
+  std::vector<std::unique_ptr<Regularizer>> regularizers;
+  std::unique_ptr<Task> task;
+  std::unique_ptr<Optimizer> optimizer;
+};
+
+int64_t in_kernels(const Case& one, bool diffq) {
+  const int64_t taken = Subject(one, diffq, Device::cpu()).memory(one, 2, false).peak;
+  return taken - Subject(one, diffq, Device::meta()).memory(one, 2, false).peak;
+}
+
+}  // namespace
+
+TEST_CASE("step memory: what is found without memory is what a step takes") {
+  for (const Case& one : kCases) {
+    for (const bool diffq : {false, true}) {
+      CAPTURE(std::string(one.model));
+      CAPTURE(diffq);
+      Subject(one, diffq, Device::cpu()).memory(one, one.batch, true);  // what threads keep is there now
+      const auto kernels = static_cast<double>(in_kernels(one, diffq));
+      const StepMemory predicted = Subject(one, diffq, Device::meta()).memory(one, one.batch, true);
+      const StepMemory measured = Subject(one, diffq, Device::cpu()).memory(one, one.batch, true);
+      CHECK(predicted.saved > 0);
+      CHECK(predicted.saved < predicted.peak);
+      CHECK(predicted.peak <= predicted.system);
+      CHECK(std::abs(static_cast<double>(predicted.peak) + kernels - static_cast<double>(measured.peak)) <
+            0.1 * static_cast<double>(measured.peak));
+      CHECK(std::abs(static_cast<double>(predicted.system) + kernels - static_cast<double>(measured.system)) <
+            0.1 * static_cast<double>(measured.system));
+    }
+  }
+}
+
+TEST_SUITE_END();
+
+TEST_SUITE_BEGIN("train");
+
+TEST_CASE("memory plan: of a whole experiment, and refused where values decide") {
+  const char* text = R"({
+    "schema": 1, "name": "plan", "seed": 1,
+    "data": {"type": "glyphs", "train": 64, "test": 32, "batch": 16},
+    "model": {"type": "resnet20", "blocks": [1, 1, 1]},
+    "optimizer": {"type": "sgd", "lr": 0.1, "momentum": 0.9},
+    "train": {"epochs": 1, "ema": 0.9}
+  })";
+  const Experiment experiment = parse_experiment(text, "test");
+  const TrainingObjects objects = build_training(experiment);
+  const MemoryPlan plan = plan_memory(experiment, objects);
+  const int64_t parameters = 4 * parameter_count(*objects.model);
+  CHECK(plan.averages >= parameters);
+  CHECK(plan.batches == 2 * 3 * 16 * (4 * 32 * 32 * 3 + 8));
+  CHECK(plan.step > plan.saved);
+  CHECK(plan.process > parameters);
+
+  const Experiment freezing = parse_experiment(
+      text, "test",
+      {R"(quant={"rules": [{"type": "lsq", "oscillation_momentum": 0.1, "freeze_threshold": 0.1}]})"});
+  const TrainingObjects frozen = build_training(freezing);
+  CHECK_THROWS_AS(plan_memory(freezing, frozen), DeviceError);
+}
+
+}  // namespace lathe
+
+TEST_SUITE_END();
