@@ -77,6 +77,16 @@ WinogradBox WinogradTiling::block(const WinogradBox& window, int64_t index) cons
   return box;
 }
 
+WinogradBox WinogradTiling::block_after(int64_t n, int64_t index, int64_t next) const {
+  const WinogradBox box = window(n);
+  if (index + 1 < blocks(box)) return block(box, index + 1);
+  return block(window(std::min(next, windows() - 1)), 0);
+}
+
+int64_t WinogradTiling::grain() const {
+  return std::max<int64_t>(windows() / kWindows, 1);
+}
+
 int64_t WinogradTiling::pixels(const WinogradBox& box) const {
   const int64_t down = std::min(kWinogradTile * (box.row + box.rows), height) - kWinogradTile * box.row;
   const int64_t across =
@@ -84,10 +94,9 @@ int64_t WinogradTiling::pixels(const WinogradBox& box) const {
   return box.images * down * across;
 }
 
-int64_t winograd_block_tiles(int64_t channels, int64_t all_tiles, size_t element) {
+int64_t winograd_block_tiles(int64_t channels, size_t element) {
   const int64_t tile_bytes = kWinogradPoints * channels * static_cast<int64_t>(element);
   const int64_t fits = knob("WB", 288) * 1024 / tile_bytes;
-  (void)all_tiles;
   return std::clamp<int64_t>(fits, kLeastTiles, knob("WT", 64));
 }
 

@@ -22,12 +22,15 @@ struct WinogradTiling {
   WinogradBox window(int64_t index) const;
   int64_t blocks(const WinogradBox& window) const;
   WinogradBox block(const WinogradBox& window, int64_t index) const;
+  /// The block that follows block `index` of window `n`: of that window, else the first of window `next`.
+  WinogradBox block_after(int64_t n, int64_t index, int64_t next) const;
+  int64_t grain() const;                                                              ///< windows of a task
   int64_t most_tiles() const { return window_images * block_rows * window_columns; }  ///< of a block
   int64_t pixels(const WinogradBox& box) const;                                       ///< outputs that exist
 };
 
 /// Tiles of a block, for `channels` transformed channels in all.
-int64_t winograd_block_tiles(int64_t channels, int64_t all_tiles, size_t element);
+int64_t winograd_block_tiles(int64_t channels, size_t element);
 
 /// Values of a ring for `columns` tiles.
 inline int64_t winograd_ring(int64_t columns) {

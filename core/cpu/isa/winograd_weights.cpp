@@ -78,8 +78,8 @@ void run_weights(const WinogradWeightsJob<T>& job) {
 template <class T>
 void run_gradient(const WinogradWeightGradientJob<T>& job) {
   constexpr int kL = kLanes<T>;
-  for (int64_t o = 0; o < job.outs; o += kL) {
-    for (int64_t i = 0; i < job.ins; i += kL) {
+  for (int64_t i = 0; i < job.ins; i += kL) {
+    for (int64_t o = 0; o < job.outs; o += kL) {
       Vec<T> g[kTaps][kL];
       for (int l = 0; l < kL; ++l) {
         const T* du = job.du + (i + l) * job.row + o;
