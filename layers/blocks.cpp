@@ -10,16 +10,13 @@
 namespace lathe {
 namespace {
 
-/// Whether one op computes the layers: see conv_bn_chain (autograd/ops/conv_chain.h). The first convolution's
-/// input site stands before the chain.
+/// Whether one op computes the layers: see conv_bn_chain (autograd/ops/conv_chain.h).
 bool fuses(std::span<const ConvBn> layers, const Var& x) {
   const Module& any = layers[0].conv;
   if (x.data().device().type != DeviceType::Cpu || !any.training()) return false;
   if (x.dtype() != any.root_options().dtype || x.dtype() == DType::BF16) return false;
-  return std::all_of(layers.begin(), layers.end(), [&](const ConvBn& layer) {
-    const bool inner = &layer != layers.data();
-    return layer.conv.bias() == nullptr && !(inner && layer.conv.input().attached() != nullptr);
-  });
+  return std::all_of(layers.begin(), layers.end(),
+                     [](const ConvBn& layer) { return layer.conv.bias() == nullptr; });
 }
 
 ChainLayer chain_layer(const ConvBn& layer) {
@@ -42,19 +39,9 @@ ChainLayer chain_layer(const ConvBn& layer) {
   return result;
 }
 
-Var compose(std::span<const ConvBn> layers, Var x, const Epilogue& epilogue) {
-  for (const ConvBn& layer : layers) {
-    const bool last = &layer == &layers.back();
-    x = layer.bn(layer.conv(x), last ? epilogue : Epilogue{.relu = true});
-  }
-  return x;
-}
-
-}  // namespace
-
-Var conv_bn_chain(std::span<const ConvBn> layers, const Var& x, const Epilogue& epilogue) {
-  if (!fuses(layers, x)) return compose(layers, x, epilogue);
-  Var in = x;
+/// Layers as one op; the first one's input site stands before it.
+Var fuse(std::span<const ConvBn> layers, const Var& x, const Epilogue& epilogue) {
+  Var in;
   {
     const ErrorScope scope(layers[0].conv);
     in = layers[0].conv.input()(x);
@@ -62,6 +49,21 @@ Var conv_bn_chain(std::span<const ConvBn> layers, const Var& x, const Epilogue& 
   std::vector<ChainLayer> chain;
   for (const ConvBn& layer : layers) chain.push_back(chain_layer(layer));
   return conv_bn_chain(in, chain, ChainEnd{epilogue.relu, epilogue.residual});
+}
+
+}  // namespace
+
+Var conv_bn_chain(std::span<const ConvBn> layers, const Var& x, const Epilogue& epilogue) {
+  const bool one_op = fuses(layers, x);
+  Var y = x;
+  for (size_t first = 0, end = 0; first < layers.size(); first = end) {
+    end = first + 1;
+    while (one_op && end < layers.size() && layers[end].conv.input().attached() == nullptr) ++end;
+    const Epilogue& behind = end == layers.size() ? epilogue : Epilogue{.relu = true};
+    const ConvBn& layer = layers[first];
+    y = one_op ? fuse(layers.subspan(first, end - first), y, behind) : layer.bn(layer.conv(y), behind);
+  }
+  return y;
 }
 
 Var conv_bn_act(const ConvBn& layer, const Var& x, const Epilogue& epilogue) {

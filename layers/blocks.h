@@ -15,8 +15,8 @@ struct ConvBn {
 };
 
 /// bn(conv(.)) of every layer in order with relu after each but the last, which has `epilogue`. One op
-/// (conv_bn_chain) where the host trains; elsewhere, and where an activation quantizer stands inside, the
-/// composition.
+/// (autograd/ops/conv_chain.h) where the host trains, from one activation quantizer to the next; elsewhere
+/// the composition.
 Var conv_bn_chain(std::span<const ConvBn> layers, const Var& x, const Epilogue& epilogue = {.relu = true});
 
 /// epilogue(bn(conv(x))); relu unless said otherwise.

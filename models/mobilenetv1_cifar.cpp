@@ -32,11 +32,6 @@ SeparableBlock::SeparableBlock(Module& parent, std::string name, int64_t in, int
       conv2(*this, "conv2", in, out, {.kernel = 1}),
       bn2(*this, "bn2", out) {}
 
-Var SeparableBlock::operator()(const Var& x) {
-  const ErrorScope scope(*this);
-  return depthwise_separable({conv1, bn1}, {conv2, bn2}, x);
-}
-
 MobileNetV1Cifar::MobileNetV1Cifar(const MobileNetV1CifarOptions& options, const RootOptions& root)
     : ImageModel(root),
       channels_(options.channels),
@@ -53,9 +48,12 @@ MobileNetV1Cifar::MobileNetV1Cifar(const MobileNetV1CifarOptions& options, const
 
 Var MobileNetV1Cifar::logits(const Var& images) {
   expect_images(images, channels_);
-  Var x = conv_bn_act({conv1_, bn1_}, images);
-  for (const auto& block : layers_) x = (*block)(x);
-  return linear_(pool_final_map(x, 2, 16));
+  std::vector<ConvBn> chain{{conv1_, bn1_}};
+  for (const auto& block : layers_) {
+    chain.push_back({block->conv1, block->bn1});
+    chain.push_back({block->conv2, block->bn2});
+  }
+  return linear_(pool_final_map(conv_bn_chain(chain, images), 2, 16));
 }
 
 }  // namespace lathe

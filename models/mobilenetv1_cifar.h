@@ -1,6 +1,8 @@
 #pragma once
 // MobileNetV1 (Howard et al. 2017) for CIFAR: a stem without stride (kuangliu/pytorch-cifar).
 
+#include <vector>
+
 #include "core/fields.h"
 #include "layers/blocks.h"
 #include "layers/linear.h"
@@ -22,7 +24,6 @@ struct MobileNetV1CifarOptions {
 struct SeparableBlock : Module {
   SeparableBlock(Module& parent, std::string name, int64_t in, int64_t out, int64_t stride);
   const char* type() const override { return "SeparableBlock"; }
-  Var operator()(const Var& x);
 
   Conv2d conv1;
   BatchNorm bn1;

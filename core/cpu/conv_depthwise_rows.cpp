@@ -10,10 +10,9 @@
 namespace lathe::cpu {
 namespace {
 
-constexpr int64_t kBandBytes = 32 * 1024;  // of a band's inputs and outputs, in L1
-constexpr int64_t kMostRows = 16;          // of a band
-constexpr int64_t kPartPixels = 64;        // of a partial sum of the weight gradient
-constexpr int64_t kBandPixels = 32;        // of a band of the weight gradient, for its visit of the sums
+constexpr int64_t kRing = 4;         // rows of an input that are made while they are read
+constexpr int64_t kNarrowRows = 8;   // of a band
+constexpr int64_t kPartPixels = 64;  // of a partial sum of the weight gradient
 
 void run_rows(const DepthwiseBand<float>& band) {
   depthwise_rows_f32(band);
@@ -40,7 +39,7 @@ void run_add(double* sum, const double* from, int64_t n) {
   depthwise_add_f64(sum, from, n);
 }
 
-/// Rows of an input, counted through all images: in place, or in a ring of as many rows as a band needs.
+/// Rows of an input, counted through all images: in place, or in a ring.
 template <class T>
 class Rows {
  public:
@@ -79,51 +78,57 @@ template <class T>
 const T* pack_taps(const T* w, int64_t channels, bool turned) {
   thread_local ConvScratch memory;
   T* packed = memory.take<T>(9 * channels);
-  for (int64_t t = 0; t < 9; ++t) {
-    T* to = packed + t * channels;
-    const T* from = w + (turned ? 8 - t : t);
-    for (int64_t c = 0; c < channels; ++c) to[c] = from[c * 9];
+  for (int64_t c = 0; c < channels; ++c, w += 9) {
+    for (int64_t t = 0; t < 9; ++t) packed[t * channels + c] = w[turned ? 8 - t : t];
   }
   return packed;
-}
-
-/// Rows of outputs whose inputs and outputs fit in L1 together.
-int64_t band_rows(int64_t in_row_bytes, int64_t out_row_bytes, int64_t stride) {
-  int64_t rows = 1;
-  while (rows < kMostRows &&
-         ((rows * stride + 3) * in_row_bytes + (rows + 1) * out_row_bytes) <= kBandBytes) {
-    ++rows;
-  }
-  return rows;
 }
 
 int64_t chunk_rows(int64_t rows) {
   return chunk_count(rows, std::min(rows, kDepthwiseChunks));
 }
 
-/// Input rows in[3] of output row `row` (counted through all images) of a padded 3x3 kernel.
+/// Sets the input rows of output row `row` (counted through all images) of a padded 3x3 kernel.
 template <class T>
-void set_inputs(DepthwiseRow<T>& job, Rows<T>& rows, int64_t row, int64_t out_h, int64_t in_h,
-                int64_t stride) {
-  const int64_t image = row / out_h, middle = row % out_h * stride;
+void set_inputs(DepthwiseRow<T>& job, Rows<T>& rows, const ConvShape& s, int64_t row) {
+  const int64_t image = row / s.oh, middle = row % s.oh * s.geometry.stride_h;
   for (int64_t ky = 0; ky < 3; ++ky) {
     const int64_t u = middle + ky - 1;
-    job.in[ky] = u < 0 || u >= in_h ? nullptr : rows.row(image * in_h + u);
+    job.in[ky] = u < 0 || u >= s.h ? nullptr : rows.row(image * s.h + u);
   }
 }
-
-/// Rows of inputs that rows [row, row + count) of outputs read and row - 1 does not.
+/// Rows of inputs that rows [lo, hi) of outputs read and row lo - 1 does not.
 template <class T>
-ConvAhead inputs_ahead(const Rows<T>& rows, int64_t row, int64_t count, int64_t out_h, int64_t in_h,
-                       int64_t stride) {
-  const int64_t i = row % out_h;
-  const int64_t first = row / out_h * in_h + (i == 0 ? 0 : (i - 1) * stride + 2);
-  return rows.ahead(first, first + count * stride);
+ConvAhead inputs_ahead(const Rows<T>& rows, const ConvShape& s, int64_t lo, int64_t hi) {
+  const int64_t stride = s.geometry.stride_h;
+  const auto first = [&](int64_t row) {
+    const int64_t i = row % s.oh;
+    return row / s.oh * s.h + (i == 0 ? 0 : (i - 1) * stride + 2);
+  };
+  return rows.ahead(first(lo), first(hi));
 }
-/// Rows of an output: lines that are written far apart wait for memory as reads do.
+/// A row of outputs: lines that are written far apart wait for memory as reads do.
 template <class T>
 ConvAhead outputs_ahead(const T* y, int64_t size, int64_t lo, int64_t hi) {
   return {y + lo * size, (hi - lo) * size * static_cast<int64_t>(sizeof(T))};
+}
+
+/// Rows of a band of the weight gradient: several where they are narrow, for its visit of the sums.
+int64_t band_rows(const ConvShape& s) {
+  const bool narrow = s.ow == 1 || s.ow == 2 || s.ow == 4;
+  return narrow && s.geometry.stride_h == 1 ? kNarrowRows : 1;
+}
+
+template <class T>
+DepthwiseBand<T> band_of(const ConvShape& s, const DepthwiseRow<T>* rows) {
+  DepthwiseBand<T> band;
+  band.rows = rows;
+  band.row_count = 1;
+  band.channels = s.c;
+  band.width = s.w;
+  band.out_width = s.ow;
+  band.stride = s.geometry.stride_h;
+  return band;
 }
 
 /// The forward of x (n, h, w) to y (n, oh, ow), or backward-data of stride 1 with x = dy and packed weights
@@ -131,28 +136,22 @@ ConvAhead outputs_ahead(const T* y, int64_t size, int64_t lo, int64_t hi) {
 template <class T>
 void run_forward(const ConvShape& s, T* y, const DepthwiseInput<T>& x, const T* packed, const T* bias,
                  const DepthwiseDone* done) {
-  const int64_t stride = s.geometry.stride_h, total = s.n * s.oh;
-  const int64_t in_row = s.w * s.c, out_row = s.ow * s.c, bytes = static_cast<int64_t>(sizeof(T));
-  const int64_t most = std::min(kMostRows, std::max(band_rows(in_row * bytes, out_row * bytes, stride),
-                                                    chunk_count(kBandPixels, s.ow)));
-  const int64_t grain = chunk_rows(total);
+  const int64_t total = s.n * s.oh, out_row = s.ow * s.c, grain = chunk_rows(total);
   parallel_for(total, grain, [&](int64_t lo, int64_t hi) {
     thread_local ConvScratch memory;
-    Rows<T> rows(x, in_row, s.n * s.h, most * stride + 2, memory);
-    DepthwiseRow<T> jobs[kMostRows];
-    DepthwiseBand<T> band{jobs, 0, s.c, s.w, s.ow, stride, packed, bias, nullptr, {}};
-    for (int64_t i = lo; i < hi; i += band.row_count) {
-      band.row_count = std::min(most, hi - i);
-      for (int64_t r = 0; r < band.row_count; ++r) {
-        set_inputs(jobs[r], rows, i + r, s.oh, s.h, stride);
-        jobs[r].out[0] = y + (i + r) * out_row;
-      }
-      const int64_t next = conv_next_window(i + band.row_count - 1, hi, grain);
-      const int64_t next_end = std::min(next + band.row_count, total);
-      band.ahead[0] = inputs_ahead(rows, next, band.row_count, s.oh, s.h, stride);
-      band.ahead[1] = outputs_ahead(y, out_row, std::min(next, total), next_end);
+    Rows<T> rows(x, s.w * s.c, s.n * s.h, kRing, memory);
+    DepthwiseRow<T> row;
+    DepthwiseBand<T> band = band_of(s, &row);
+    band.w = packed;
+    band.bias = bias;
+    for (int64_t i = lo; i < hi; ++i) {
+      set_inputs(row, rows, s, i);
+      row.out[0] = y + i * out_row;
+      const int64_t next = std::min(conv_next_window(i, hi, grain), total - 1);
+      band.ahead[0] = inputs_ahead(rows, s, next, next + 1);
+      band.ahead[1] = outputs_ahead(y, out_row, next, next + 1);
       run_rows(band);
-      if (done != nullptr) (*done)(lo / grain, i, i + band.row_count);
+      if (done != nullptr) (*done)(lo / grain, i, i + 1);
     }
   });
 }
@@ -161,31 +160,26 @@ void run_forward(const ConvShape& s, T* y, const DepthwiseInput<T>& x, const T* 
 template <class T>
 void run_backward_stride2(const ConvShape& s, T* dx, const DepthwiseInput<T>& dy, const T* packed,
                           const DepthwiseDone* done) {
-  const int64_t total = s.n * s.oh, in_row = s.ow * s.c, out_row = s.w * s.c;
-  const int64_t bytes = static_cast<int64_t>(sizeof(T)), grain = chunk_rows(total);
-  const int64_t most = band_rows(in_row * bytes, 2 * out_row * bytes, 1);
+  const int64_t total = s.n * s.oh, out_row = s.w * s.c, grain = chunk_rows(total);
   parallel_for(total, grain, [&](int64_t lo, int64_t hi) {
     thread_local ConvScratch memory;
-    Rows<T> rows(dy, in_row, total, most + 1, memory);
-    DepthwiseRow<T> jobs[kMostRows];
-    DepthwiseBand<T> band{jobs, 0, s.c, s.w, s.ow, 2, packed, nullptr, nullptr, {}};
+    Rows<T> rows(dy, s.ow * s.c, total, kRing, memory);
+    DepthwiseRow<T> row;
+    DepthwiseBand<T> band = band_of(s, &row);
+    band.w = packed;
     const auto first_row = [&](int64_t i) { return i / s.oh * s.h + i % s.oh * 2; };
-    for (int64_t i = lo; i < hi; i += band.row_count) {
-      band.row_count = std::min(most, hi - i);
-      for (int64_t r = 0; r < band.row_count; ++r) {
-        const int64_t row = (i + r) % s.oh;
-        T* out = dx + first_row(i + r) * out_row;
-        jobs[r].in[0] = rows.row(i + r);
-        jobs[r].in[1] = row + 1 < s.oh ? rows.row(i + r + 1) : nullptr;
-        jobs[r].out[0] = out;
-        jobs[r].out[1] = 2 * row + 1 < s.h ? out + out_row : nullptr;
-      }
-      const int64_t next = std::min(total, conv_next_window(i + band.row_count - 1, hi, grain));
-      const int64_t next_end = std::min(next + band.row_count, total);
-      band.ahead[0] = rows.ahead(next + 1, next_end + 1);
-      band.ahead[1] = outputs_ahead(dx, out_row, first_row(next), first_row(next_end));
+    for (int64_t i = lo; i < hi; ++i) {
+      const int64_t inside = i % s.oh;
+      T* out = dx + first_row(i) * out_row;
+      row.in[0] = rows.row(i);
+      row.in[1] = inside + 1 < s.oh ? rows.row(i + 1) : nullptr;
+      row.out[0] = out;
+      row.out[1] = 2 * inside + 1 < s.h ? out + out_row : nullptr;
+      const int64_t next = std::min(conv_next_window(i, hi, grain), total - 1);
+      band.ahead[0] = rows.ahead(next + 1, next + 2);
+      band.ahead[1] = outputs_ahead(dx, out_row, first_row(next), first_row(next + 1));
       run_spread(band);
-      if (done != nullptr) (*done)(lo / grain, first_row(i), first_row(i + band.row_count));
+      if (done != nullptr) (*done)(lo / grain, first_row(i), first_row(i + 1));
     }
   });
 }
@@ -222,29 +216,27 @@ void depthwise_rows_backward_data(const ConvShape& shape, T* dx, const Depthwise
 template <class T>
 void depthwise_rows_backward_weight(const ConvShape& s, T* dw, const DepthwiseInput<T>& dy,
                                     const DepthwiseInput<T>& x) {
-  const int64_t stride = s.geometry.stride_h, total = s.n * s.oh, size = 9 * s.c;
-  const int64_t x_row = s.w * s.c, y_row = s.ow * s.c, bytes = static_cast<int64_t>(sizeof(T));
-  const int64_t most = std::min(
-      kMostRows, std::max(band_rows(x_row * bytes, y_row * bytes, stride), chunk_count(kBandPixels, s.ow)));
+  const int64_t total = s.n * s.oh, size = 9 * s.c, most = band_rows(s);
   const int64_t grain = std::max(chunk_rows(total), chunk_count(kPartPixels, s.ow));
   const int64_t chunks = chunk_count(total, grain);
   thread_local ConvScratch parts_memory;
   T* parts = parts_memory.take<T>(chunks * size);
   parallel_for(total, grain, [&](int64_t lo, int64_t hi) {
     thread_local ConvScratch x_memory, dy_memory;
-    Rows<T> x_rows(x, x_row, s.n * s.h, most * stride + 2, x_memory);
-    Rows<T> dy_rows(dy, y_row, total, most, dy_memory);
-    DepthwiseRow<T> jobs[kMostRows];
-    DepthwiseBand<T> band{jobs, 0, s.c, s.w, s.ow, stride, nullptr, nullptr, parts + lo / grain * size, {}};
+    Rows<T> x_rows(x, s.w * s.c, s.n * s.h, most * s.geometry.stride_h + 2, x_memory);
+    Rows<T> dy_rows(dy, s.ow * s.c, total, most, dy_memory);
+    DepthwiseRow<T> jobs[kNarrowRows];
+    DepthwiseBand<T> band = band_of(s, jobs);
+    band.dw = parts + lo / grain * size;
     std::fill(band.dw, band.dw + size, T(0));
     for (int64_t i = lo; i < hi; i += band.row_count) {
       band.row_count = std::min(most, hi - i);
       for (int64_t r = 0; r < band.row_count; ++r) {
-        set_inputs(jobs[r], x_rows, i + r, s.oh, s.h, stride);
+        set_inputs(jobs[r], x_rows, s, i + r);
         jobs[r].dy = dy_rows.row(i + r);
       }
       const int64_t next = conv_next_window(i + band.row_count - 1, hi, grain);
-      band.ahead[0] = inputs_ahead(x_rows, next, band.row_count, s.oh, s.h, stride);
+      band.ahead[0] = inputs_ahead(x_rows, s, next, next + band.row_count);
       band.ahead[1] = dy_rows.ahead(next, next + band.row_count);
       run_weight_rows(band);
     }

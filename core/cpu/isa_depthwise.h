@@ -7,22 +7,22 @@
 // the kernels read rows of images where they stand, and treat the first and last column and the rows outside
 // the image (null) by leaving out their taps.
 //
-// A band is a few rows of outputs whose inputs fit in L1 (a row of most layers is 4 to 8 KiB). A kernel takes
-// one vector of channels, keeps its 9 weights, or the 9 sums of the weight gradient, in registers, and goes
-// along the band's rows, kTile pixels at a time: 3 rows x (kTile + 2) loads serve 9 kTile FMAs, each sum a
-// chain of 9 that overlaps with its neighbours'. Then it takes the next vector of channels, in L1 still. So
-// memory is read in order, row after row; the rows of the next band are prefetched meanwhile. Registers:
-//            lanes  registers   weights + sums + an operand
-//   SSE2       4       16         9 + 4 + 1
-//   AVX2       8       16         9 + 4 + 1
-//   AVX-512   16       32         9 + 4 + 6
+// A job is one row of outputs and the three rows that make it (4 to 8 KiB each in most layers, in L1 since
+// the row before). A tile is P pixels side by side of one vector of channels: 3 x (P + 2) loads and 9 of
+// weights serve 9 P FMAs, each sum a chain of 9 that overlaps with its neighbours'. The next tile is the next
+// vector of channels of the same pixels, so every load goes forward through memory line by line, as hardware
+// prefetches best; channels outermost would step over whole pixels. The next row is prefetched meanwhile.
+// Small maps (up to 4 columns) are one tile a row. Registers:
+//            lanes  registers   P   weights + sums + an operand
+//   SSE2       4       16       4     9 + 4 + 1
+//   AVX2       8       16       4     9 + 4 + 1
+//   AVX-512   16       32       6     9 + 6 + 1
+// The weight gradient holds P pixels of dy in place of the sums and adds its 9 sums to memory once a tile; of
+// narrow maps of stride 1 a job is several rows, channels outermost, so that it adds once for all of them.
 //
 // Backward-data of stride 1 is the forward with the kernel turned round. Of stride 2, the four gradients
 // (2i, 2j) ... (2i + 1, 2j + 1) need dy of (i, j) ... (i + 1, j + 1), 9 products in all, and are made at
 // once.
-//
-// Who computes an input while it is read (batch norm, relu) gives DepthwiseInput a function that makes one
-// row: rows then stand in a small ring in L1, each made once per band.
 
 #include <cstdint>
 
@@ -39,6 +39,7 @@ struct DepthwiseRow {
   T* out[2] = {};         ///< forward: y. Backward-data of stride 2: dx of 2i, 2i + 1 (null: outside)
 };
 
+/// Rows that a call makes: one, or several of the weight gradient where out_width is 1, 2 or 4.
 template <class T>
 struct DepthwiseBand {
   const DepthwiseRow<T>* rows = nullptr;
@@ -49,7 +50,7 @@ struct DepthwiseBand {
   const T* w = nullptr;     ///< [9][channels]
   const T* bias = nullptr;  ///< forward: channels values or null
   T* dw = nullptr;          ///< backward-weight: [9][channels], added to
-  ConvAhead ahead[2];       ///< what the next band reads
+  ConvAhead ahead[2];       ///< what the next band needs
 };
 
 /// out[0] = bias + sum over taps of in * w

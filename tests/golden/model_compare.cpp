@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "core/math_mode.h"
 
 namespace lathe::golden {
 namespace {
@@ -99,7 +100,8 @@ Tolerances tolerances(DType dtype, const Value& mode_results) {
     const Value* value = floor.find(key);
     return value == nullptr || value->is(Value::Type::Null) ? 0.0 : value->as_real();
   };
-  const auto allow = [](double measured) { return std::max(1e-5, 20 * measured); };
+  const double least = math_mode().winograd ? 2e-4 : 1e-5;
+  const auto allow = [&](double measured) { return std::max(least, 20 * measured); };
   const double gradient = noise("grad_norm_max_rel");
   return {.output = allow(noise("output_rel_l2")),
           .loss = allow(noise("loss_abs")),

@@ -22,7 +22,8 @@ std::vector<double> to_file(const Tensor& tensor, bool channels_last);
 /// The file's shape of ours.
 Shape file_shape(const Shape& shape, bool channels_last);
 
-/// Deviation allowed in one mode and element type, from the file's float32 noise.
+/// Deviation allowed in one mode and element type, from the file's float32 noise; more where math_mode()
+/// allows Winograd's convolutions.
 struct Tolerances {
   double output = 1e-9;           ///< of max |output|
   double loss = 1e-9;             ///< of max(1, |loss|)

@@ -66,6 +66,8 @@ std::vector<OpCase> products() {
            [](const Inputs& x) { return linear(x[0], x[1], x[2]); }),
       make("conv2d large 3x3", {{5, 33, 31, 17}, {19, 3, 3, 17}, {19}},
            [=](const Inputs& x) { return conv2d(x[0], x[1], x[2], same); }),
+      make("conv2d large Winograd", {{5, 33, 31, 32}, {48, 3, 3, 32}, {48}},
+           [=](const Inputs& x) { return conv2d(x[0], x[1], x[2], same); }),
       make("conv2d large stride 2", {{5, 33, 31, 32}, {40, 3, 3, 32}},
            [=](const Inputs& x) { return conv2d(x[0], x[1], {}, stride); }),
       make("conv2d large 1x1", {{9, 14, 14, 64}, {72, 1, 1, 64}, {72}},

@@ -51,6 +51,7 @@ constexpr ThirdParty kThirdParty[] = {
     {R"(doctest/.*)", R"(tests/.*)"},
     {R"(lathe/lathe\.h)", R"(tests/consumer/main\.cpp)"},  // as installed
     {R"(cuda_.*)", R"((cuda|tests/cuda_emulator)/.*)"},
+    {R"(dnnl\.hpp)", R"(tools/peers/.*)"},  // a peer that is measured, no part of the build
     {R"(cublasLt\.h|cudnn\.h)", R"(cuda/vendor/.*\.cpp)"},  // the toolkit's libraries stand behind our seams
     {R"(math\.h)", R"(tests/cuda_emulator/include/.*)"},
     {R"(ucontext\.h|sanitizer/.*)", R"(tests/cuda_emulator/.*)"},

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/kernels/conv.h"
+#include "core/math_mode.h"
 #include "tools/bench/conv_cases.h"
 
 namespace lathe::bench {
@@ -20,9 +21,13 @@ void bench_layer(std::vector<Row>& rows, const ConvCase& l, double seconds, cons
   const Tensor x = Tensor::full(xs, 0.5), w = Tensor::full(ws, 0.25), dy = Tensor::full(ys, 0.125), bias;
   Tensor y = Tensor::empty(ys), dx = Tensor::empty(xs), dw = Tensor::empty(ws);
   const double flops = 2.0 * static_cast<double>(ys.numel() * ws.numel() / l.k);
-  const auto bytes = static_cast<double>(y.bytes() + x.bytes() + w.bytes());
+  const Work work{flops, static_cast<double>(y.bytes() + x.bytes() + w.bytes())};
+  const bool winograd = l.kernel == 3 && l.stride == 1 && l.groups == 1 && l.c >= 16;
   const auto add = [&](const char* pass, FunctionRef<void()> fn) {
-    rows.push_back(make_row(l.name, pass, time_calls(fn, seconds), {flops, bytes}, machine));
+    rows.push_back(make_row(l.name, pass, time_calls(fn, seconds), work, machine));
+    if (!winograd) return;
+    const MathModeScope direct({.winograd = false});
+    rows.push_back(make_row(l.name, std::string(pass) + ", direct", time_calls(fn, seconds), work, machine));
   };
   add(kForward, [&] { kernels::conv2d_forward(y, x, w, bias, g); });
   add(kBackwardData, [&] { kernels::conv2d_backward_data(dx, dy, w, g); });

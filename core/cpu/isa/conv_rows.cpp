@@ -1,5 +1,10 @@
-// Two vectors of channels at a time go down the rows with their sums in registers, a few rows side by side
-// so that additions do not wait for each other; sums pass into double every 256 rows.
+// Loops over rows of channels that set up little, see core/cpu/isa_conv_rows.h.
+//
+// Note [Rows in flight]
+// A loop is an Op: constants of a vector of channels, and what one vector of a row gives, adding to up to two
+// sums. Rows of one or two vectors go by with constants and sums in registers, kRows side by side so that
+// additions do not wait for each other. Longer rows are read in order, as memory delivers them, kRows at a
+// time, with constants and sums in L1. Sums pass into double every 256 rows.
 
 #include "core/cpu/isa/conv_map.h"
 #include "core/cpu/isa_conv_rows.h"
@@ -10,180 +15,238 @@ namespace {
 
 constexpr int kRows = kRegisters == 32 ? 4 : 2;  // side by side
 constexpr int64_t kBlockRows = 256;
+constexpr int64_t kStrip = 512;  // channels whose sums are in L1
 
-/// V vectors of channels from `first` on, of which the last has `lanes`.
-struct Columns {
-  int64_t channels;  // of a row
-  int64_t first, lanes;
+/// A vector, or its first n lanes.
+template <bool kWhole, class T>
+[[gnu::always_inline]] inline Vec<T> load_lanes(const T* from, int64_t n) {
+  return kWhole ? load(from) : load_first(from, n);
+}
+template <bool kWhole, class T>
+[[gnu::always_inline]] inline void store_lanes(T* to, Vec<T> value, int64_t n) {
+  kWhole ? store(to, value) : store_first(to, value, n);
+}
+
+template <class T, bool kResidual, bool kResidualMask, bool kMask>
+struct InputGradientOp {
+  static constexpr bool kSums = kMask;
+  const InputGradientRows<T>& o;
+
+  struct Constants {
+    Vec<T> mean{}, scale{}, shift{};
+  };
+  template <bool kWhole>
+  [[gnu::always_inline]] Constants constants(int64_t channel, int64_t n) const {
+    if constexpr (!kMask) return {};
+    return {load_lanes<kWhole>(o.mask.mean + channel, n), load_lanes<kWhole>(o.mask.scale + channel, n),
+            load_lanes<kWhole>(o.mask.shift + channel, n)};
+  }
+  template <bool kWhole>
+  [[gnu::always_inline]] void add(const Constants& c, int64_t at, int64_t n, Vec<T>& sum,
+                                  Vec<T>& product) const {
+    Vec<T> value = load_lanes<kWhole>(o.v + at, n);
+    if constexpr (kResidual) {
+      const Vec<T> g = load_lanes<kWhole>(o.residual_dy + at, n);
+      value += kResidualMask ? masked_value(g, load_lanes<kWhole>(o.residual_y + at, n)) : g;
+    }
+    if constexpr (kMask) {
+      const Vec<T> x = load_lanes<kWhole>(o.mask.x + at, n);
+      value = masked_value(value, affine_value(x, c.mean, c.scale, c.shift));
+      sum += value;
+      product += value * (x - c.mean);
+    }
+    store_lanes<kWhole>(o.v + at, value, n);
+  }
 };
 
-template <class T, int V>
-[[gnu::always_inline]] inline Vec<T> load_column(const T* row, const Columns& c, int v) {
-  const T* from = row + c.first + v * kLanes<T>;
-  return v < V - 1 || c.lanes == kLanes<T> ? load(from) : load_first(from, c.lanes);
-}
-template <class T, int V>
-[[gnu::always_inline]] inline void store_column(T* row, Vec<T> value, const Columns& c, int v) {
-  T* to = row + c.first + v * kLanes<T>;
-  v < V - 1 || c.lanes == kLanes<T> ? store(to, value) : store_first(to, value, c.lanes);
-}
+template <class T, ConvMap kMap, bool kSwitch>
+struct MapOp {
+  static constexpr bool kSums = false;
+  static constexpr bool kMapped = kMap != ConvMap::Identity, kGradient = kMap == ConvMap::Gradient;
+  const ConvMapping<T>& m;
+  T* to;
+  const T* x;
 
-/// Adds the rows' sums to `sum`, a value per channel.
-template <class T, int V>
-[[gnu::always_inline]] inline void flush(double* sum, Vec<T> (&rows)[kRows][V], const Columns& c) {
-  for (int v = 0; v < V; ++v) {
-    Vec<T> total = rows[0][v];
-    for (int r = 1; r < kRows; ++r) total += rows[r][v];
-    for (int r = 0; r < kRows; ++r) rows[r][v] = Vec<T>{};
-    const int64_t lanes = v < V - 1 ? kLanes<T> : c.lanes;
-    for (int64_t l = 0; l < lanes; ++l) sum[c.first + v * kLanes<T> + l] += static_cast<double>(total[l]);
+  struct Constants {
+    Vec<T> mean{}, scale{}, slope{}, shift{};
+  };
+  template <bool kWhole>
+  [[gnu::always_inline]] Constants constants(int64_t channel, int64_t n) const {
+    Constants c;
+    if constexpr (kMapped) {
+      c.mean = load_lanes<kWhole>(m.mean + channel, n);
+      c.scale = load_lanes<kWhole>(m.scale + channel, n);
+      c.shift = load_lanes<kWhole>(m.shift + channel, n);
+    }
+    if constexpr (kGradient) c.slope = load_lanes<kWhole>(m.slope + channel, n);
+    return c;
   }
+  template <bool kWhole>
+  [[gnu::always_inline]] void add(const Constants& c, int64_t at, int64_t n, Vec<T>&, Vec<T>&) const {
+    const Vec<T> value = load_lanes<kWhole>(x + at, n);
+    const Vec<T> g = kGradient ? load_lanes<kWhole>(m.g + at, n) : value;
+    const Vec<T> y = kGradient && kSwitch ? load_lanes<kWhole>(m.y + at, n) : value;
+    store_lanes<kWhole>(to + at, mapped<kMap, kSwitch>(value, g, y, c.mean, c.scale, c.slope, c.shift), n);
+  }
+};
+
+// Distances from the first row, which lies as far from the mean as any row does: no cancellation to speak of,
+// in one pass.
+template <class T>
+struct MomentOp {
+  static constexpr bool kSums = true;
+  const T* x;
+
+  struct Constants {
+    Vec<T> origin;
+  };
+  template <bool kWhole>
+  [[gnu::always_inline]] Constants constants(int64_t channel, int64_t n) const {
+    return {load_lanes<kWhole>(x + channel, n)};
+  }
+  template <bool kWhole>
+  [[gnu::always_inline]] void add(const Constants& c, int64_t at, int64_t n, Vec<T>& sum,
+                                  Vec<T>& square) const {
+    const Vec<T> d = load_lanes<kWhole>(x + at, n) - c.origin;
+    sum += d;
+    square += d * d;
+  }
+};
+
+template <class T>
+[[gnu::always_inline]] inline void add_lanes(double* sum, Vec<T> value, int64_t n) {
+  for (int64_t l = 0; l < n; ++l) sum[l] += static_cast<double>(value[l]);
 }
 
-/// Calls body(row, r) for every row, r counting modulo kRows, and flush after each block of rows.
-template <class Body, class Flush>
-[[gnu::always_inline]] inline void down_rows(int64_t rows, const Body& body, const Flush& flush_sums) {
-  for (int64_t lo = 0; lo < rows; lo += kBlockRows) {
-    const int64_t hi = lo + kBlockRows < rows ? lo + kBlockRows : rows;
+/// Rows of V vectors of channels, the last of `last` lanes.
+template <class T, int V, bool kWhole, class Op>
+[[gnu::noinline]] void run_short(double* sums, const Op& op, RowChunk chunk, int64_t last) {
+  constexpr int kL = kLanes<T>;
+  const auto lanes = [last](int v) __attribute__((always_inline)) {
+    return v < V - 1 ? kL : last;
+  };
+  typename Op::Constants c[V];
+  for (int v = 0; v < V; ++v) c[v] = op.template constants<kWhole>(v * kL, lanes(v));
+  for (int64_t lo = 0; lo < chunk.rows; lo += kBlockRows) {
+    const int64_t hi = lo + kBlockRows < chunk.rows ? lo + kBlockRows : chunk.rows;
+    Vec<T> sum[kRows][V] = {}, second[kRows][V] = {};
     int64_t n = lo;
     for (; n + kRows <= hi; n += kRows) {
 #pragma GCC unroll 4
-      for (int r = 0; r < kRows; ++r) body(n + r, r);
-    }
-    for (; n < hi; ++n) body(n, 0);
-    flush_sums();
-  }
-}
-
-/// Calls fn with V as a constant for all channels.
-template <class T, class Fn>
-void for_columns(int64_t channels, const Fn& fn) {
-  constexpr int64_t kL = kLanes<T>;
-  int64_t first = 0;
-  for (; channels - first > kL; first += 2 * kL) {
-    const int64_t left = channels - first - kL;
-    fn.template operator()<2>(Columns{channels, first, left < kL ? left : kL});
-  }
-  if (first < channels) fn.template operator()<1>(Columns{channels, first, channels - first});
-}
-
-template <class T, int V, bool kResidual, bool kResidualMask, bool kMask>
-[[gnu::noinline]] void input_gradient(double* sums, const InputGradientRows<T>& o, int64_t rows,
-                                      const Columns& c) {
-  Vec<T> sum[kRows][V] = {}, product[kRows][V] = {}, mean[V], scale[V], shift[V];
-  for (int v = 0; v < V; ++v) {
-    mean[v] = kMask ? load_column<T, V>(o.mask.mean, c, v) : Vec<T>{};
-    scale[v] = kMask ? load_column<T, V>(o.mask.scale, c, v) : Vec<T>{};
-    shift[v] = kMask ? load_column<T, V>(o.mask.shift, c, v) : Vec<T>{};
-  }
-  const auto body = [&](int64_t row, int r) __attribute__((always_inline)) {
-    const int64_t at = row * c.channels;
-    for (int v = 0; v < V; ++v) {
-      Vec<T> value = load_column<T, V>(o.v + at, c, v);
-      if constexpr (kResidual) {
-        const Vec<T> g = load_column<T, V>(o.residual_dy + at, c, v);
-        value += kResidualMask ? masked_value(g, load_column<T, V>(o.residual_y + at, c, v)) : g;
-      }
-      if constexpr (kMask) {
-        const Vec<T> x = load_column<T, V>(o.mask.x + at, c, v);
-        value = masked_value(value, affine_value(x, mean[v], scale[v], shift[v]));
-        sum[r][v] += value;
-        product[r][v] += value * (x - mean[v]);
-      }
-      store_column<T, V>(o.v + at, value, c, v);
-    }
-  };
-  down_rows(
-      rows, body, [&]() __attribute__((always_inline)) {
-        if constexpr (kMask) {
-          flush<T, V>(sums, sum, c);
-          flush<T, V>(sums + c.channels, product, c);
+      for (int r = 0; r < kRows; ++r) {
+        for (int v = 0; v < V; ++v) {
+          op.template add<kWhole>(c[v], (n + r) * chunk.channels + v * kL, lanes(v), sum[r][v], second[r][v]);
         }
-      });
+      }
+    }
+    for (; n < hi; ++n) {
+      for (int v = 0; v < V; ++v) {
+        op.template add<kWhole>(c[v], n * chunk.channels + v * kL, lanes(v), sum[0][v], second[0][v]);
+      }
+    }
+    if constexpr (!Op::kSums) continue;
+    for (int v = 0; v < V; ++v) {
+      for (int r = 1; r < kRows; ++r) {
+        sum[0][v] += sum[r][v];
+        second[0][v] += second[r][v];
+      }
+      add_lanes<T>(sums + v * kL, sum[0][v], lanes(v));
+      add_lanes<T>(sums + chunk.channels + v * kL, second[0][v], lanes(v));
+    }
+  }
+}
+
+/// Rows [lo, lo + R) of one vector of channels; `acc`: its two sums, kStrip apart.
+template <class T, int R, bool kWhole, class Op>
+[[gnu::always_inline]] inline void run_vector(T* acc, const Op& op, int64_t lo, int64_t channels,
+                                              int64_t channel, int64_t n) {
+  const typename Op::Constants c = op.template constants<kWhole>(channel, n);
+  Vec<T> sum{}, second{};
+#pragma GCC unroll 4
+  for (int r = 0; r < R; ++r) {
+    op.template add<kWhole>(c, (lo + r) * channels + channel, n, sum, second);
+  }
+  if constexpr (!Op::kSums) return;
+  store(acc, load(acc) + sum);
+  store(acc + kStrip, load(acc + kStrip) + second);
+}
+
+/// Rows [lo, lo + R) of channels [first, first + count).
+template <class T, int R, class Op>
+[[gnu::noinline]] void run_rows(T* acc, const Op& op, int64_t lo, int64_t channels, int64_t first,
+                                int64_t count) {
+  int64_t j = 0;
+  for (; j + kLanes<T> <= count; j += kLanes<T>) {
+    run_vector<T, R, true>(acc + j, op, lo, channels, first + j, kLanes<T>);
+  }
+  if (j < count) run_vector<T, R, false>(acc + j, op, lo, channels, first + j, count - j);
+}
+
+template <class T, class Op>
+void run_long(double* sums, const Op& op, RowChunk chunk) {
+  for (int64_t first = 0; first < chunk.channels; first += kStrip) {
+    const int64_t left = chunk.channels - first, count = left < kStrip ? left : kStrip;
+    for (int64_t lo = 0; lo < chunk.rows; lo += kBlockRows) {
+      const int64_t hi = lo + kBlockRows < chunk.rows ? lo + kBlockRows : chunk.rows;
+      alignas(kVectorBytes) T acc[2 * kStrip];
+      if constexpr (Op::kSums) {
+        for (T& a : acc) a = 0;
+      }
+      int64_t n = lo;
+      for (; n + kRows <= hi; n += kRows) run_rows<T, kRows>(acc, op, n, chunk.channels, first, count);
+      for (; n < hi; ++n) run_rows<T, 1>(acc, op, n, chunk.channels, first, count);
+      if constexpr (!Op::kSums) continue;
+      for (int64_t j = 0; j < count; ++j) {
+        sums[first + j] += static_cast<double>(acc[j]);
+        sums[chunk.channels + first + j] += static_cast<double>(acc[kStrip + j]);
+      }
+    }
+  }
+}
+
+/// Adds the Op's sums: channels of the first, then of the second.
+template <class T, class Op>
+void run(double* sums, const Op& op, RowChunk chunk) {
+  constexpr int64_t kL = kLanes<T>;
+  const int64_t c = chunk.channels;
+  if (c > 2 * kL) return run_long<T>(sums, op, chunk);
+  if (c == 2 * kL) return run_short<T, 2, true>(sums, op, chunk, kL);
+  if (c > kL) return run_long<T>(sums, op, chunk);
+  if (c == kL) return run_short<T, 1, true>(sums, op, chunk, kL);
+  run_short<T, 1, false>(sums, op, chunk, c);
 }
 
 template <class T, bool kResidual, bool kResidualMask>
-void input_gradient_columns(double* sums, const InputGradientRows<T>& o, RowChunk chunk) {
-  for_columns<T>(chunk.channels, [&]<int V>(const Columns& c) {
-    o.mask.x != nullptr ? input_gradient<T, V, kResidual, kResidualMask, true>(sums, o, chunk.rows, c)
-                        : input_gradient<T, V, kResidual, kResidualMask, false>(sums, o, chunk.rows, c);
-  });
+void input_gradient(double* sums, const InputGradientRows<T>& o, RowChunk chunk) {
+  if (o.mask.x != nullptr) {
+    run<T>(sums, InputGradientOp<T, kResidual, kResidualMask, true>{o}, chunk);
+  } else if constexpr (kResidual) {
+    run<T>(sums, InputGradientOp<T, kResidual, kResidualMask, false>{o}, chunk);
+  }
 }
 
 template <class T>
 void any_input_gradient(double* sums, const InputGradientRows<T>& o, RowChunk chunk) {
   if (o.residual_dy == nullptr) {
-    if (o.mask.x != nullptr) input_gradient_columns<T, false, false>(sums, o, chunk);
+    input_gradient<T, false, false>(sums, o, chunk);
   } else if (o.residual_y == nullptr) {
-    input_gradient_columns<T, true, false>(sums, o, chunk);
+    input_gradient<T, true, false>(sums, o, chunk);
   } else {
-    input_gradient_columns<T, true, true>(sums, o, chunk);
-  }
-}
-
-template <class T, int V, ConvMap kMap, bool kSwitch>
-[[gnu::noinline]] void map_columns(T* to, const T* x, const ConvMapping<T>& m, int64_t rows,
-                                   const Columns& c) {
-  constexpr bool kMapped = kMap != ConvMap::Identity, kGradient = kMap == ConvMap::Gradient;
-  Vec<T> mean[V], scale[V], slope[V], shift[V];
-  for (int v = 0; v < V; ++v) {
-    mean[v] = kMapped ? load_column<T, V>(m.mean, c, v) : Vec<T>{};
-    scale[v] = kMapped ? load_column<T, V>(m.scale, c, v) : Vec<T>{};
-    slope[v] = kGradient ? load_column<T, V>(m.slope, c, v) : Vec<T>{};
-    shift[v] = kMapped ? load_column<T, V>(m.shift, c, v) : Vec<T>{};
-  }
-  for (int64_t row = 0; row < rows; ++row) {
-    const int64_t at = row * c.channels;
-    for (int v = 0; v < V; ++v) {
-      const Vec<T> value = load_column<T, V>(x + at, c, v);
-      const Vec<T> g = kGradient ? load_column<T, V>(m.g + at, c, v) : value;
-      const Vec<T> y = kGradient && kSwitch ? load_column<T, V>(m.y + at, c, v) : value;
-      store_column<T, V>(to + at, mapped<kMap, kSwitch>(value, g, y, mean[v], scale[v], slope[v], shift[v]),
-                         c, v);
-    }
+    input_gradient<T, true, true>(sums, o, chunk);
   }
 }
 
 template <class T>
 void any_map(T* to, const T* x, const ConvMapping<T>& m, RowChunk chunk) {
   for_mapping(m, [&]<ConvMap kMap, bool kSwitch>() {
-    for_columns<T>(chunk.channels, [&]<int V>(const Columns& c) {
-      map_columns<T, V, kMap, kSwitch>(to, x, m, chunk.rows, c);
-    });
+    run<T>(nullptr, MapOp<T, kMap, kSwitch>{m, to, x}, chunk);
   });
-}
-
-// Sums of distances from the first row, which lies as far from the mean as any row does: no cancellation to
-// speak of, in one pass.
-template <class T, int V>
-[[gnu::noinline]] void moment_columns(double* moments, const T* x, int64_t rows, const Columns& c) {
-  Vec<T> sum[kRows][V] = {}, square[kRows][V] = {}, origin[V];
-  for (int v = 0; v < V; ++v) {
-    origin[v] = load_column<T, V>(x, c, v);
-    const int64_t lanes = v < V - 1 ? kLanes<T> : c.lanes;
-    for (int64_t l = 0; l < lanes; ++l) {
-      const int64_t channel = c.first + v * kLanes<T> + l;
-      moments[channel] = moments[c.channels + channel] = 0;
-    }
-  }
-  const auto body = [&](int64_t row, int r) __attribute__((always_inline)) {
-    for (int v = 0; v < V; ++v) {
-      const Vec<T> d = load_column<T, V>(x + row * c.channels, c, v) - origin[v];
-      sum[r][v] += d;
-      square[r][v] += d * d;
-    }
-  };
-  down_rows(
-      rows, body, [&]() __attribute__((always_inline)) {
-        flush<T, V>(moments, sum, c);
-        flush<T, V>(moments + c.channels, square, c);
-      });
 }
 
 template <class T>
 void moments(double* result, const T* x, RowChunk chunk) {
-  for_columns<T>(chunk.channels,
-                 [&]<int V>(const Columns& c) { moment_columns<T, V>(result, x, chunk.rows, c); });
+  for (int64_t j = 0; j < 2 * chunk.channels; ++j) result[j] = 0;
+  run<T>(result, MomentOp<T>{x}, chunk);
   for (int64_t j = 0; j < chunk.channels; ++j) {
     const double shift = result[j] / static_cast<double>(chunk.rows);
     const double spread = result[chunk.channels + j] - shift * shift * static_cast<double>(chunk.rows);
