@@ -99,6 +99,7 @@ void run_products(const WinogradProductJob<T>& job) {
   Ahead ahead[3] = {Ahead(job.ahead[0], calls), Ahead(job.ahead[1], calls), Ahead(job.ahead[2], calls)};
   Panel<T> panel{job.u, job.ins, job.v.block, job.m.block, job.accumulate};
   for (int64_t point = 0; point < kWinogradPoints; ++point) {
+    panel.u = job.u + point * winograd_weights_point(job.ins * job.outs);
     T* m = job.m.data + point * job.m.point;
     const T* v = job.v.data + point * job.v.point;
     int64_t k = 0;
@@ -107,9 +108,11 @@ void run_products(const WinogradProductJob<T>& job) {
     }
     if (k == job.outs) continue;
     narrow.run(panel, m + channel_offset(k, job.m.block), v, ahead);
-    panel.u += kL * job.ins;
   }
 }
+
+/// Tiles that pass by at a time: those of 16 input and two vectors of output channels fit L1.
+constexpr int64_t kRun = 128;
 
 /// R input channels by V vectors of output channels.
 template <class T>
@@ -160,20 +163,24 @@ void weight_block(const Strip<T>& s, T* du, const T* v, const T* y) {
 template <class T>
 void run_weight_products(const WinogradWeightProductJob<T>& job) {
   constexpr int64_t kL = kLanes<T>;
-  const int64_t blocks = job.ins / kWinogradBlock, calls = kWinogradPoints * blocks;
+  const int64_t blocks = job.ins / kWinogradBlock;
+  const int64_t calls = kWinogradPoints * blocks * ((job.tiles + kRun - 1) / kRun);
   Ahead ahead[3] = {Ahead(job.ahead[0], calls), Ahead(job.ahead[1], calls), Ahead(job.ahead[2], calls)};
-  const Strip<T> strip{job.tiles, job.row, job.y.block, job.accumulate};
   for (int64_t point = 0; point < kWinogradPoints; ++point) {
-    for (int64_t b = 0; b < blocks; ++b) {
-      for (Ahead& a : ahead) a.advance();
-      T* du = job.du + point * job.point + b * kWinogradBlock * job.row;
-      const T* v = job.v.data + point * job.v.point + b * job.v.block;
-      const T* y = job.y.data + point * job.y.point;
-      int64_t k = 0;
-      for (; job.outs - k > kL; k += 2 * kL) {
-        weight_block<T, 2>(strip, du + k, v, y + channel_offset(k, job.y.block));
+    for (int64_t first = 0; first < job.tiles; first += kRun) {
+      const int64_t tiles = job.tiles - first < kRun ? job.tiles - first : kRun;
+      const Strip<T> strip{tiles, job.row, job.y.block, job.accumulate || first > 0};
+      const T* y = job.y.data + point * job.y.point + first * kWinogradBlock;
+      for (int64_t b = 0; b < blocks; ++b) {
+        for (Ahead& a : ahead) a.advance();
+        T* du = job.du + point * job.point + b * kWinogradBlock * job.row;
+        const T* v = job.v.data + point * job.v.point + b * job.v.block + first * kWinogradBlock;
+        int64_t k = 0;
+        for (; job.outs - k > kL; k += 2 * kL) {
+          weight_block<T, 2>(strip, du + k, v, y + channel_offset(k, job.y.block));
+        }
+        if (k < job.outs) weight_block<T, 1>(strip, du + k, v, y + channel_offset(k, job.y.block));
       }
-      if (k < job.outs) weight_block<T, 1>(strip, du + k, v, y + channel_offset(k, job.y.block));
     }
   }
 }
