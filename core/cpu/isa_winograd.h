@@ -54,6 +54,7 @@ struct WinogradInputJob {
   bool fresh = false;         ///< but they are not this box's
   WinogradPlanes<T> patches;  ///< B^T d B; data null: not wanted
   WinogradPlanes<T> outputs;  ///< A d A^T of the 4 x 4 pixels; data null: not wanted
+  ConvAhead ahead[3];
 };
 LATHE_ISA_FUNCTION(void, winograd_input_f32, const WinogradInputJob<float>& job);
 LATHE_ISA_FUNCTION(void, winograd_input_f64, const WinogradInputJob<double>& job);

@@ -116,8 +116,11 @@ bool winograd_serves(const ConvShape& s) {
   const Conv2dGeometry& g = s.geometry;
   const bool form = s.kh == 3 && s.kw == 3 && g.stride_h == 1 && g.stride_w == 1 && g.dilation_h == 1 &&
                     g.dilation_w == 1 && g.groups == 1 && g.pad_h == g.pad_w && g.pad_h <= 2;
-  return form && s.c % kWinogradBlock == 0 && s.k % kWinogradBlock == 0 && s.n > 0 && s.oh >= kWinogradTile &&
-         s.ow >= kWinogradTile;
+  if (!form || s.c % kWinogradBlock != 0 || s.k % kWinogradBlock != 0) return false;
+  // 5 x 5 outputs take four tiles, and what is a quarter of the products is no less than the sum itself.
+  const int64_t tiles = chunk_count(s.oh, kWinogradTile) * chunk_count(s.ow, kWinogradTile);
+  constexpr int64_t kLeastTiles = 4;
+  return s.n * tiles >= kLeastTiles && 100 * s.oh * s.ow >= 45 * tiles * kWinogradTile * kWinogradTile;
 }
 
 bool winograd_chosen(const ConvShape& s) {

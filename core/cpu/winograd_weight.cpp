@@ -156,7 +156,7 @@ void run_parts(const Backward<T>& o, const WinogradTiling& tiling, T* dw) {
 /// Whether one pass over dy serves dw and dx: the more channels, the less the shared work counts beside the
 /// products, which then need the caches for themselves.
 bool joins(const ConvShape& s) {
-  return s.geometry.pad_h == 1 && s.c <= 64 && s.k <= 64;
+  return s.geometry.pad_h == 1 && s.c <= 32 && s.k <= 32;
 }
 
 }  // namespace

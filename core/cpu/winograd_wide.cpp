@@ -9,7 +9,7 @@ constexpr int64_t kGroupTiles = 128;                 // their products with 32 c
 constexpr int64_t kSlice = 32;                       // output channels of a task
 constexpr int64_t kPiece = 64;                       // input channels whose weights are transformed at a time
 constexpr int64_t kWeightBytes = int64_t{16} << 20;  // of a group's transforms for dw
-constexpr int64_t kGradientIns = 32, kGradientOuts = 64;  // of a task: 288 KiB of dU
+constexpr int64_t kGradientIns = 64, kGradientOuts = 32;  // of a task: 288 KiB of dU
 
 /// Transforms a group of tiles, B^T d B or A d A^T.
 template <class T>
@@ -28,6 +28,11 @@ void transform_group(const WinogradGroups& groups, int64_t group, const Winograd
       job.patches = patches;
       job.outputs = outputs;
       const int64_t at = (lo * groups.columns + tile) * kWinogradBlock;
+      WinogradAhead ahead;
+      const int64_t next =
+          std::min(first + lo + tile / groups.columns + box.rows, groups.images * groups.rows - 1);
+      ahead.add(source, {next / groups.rows, 1, next % groups.rows, box.rows, 0, groups.columns}, lead);
+      ahead.take(job.ahead);
       if (patches.data != nullptr) job.patches.data += at;
       if (outputs.data != nullptr) job.outputs.data += at;
       winograd_input(job);

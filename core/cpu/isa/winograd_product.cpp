@@ -28,31 +28,48 @@ struct Panel {
   bool accumulate;
 };
 
+/// Zero, one by one: an array set as a whole becomes a string instruction.
+template <class T, int V, int P>
+[[gnu::always_inline]] inline void clear(Vec<T> (&acc)[P][V]) {
+#pragma GCC unroll 16
+  for (int p = 0; p < P; ++p) {
+#pragma GCC unroll 2
+    for (int j = 0; j < V; ++j) acc[p][j] = Vec<T>{};
+  }
+}
+
 template <class T, int V, int P>
 [[gnu::noinline]] void tile(const Panel<T>& panel, T* m, const T* v) {
   constexpr int kL = kLanes<T>;
-  Vec<T> acc[P][V] = {};
+  Vec<T> acc[P][V];
+  clear<T, V, P>(acc);
   const T* u = panel.u;
   for (int64_t c = 0; c < panel.ins; c += kWinogradBlock, v += panel.v_block) {
 #pragma GCC unroll 4
     for (int l = 0; l < kWinogradBlock; ++l, u += V * kL) {
       Vec<T> b[V];
+#pragma GCC unroll 2
       for (int j = 0; j < V; ++j) b[j] = load(u + j * kL);
 #pragma GCC unroll 16
       for (int p = 0; p < P; ++p) {
         const Vec<T> a = broadcast(v[p * kWinogradBlock + l]);
+#pragma GCC unroll 2
         for (int j = 0; j < V; ++j) acc[p][j] += a * b[j];
       }
     }
   }
-  for (int j = 0; j < V; ++j) {
-    T* to = m + lane_offset<T>(j, panel.m_block);
-    if (panel.accumulate) {
+  const int64_t m_block = panel.m_block;
+  if (panel.accumulate) {
 #pragma GCC unroll 16
-      for (int p = 0; p < P; ++p) acc[p][j] += load(to + p * kWinogradBlock);
+    for (int p = 0; p < P; ++p) {
+#pragma GCC unroll 2
+      for (int j = 0; j < V; ++j) acc[p][j] += load(m + lane_offset<T>(j, m_block) + p * kWinogradBlock);
     }
+  }
 #pragma GCC unroll 16
-    for (int p = 0; p < P; ++p) store(to + p * kWinogradBlock, acc[p][j]);
+  for (int p = 0; p < P; ++p) {
+#pragma GCC unroll 2
+    for (int j = 0; j < V; ++j) store(m + lane_offset<T>(j, m_block) + p * kWinogradBlock, acc[p][j]);
   }
 }
 
@@ -123,25 +140,32 @@ struct Strip {
 
 template <class T, int V, int R>
 [[gnu::noinline]] void weight_tile(const Strip<T>& s, T* du, const T* v, const T* y) {
-  Vec<T> acc[R][V] = {};
-  const int64_t second = lane_offset<T>(V - 1, s.y_block);
+  Vec<T> acc[R][V];
+  clear<T, V, R>(acc);
+  const int64_t second = lane_offset<T>(V - 1, s.y_block), tiles = s.tiles, row = s.row;
 #pragma GCC unroll 2
-  for (int64_t t = 0; t < s.tiles; ++t, v += kWinogradBlock, y += kWinogradBlock) {
+  for (int64_t t = 0; t < tiles; ++t, v += kWinogradBlock, y += kWinogradBlock) {
     Vec<T> b[V];
     b[0] = load(y);
     if constexpr (V == 2) b[1] = load(y + second);
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
       const Vec<T> a = broadcast(v[r]);
+#pragma GCC unroll 2
       for (int j = 0; j < V; ++j) acc[r][j] += a * b[j];
+    }
+  }
+  if (s.accumulate) {
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 2
+      for (int j = 0; j < V; ++j) acc[r][j] += load(du + r * row + j * kLanes<T>);
     }
   }
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
-    for (int j = 0; j < V; ++j) {
-      T* to = du + r * s.row + j * kLanes<T>;
-      store(to, s.accumulate ? acc[r][j] + load(to) : acc[r][j]);
-    }
+#pragma GCC unroll 2
+    for (int j = 0; j < V; ++j) store(du + r * row + j * kLanes<T>, acc[r][j]);
   }
 }
 
