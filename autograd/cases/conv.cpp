@@ -72,7 +72,7 @@ std::vector<OpCase> conv_cases() {
                        {{2, 2, 1, 1, 1, 1, 1}, 1, 1}),
       transpose2d_case("conv_transpose2d groups", {1, 4, 5, 6}, {6, 2, 3, 2}, {{1, 2, 0, 1, 2, 1, 3}, 1, 0}),
       without_bias(transpose2d_case("conv_transpose2d 1x1", {2, 4, 5, 6}, {6, 1, 1, 3}, {})),
-      transpose2d_case("conv_transpose2d 3x3 Winograd", {1, 5, 4, 16}, {16, 3, 3, 16}, {same3}),
+      transpose2d_case("conv_transpose2d 3x3 Winograd", {2, 5, 4, 16}, {16, 3, 3, 16}, {same3}),
       transpose1d_case("conv_transpose1d kernel 8 stride 4", {2, 9, 6}, {6, 8, 3}, {.stride = 4}),
       transpose1d_case("conv_transpose1d stride 1", {2, 9, 5}, {5, 3, 4}, {.padding = 1}),
       transpose1d_case("conv_transpose1d groups and dilation", {2, 8, 6}, {6, 3, 2},

@@ -54,6 +54,7 @@ struct WinogradInputJob {
   bool fresh = false;         ///< but they are not this box's
   WinogradPlanes<T> patches;  ///< B^T d B; data null: not wanted
   WinogradPlanes<T> outputs;  ///< A d A^T of the 4 x 4 pixels; data null: not wanted
+  ConvAhead ahead[3];
 };
 LATHE_ISA_FUNCTION(void, winograd_input_f32, const WinogradInputJob<float>& job);
 LATHE_ISA_FUNCTION(void, winograd_input_f64, const WinogradInputJob<double>& job);
@@ -78,10 +79,16 @@ struct WinogradOutputJob {
 LATHE_ISA_FUNCTION(void, winograd_output_f32, const WinogradOutputJob<float>& job);
 LATHE_ISA_FUNCTION(void, winograd_output_f64, const WinogradOutputJob<double>& job);
 
+/// Step between points of transformed weights: `size` values and a few more, so that the points of a weight
+/// do not meet in one set of the cache.
+constexpr int64_t winograd_weights_point(int64_t size) {
+  return size + kWinogradBlock;
+}
+
 /// Transformed weights U = G g G^T of input channels [in, in + ins) and output channels [out, out + outs),
-/// all multiples of 16: [point][panel of outputs][input channel][lanes of the panel]. A panel is two vectors
-/// wide, the last one perhaps one. The weights are (K, 3, 3, C): g = w[out][.][.][in], or, where rotated,
-/// w[in] turned by 180 degrees, [out].
+/// all multiples of 16: [point][panel of outputs][input channel][lanes of the panel], points
+/// winograd_weights_point(ins * outs) apart. A panel is two vectors wide, the last one perhaps one. The
+/// weights are (K, 3, 3, C): g = w[out][.][.][in], or, where rotated, w[in] turned by 180 degrees, [out].
 template <class T>
 struct WinogradWeightsJob {
   T* u = nullptr;
@@ -93,16 +100,16 @@ struct WinogradWeightsJob {
 LATHE_ISA_FUNCTION(void, winograd_weights_f32, const WinogradWeightsJob<float>& job);
 LATHE_ISA_FUNCTION(void, winograd_weights_f64, const WinogradWeightsJob<double>& job);
 
-/// dw = G^T (sum of `parts` gradients dU, added in order) G, for input channels [in, in + ins) and output
+/// dw = or += G^T dU G for input channels [in, in + ins) and output
 /// channels [out, out + outs). du: [point][input channel][output channel] of these ranges.
 template <class T>
 struct WinogradWeightGradientJob {
   T* dw = nullptr;  ///< (K, 3, 3, C)
   const T* du = nullptr;
-  int64_t parts = 0, part_step = 0;
   int64_t point = 0, row = 0;  ///< steps of du
   int64_t c = 0;
   int64_t in = 0, ins = 0, out = 0, outs = 0;
+  bool accumulate = false;
 };
 LATHE_ISA_FUNCTION(void, winograd_weight_gradient_f32, const WinogradWeightGradientJob<float>& job);
 LATHE_ISA_FUNCTION(void, winograd_weight_gradient_f64, const WinogradWeightGradientJob<double>& job);

@@ -4,7 +4,7 @@
 
 #include "core/cpu/conv_run.h"
 #include "core/cpu/norm_parts.h"
-#include "core/cpu/winograd_run.h"
+#include "core/cpu/winograd_wide.h"
 #include "core/math_mode.h"
 
 namespace lathe::cpu {
@@ -40,8 +40,8 @@ WinogradTiling tiling_of(const WinogradPass& pass, const ConvShape& s, const Win
 
 /// `parts`: 2 outs values per window, or null.
 template <class T>
-void run(const WinogradPass& pass, const WinogradTiling& tiling, const WinogradSource<T>& source, const T* u,
-         const WinogradOutputJob<T>& out, double* parts) {
+void run_windows(const WinogradPass& pass, const WinogradTiling& tiling, const WinogradSource<T>& source,
+                 const T* u, const WinogradOutputJob<T>& out, double* parts) {
   const int64_t windows = tiling.windows(), grain = tiling.grain();
   parallel_for(windows, grain, [&](int64_t lo, int64_t hi) {
     const Memory<T> memory(pass, tiling);
@@ -65,10 +65,49 @@ void run(const WinogradPass& pass, const WinogradTiling& tiling, const WinogradS
         winograd_outputs(pass, memory.v, memory.m, u, job, ahead);
       }
       if (parts == nullptr) continue;
-      winograd_part(parts + n * 2 * pass.outs, memory.sums, pass.outs, tiling.pixels(window),
+      winograd_part(parts + n * 2 * pass.outs, memory.sums, pass.outs, {0, pass.outs}, tiling.pixels(window),
                     job.mask.x == nullptr);
     }
   });
+}
+
+/// Sums of windows or groups of tiles, in their order: 2 outs values each, and over how many pixels.
+struct Parts {
+  Tensor sums;
+  std::vector<int64_t> pixels;
+
+  Parts(bool wanted, int64_t count, int64_t channels) {
+    if (!wanted) return;
+    sums = Tensor::empty({count, 2 * channels}, DType::F64);
+    pixels.resize(static_cast<size_t>(count));
+  }
+  double* data() { return sums.defined() ? sums.mut<double>() : nullptr; }
+};
+
+/// Whether the transformed weights are too many for the caches they are read from.
+template <class T>
+bool is_wide(const ConvShape& s) {
+  constexpr int64_t kMost = int64_t{6} << 20;
+  return kWinogradPoints * s.c * s.k * static_cast<int64_t>(sizeof(T)) > kMost;
+}
+
+template <class T>
+Parts run(const ConvShape& s, bool forward, const WinogradSource<T>& source, const T* w,
+          const WinogradOutputJob<T>& out, bool sums) {
+  const WinogradPass pass = winograd_pass<T>(s, forward);
+  if (is_wide<T>(s)) {
+    const WinogradGroups groups = winograd_wide_groups(s, forward);
+    Parts parts(sums, groups.count(), pass.outs);
+    for (size_t n = 0; n < parts.pixels.size(); ++n) parts.pixels[n] = groups.pixels(static_cast<int64_t>(n));
+    winograd_wide(s, pass, groups, source, w, out, parts.data());
+    return parts;
+  }
+  const WinogradTiling tiling = tiling_of(pass, s, out);
+  Parts parts(sums, tiling.windows(), pass.outs);
+  for (size_t n = 0; n < parts.pixels.size(); ++n)
+    parts.pixels[n] = tiling.pixels(tiling.window(static_cast<int64_t>(n)));
+  run_windows(pass, tiling, source, winograd_weights_of(s, pass, w), out, parts.data());
+  return parts;
 }
 
 }  // namespace
@@ -77,8 +116,11 @@ bool winograd_serves(const ConvShape& s) {
   const Conv2dGeometry& g = s.geometry;
   const bool form = s.kh == 3 && s.kw == 3 && g.stride_h == 1 && g.stride_w == 1 && g.dilation_h == 1 &&
                     g.dilation_w == 1 && g.groups == 1 && g.pad_h == g.pad_w && g.pad_h <= 2;
-  return form && s.c % kWinogradBlock == 0 && s.k % kWinogradBlock == 0 && s.n > 0 && s.oh >= kWinogradTile &&
-         s.ow >= kWinogradTile;
+  if (!form || s.c % kWinogradBlock != 0 || s.k % kWinogradBlock != 0) return false;
+  // 5 x 5 outputs take four tiles, and what is a quarter of the products is no less than the sum itself.
+  const int64_t tiles = chunk_count(s.oh, kWinogradTile) * chunk_count(s.ow, kWinogradTile);
+  constexpr int64_t kLeastTiles = 4;
+  return s.n * tiles >= kLeastTiles && 100 * s.oh * s.ow >= 45 * tiles * kWinogradTile * kWinogradTile;
 }
 
 bool winograd_chosen(const ConvShape& s) {
@@ -88,45 +130,32 @@ bool winograd_chosen(const ConvShape& s) {
 template <class T>
 void winograd_forward(const ConvShape& s, T* y, const ConvOperand<T>& x, const T* w, const T* bias,
                       std::vector<double>* moments) {
-  const WinogradPass pass = winograd_pass<T>(s, true);
   WinogradOutputJob<T> out;
   out.y = y;
   out.height = s.oh;
   out.width = s.ow;
   out.pixel = s.k;
   out.bias = bias;
-  const WinogradTiling tiling = tiling_of(pass, s, out);
-  Tensor scratch;
-  double* parts = nullptr;
-  if (moments != nullptr) {
-    scratch = Tensor::empty({tiling.windows(), 2 * s.k}, DType::F64);
-    parts = scratch.mut<double>();
-  }
-  run(pass, tiling, winograd_source(x, s.h, s.w, s.c), winograd_weights_of(s, pass, w), out, parts);
+  const Parts parts = run(s, true, winograd_source(x, s.h, s.w, s.c), w, out, moments != nullptr);
   if (moments == nullptr) return;
-  moments->assign(parts, parts + 2 * s.k);
-  int64_t rows = tiling.pixels(tiling.window(0));
-  for (int64_t n = 1; n < tiling.windows(); ++n) {
-    const int64_t pixels = tiling.pixels(tiling.window(n));
-    combine_moments(moments->data(), rows, parts + n * 2 * s.k, pixels, s.k);
-    rows += pixels;
+  const double* part = parts.sums.ptr<double>();
+  moments->assign(part, part + 2 * s.k);
+  int64_t rows = parts.pixels[0];
+  for (size_t n = 1; n < parts.pixels.size(); ++n) {
+    part += 2 * s.k;
+    combine_moments(moments->data(), rows, part, parts.pixels[n], s.k);
+    rows += parts.pixels[n];
   }
 }
 
 template <class T>
 void winograd_backward_data(const ConvShape& s, ConvInputGradient<T>& gradient, const ConvOperand<T>& dy,
                             const T* w) {
-  const WinogradPass pass = winograd_pass<T>(s, false);
-  const WinogradOutputJob<T> out = winograd_input_gradient(s, gradient);
-  const WinogradTiling tiling = tiling_of(pass, s, out);
-  Tensor scratch;
-  double* parts = nullptr;
-  if (gradient.mask.x != nullptr) {
-    scratch = Tensor::empty({tiling.windows(), 2 * s.c}, DType::F64);
-    parts = scratch.mut<double>();
-  }
-  run(pass, tiling, winograd_source(dy, s.oh, s.ow, s.k), winograd_weights_of(s, pass, w), out, parts);
-  if (parts != nullptr) gradient.sums = ChannelParts::total_of(parts, tiling.windows(), 2 * s.c);
+  const Parts parts = run(s, false, winograd_source(dy, s.oh, s.ow, s.k), w,
+                          winograd_input_gradient(s, gradient), gradient.mask.x != nullptr);
+  if (!parts.sums.defined()) return;
+  gradient.sums =
+      ChannelParts::total_of(parts.sums.ptr<double>(), static_cast<int64_t>(parts.pixels.size()), 2 * s.c);
 }
 
 template void winograd_forward(const ConvShape&, float*, const ConvOperand<float>&, const float*,

@@ -1,17 +1,14 @@
 #include "core/cpu/winograd_plan.h"
 
 #include <algorithm>
-#include <cstdlib>
 
 #include "core/parallel.h"
 
 namespace lathe::cpu {
 namespace {
 
-int64_t knob(const char* name, int64_t value) {
-  const char* s = std::getenv(name);
-  return s ? std::atoll(s) : value;
-}
+constexpr int64_t kBlockBytes = 288 * 1024;  // of a block's transforms: they stay in a common L2
+constexpr int64_t kMostTiles = 64;
 constexpr int64_t kWindows = 32;     // wanted at least, so that threads share the work evenly
 constexpr int64_t kLeastTiles = 14;  // of a block: fewer read the weights too often
 
@@ -96,8 +93,7 @@ int64_t WinogradTiling::pixels(const WinogradBox& box) const {
 
 int64_t winograd_block_tiles(int64_t channels, size_t element) {
   const int64_t tile_bytes = kWinogradPoints * channels * static_cast<int64_t>(element);
-  const int64_t fits = knob("WB", 288) * 1024 / tile_bytes;
-  return std::clamp<int64_t>(fits, kLeastTiles, knob("WT", 64));
+  return std::clamp<int64_t>(kBlockBytes / tile_bytes, kLeastTiles, kMostTiles);
 }
 
 }  // namespace lathe::cpu

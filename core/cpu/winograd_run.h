@@ -128,10 +128,11 @@ WinogradPass winograd_pass(const ConvShape& s, bool forward) {
 template <class T>
 const T* winograd_weights_of(const ConvShape& s, const WinogradPass& pass, const T* w) {
   thread_local ConvScratch memory;
-  T* u = memory.take<T>(kWinogradPoints * pass.ins * pass.outs);
+  const int64_t slice_size = kWinogradPoints * winograd_weights_point(pass.ins * pass.slice);
+  T* u = memory.take<T>(chunk_count(pass.outs, pass.slice) * slice_size);
   parallel_for(pass.outs, pass.slice, [&](int64_t lo, int64_t hi) {
     WinogradWeightsJob<T> job;
-    job.u = u + kWinogradPoints * pass.ins * lo;
+    job.u = u + lo / pass.slice * slice_size;
     job.w = w;
     job.c = s.c;
     job.ins = pass.ins;
@@ -154,7 +155,7 @@ void winograd_outputs(const WinogradPass& pass, const WinogradPlanes<T>& v, cons
   product.ins = pass.ins;
   out.products = as_const(m);
   for (int64_t k = 0; k < pass.outs; k += pass.slice) {
-    product.u = u + kWinogradPoints * pass.ins * k;
+    product.u = u + k / pass.slice * kWinogradPoints * winograd_weights_point(pass.ins * pass.slice);
     product.outs = out.channels = std::min(pass.slice, pass.outs - k);
     ahead.take(product.ahead);
     winograd_product(product);
@@ -163,10 +164,17 @@ void winograd_outputs(const WinogradPass& pass, const WinogradPlanes<T>& v, cons
   }
 }
 
-/// What a window's sums become, in double: mean and squared distances, or the two sums as they are.
+/// Channels [lo, hi).
+struct WinogradChannels {
+  int64_t lo = 0, hi = 0;
+};
+
+/// What the sums of `pixels` pixels (rows of `channels`, see WinogradOutputJob) become, in double: mean and
+/// squared distances, or the two sums as they are.
 template <class T>
-void winograd_part(double* part, const T* sums, int64_t channels, int64_t pixels, bool moments) {
-  for (int64_t j = 0; j < channels; ++j) {
+void winograd_part(double* part, const T* sums, int64_t channels, WinogradChannels range, int64_t pixels,
+                   bool moments) {
+  for (int64_t j = range.lo; j < range.hi; ++j) {
     const auto sum = static_cast<double>(sums[j]), second = static_cast<double>(sums[channels + j]);
     part[j] = sum;
     part[channels + j] = second;

@@ -3,13 +3,14 @@
 #include "core/cpu/conv_run.h"
 #include "core/cpu/norm_parts.h"
 #include "core/cpu/winograd.h"
-#include "core/cpu/winograd_run.h"
+#include "core/cpu/winograd_wide.h"
 
 namespace lathe::cpu {
 namespace {
 
 constexpr int64_t kPartBytes = int64_t{8} << 20;  // of all partial sums
 constexpr int64_t kMostParts = 16;
+constexpr int64_t kWide = 128;      // channels from which on tasks are ranges of channels
 constexpr int64_t kPartTiles = 64;  // at least, or adding the parts would cost too much
 
 /// The convolution's backward: dw, and dx where `data` is given, a pass from dy with its weights.
@@ -107,7 +108,6 @@ void sum_parts(const ConvShape& s, T* dw, T* du, int64_t parts) {
     WinogradWeightGradientJob<T> job;
     job.dw = dw;
     job.du = du + lo * s.k;
-    job.parts = 1;
     job.point = point;
     job.row = s.k;
     job.c = s.c;
@@ -147,7 +147,7 @@ void run_parts(const Backward<T>& o, const WinogradTiling& tiling, T* dw) {
         const WinogradBox next = tiling.block_after(n, b, conv_next_window(n, hi, per_part));
         run_block(o, memory, tiling.block(window, b), b == 0, next, weights, out);
       }
-      if (o.sums != nullptr) winograd_part(o.sums + n * 2 * s.c, memory.sums, s.c, 0, false);
+      if (o.sums != nullptr) winograd_part(o.sums + n * 2 * s.c, memory.sums, s.c, {0, s.c}, 0, false);
     }
   });
   sum_parts(s, dw, du, parts);
@@ -156,7 +156,7 @@ void run_parts(const Backward<T>& o, const WinogradTiling& tiling, T* dw) {
 /// Whether one pass over dy serves dw and dx: the more channels, the less the shared work counts beside the
 /// products, which then need the caches for themselves.
 bool joins(const ConvShape& s) {
-  return s.geometry.pad_h == 1 && s.c <= 64 && s.k <= 64;
+  return s.geometry.pad_h == 1 && s.c <= 32 && s.k <= 32;
 }
 
 }  // namespace
@@ -168,6 +168,7 @@ void winograd_backward(const ConvShape& s, T* dw, ConvInputGradient<T>& gradient
   Backward<T> o{s, winograd_source(x, s.h, s.w, s.c), winograd_source(dy, s.oh, s.ow, s.k)};
   if (gradient.dx == nullptr || !joins(s)) {
     if (gradient.dx != nullptr) winograd_backward_data(s, gradient, dy, w);
+    if (s.c * s.k >= kWide * kWide) return winograd_wide_weight(s, dw, o.x, o.dy);
     return run_parts(o, o.tiling(), dw);
   }
   const WinogradPass pass = winograd_pass<T>(s, false);

@@ -251,6 +251,8 @@ TEST_CASE("every case is one that Winograd serves, and other forms are not") {
   CHECK_FALSE(serves({2, 8, 8, 16}, {16, 1, 1, 16}, {}));
   CHECK_FALSE(serves({2, 8, 8, 3}, {16, 3, 3, 3}, {.pad_h = 1, .pad_w = 1}));
   CHECK_FALSE(serves({2, 8, 8, 16}, {20, 3, 3, 16}, {.pad_h = 1, .pad_w = 1}));
+  CHECK_FALSE(serves({9, 5, 5, 16}, {16, 3, 3, 16}, {.pad_h = 1, .pad_w = 1}));
+  CHECK_FALSE(serves({0, 8, 8, 16}, {16, 3, 3, 16}, {.pad_h = 1, .pad_w = 1}));
 }
 
 TEST_CASE("Winograd equals the direct convolution on every instruction set") {

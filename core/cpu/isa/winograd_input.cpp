@@ -1,5 +1,6 @@
 // Padded, mapped rows and their transforms, see Notes [Winograd convolution] and [Winograd matrices].
 
+#include "core/cpu/isa/conv_ahead.h"
 #include "core/cpu/isa/norm_map.h"
 #include "core/cpu/isa/winograd_matrices.h"
 #include "core/cpu/isa_winograd.h"
@@ -164,7 +165,9 @@ template <class T>
 
 /// The tiles of a strip, from the six rows of its patches; `tile` is the first.
 template <class T>
-void transform_strip(const WinogradInputJob<T>& job, const T* const (&rows)[6], int64_t block, int64_t tile) {
+void transform_strip(const WinogradInputJob<T>& job, const T* const (&rows)[6], int64_t block, int64_t tile,
+                     Ahead (&ahead)[3]) {
+  for (Ahead& a : ahead) a.advance();
   if (job.patches.data != nullptr) {
     T* to = job.patches.data + block * job.patches.block + tile * kWinogradBlock;
     for (int64_t j = 0; j < job.box.columns; ++j, to += kWinogradBlock) {
@@ -191,6 +194,8 @@ void transform_strip(const WinogradInputJob<T>& job, const T* const (&rows)[6], 
 template <class T>
 void run(const WinogradInputJob<T>& job) {
   const WinogradBox& box = job.box;
+  const int64_t strips = job.source.channels / kWinogradBlock * box.images * box.rows;
+  Ahead ahead[3] = {Ahead(job.ahead[0], strips), Ahead(job.ahead[1], strips), Ahead(job.ahead[2], strips)};
   const int64_t columns = kWinogradTile * box.columns + 2, size = columns * kWinogradBlock;
   for (int64_t b = 0; b * kWinogradBlock < job.source.channels; ++b) {
     T* ring = job.keep ? job.ring + b * kWinogradPatch * size : job.ring;
@@ -206,7 +211,7 @@ void run(const WinogradInputJob<T>& job) {
           fill_row(row, job.source, b * kWinogradBlock, box.image + n, top + r - job.lead,
                    kWinogradTile * box.column - job.lead, columns);
         }
-        transform_strip(job, rows, b, (n * box.rows + i) * box.columns);
+        transform_strip(job, rows, b, (n * box.rows + i) * box.columns, ahead);
       }
     }
   }

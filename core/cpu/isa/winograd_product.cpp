@@ -28,31 +28,48 @@ struct Panel {
   bool accumulate;
 };
 
+/// Zero, one by one: an array set as a whole becomes a string instruction.
+template <class T, int V, int P>
+[[gnu::always_inline]] inline void clear(Vec<T> (&acc)[P][V]) {
+#pragma GCC unroll 16
+  for (int p = 0; p < P; ++p) {
+#pragma GCC unroll 2
+    for (int j = 0; j < V; ++j) acc[p][j] = Vec<T>{};
+  }
+}
+
 template <class T, int V, int P>
 [[gnu::noinline]] void tile(const Panel<T>& panel, T* m, const T* v) {
   constexpr int kL = kLanes<T>;
-  Vec<T> acc[P][V] = {};
+  Vec<T> acc[P][V];
+  clear<T, V, P>(acc);
   const T* u = panel.u;
   for (int64_t c = 0; c < panel.ins; c += kWinogradBlock, v += panel.v_block) {
 #pragma GCC unroll 4
     for (int l = 0; l < kWinogradBlock; ++l, u += V * kL) {
       Vec<T> b[V];
+#pragma GCC unroll 2
       for (int j = 0; j < V; ++j) b[j] = load(u + j * kL);
 #pragma GCC unroll 16
       for (int p = 0; p < P; ++p) {
         const Vec<T> a = broadcast(v[p * kWinogradBlock + l]);
+#pragma GCC unroll 2
         for (int j = 0; j < V; ++j) acc[p][j] += a * b[j];
       }
     }
   }
-  for (int j = 0; j < V; ++j) {
-    T* to = m + lane_offset<T>(j, panel.m_block);
-    if (panel.accumulate) {
+  const int64_t m_block = panel.m_block;
+  if (panel.accumulate) {
 #pragma GCC unroll 16
-      for (int p = 0; p < P; ++p) acc[p][j] += load(to + p * kWinogradBlock);
+    for (int p = 0; p < P; ++p) {
+#pragma GCC unroll 2
+      for (int j = 0; j < V; ++j) acc[p][j] += load(m + lane_offset<T>(j, m_block) + p * kWinogradBlock);
     }
+  }
 #pragma GCC unroll 16
-    for (int p = 0; p < P; ++p) store(to + p * kWinogradBlock, acc[p][j]);
+  for (int p = 0; p < P; ++p) {
+#pragma GCC unroll 2
+    for (int j = 0; j < V; ++j) store(m + lane_offset<T>(j, m_block) + p * kWinogradBlock, acc[p][j]);
   }
 }
 
@@ -99,6 +116,7 @@ void run_products(const WinogradProductJob<T>& job) {
   Ahead ahead[3] = {Ahead(job.ahead[0], calls), Ahead(job.ahead[1], calls), Ahead(job.ahead[2], calls)};
   Panel<T> panel{job.u, job.ins, job.v.block, job.m.block, job.accumulate};
   for (int64_t point = 0; point < kWinogradPoints; ++point) {
+    panel.u = job.u + point * winograd_weights_point(job.ins * job.outs);
     T* m = job.m.data + point * job.m.point;
     const T* v = job.v.data + point * job.v.point;
     int64_t k = 0;
@@ -107,9 +125,11 @@ void run_products(const WinogradProductJob<T>& job) {
     }
     if (k == job.outs) continue;
     narrow.run(panel, m + channel_offset(k, job.m.block), v, ahead);
-    panel.u += kL * job.ins;
   }
 }
+
+/// Tiles that pass by at a time: those of 16 input and two vectors of output channels fit L1.
+constexpr int64_t kRun = 128;
 
 /// R input channels by V vectors of output channels.
 template <class T>
@@ -120,25 +140,32 @@ struct Strip {
 
 template <class T, int V, int R>
 [[gnu::noinline]] void weight_tile(const Strip<T>& s, T* du, const T* v, const T* y) {
-  Vec<T> acc[R][V] = {};
-  const int64_t second = lane_offset<T>(V - 1, s.y_block);
+  Vec<T> acc[R][V];
+  clear<T, V, R>(acc);
+  const int64_t second = lane_offset<T>(V - 1, s.y_block), tiles = s.tiles, row = s.row;
 #pragma GCC unroll 2
-  for (int64_t t = 0; t < s.tiles; ++t, v += kWinogradBlock, y += kWinogradBlock) {
+  for (int64_t t = 0; t < tiles; ++t, v += kWinogradBlock, y += kWinogradBlock) {
     Vec<T> b[V];
     b[0] = load(y);
     if constexpr (V == 2) b[1] = load(y + second);
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
       const Vec<T> a = broadcast(v[r]);
+#pragma GCC unroll 2
       for (int j = 0; j < V; ++j) acc[r][j] += a * b[j];
+    }
+  }
+  if (s.accumulate) {
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 2
+      for (int j = 0; j < V; ++j) acc[r][j] += load(du + r * row + j * kLanes<T>);
     }
   }
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
-    for (int j = 0; j < V; ++j) {
-      T* to = du + r * s.row + j * kLanes<T>;
-      store(to, s.accumulate ? acc[r][j] + load(to) : acc[r][j]);
-    }
+#pragma GCC unroll 2
+    for (int j = 0; j < V; ++j) store(du + r * row + j * kLanes<T>, acc[r][j]);
   }
 }
 
@@ -160,20 +187,24 @@ void weight_block(const Strip<T>& s, T* du, const T* v, const T* y) {
 template <class T>
 void run_weight_products(const WinogradWeightProductJob<T>& job) {
   constexpr int64_t kL = kLanes<T>;
-  const int64_t blocks = job.ins / kWinogradBlock, calls = kWinogradPoints * blocks;
+  const int64_t blocks = job.ins / kWinogradBlock;
+  const int64_t calls = kWinogradPoints * blocks * ((job.tiles + kRun - 1) / kRun);
   Ahead ahead[3] = {Ahead(job.ahead[0], calls), Ahead(job.ahead[1], calls), Ahead(job.ahead[2], calls)};
-  const Strip<T> strip{job.tiles, job.row, job.y.block, job.accumulate};
   for (int64_t point = 0; point < kWinogradPoints; ++point) {
-    for (int64_t b = 0; b < blocks; ++b) {
-      for (Ahead& a : ahead) a.advance();
-      T* du = job.du + point * job.point + b * kWinogradBlock * job.row;
-      const T* v = job.v.data + point * job.v.point + b * job.v.block;
-      const T* y = job.y.data + point * job.y.point;
-      int64_t k = 0;
-      for (; job.outs - k > kL; k += 2 * kL) {
-        weight_block<T, 2>(strip, du + k, v, y + channel_offset(k, job.y.block));
+    for (int64_t first = 0; first < job.tiles; first += kRun) {
+      const int64_t tiles = job.tiles - first < kRun ? job.tiles - first : kRun;
+      const Strip<T> strip{tiles, job.row, job.y.block, job.accumulate || first > 0};
+      const T* y = job.y.data + point * job.y.point + first * kWinogradBlock;
+      for (int64_t b = 0; b < blocks; ++b) {
+        for (Ahead& a : ahead) a.advance();
+        T* du = job.du + point * job.point + b * kWinogradBlock * job.row;
+        const T* v = job.v.data + point * job.v.point + b * job.v.block + first * kWinogradBlock;
+        int64_t k = 0;
+        for (; job.outs - k > kL; k += 2 * kL) {
+          weight_block<T, 2>(strip, du + k, v, y + channel_offset(k, job.y.block));
+        }
+        if (k < job.outs) weight_block<T, 1>(strip, du + k, v, y + channel_offset(k, job.y.block));
       }
-      if (k < job.outs) weight_block<T, 1>(strip, du + k, v, y + channel_offset(k, job.y.block));
     }
   }
 }

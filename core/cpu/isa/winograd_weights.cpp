@@ -53,16 +53,19 @@ struct Panel {
 template <class T>
 void run_weights(const WinogradWeightsJob<T>& job) {
   constexpr int kL = kLanes<T>;
-  const int64_t point = job.ins * job.outs, filter = kTaps * job.c;
+  const int64_t point = winograd_weights_point(job.ins * job.outs), filter = kTaps * job.c;
+  const int64_t next = job.rotated ? kL * filter : kL;  // what is read of other input channels comes then
   for (int64_t o = 0; o < job.outs; o += kL) {
     const Panel<T> panel(job, o);
     for (int64_t i = 0; i < job.ins; i += kL) {
       Vec<T> g[kTaps][kL];  // by input channel
       for (int q = 0; q < kTaps; ++q) {
         for (int l = 0; l < kL; ++l) {
-          g[q][l] = job.rotated
-                        ? load(job.w + (job.in + i + l) * filter + (kTaps - 1 - q) * job.c + job.out + o)
-                        : load(job.w + (job.out + o + l) * filter + q * job.c + job.in + i);
+          const T* from = job.rotated
+                              ? job.w + (job.in + i + l) * filter + (kTaps - 1 - q) * job.c + job.out + o
+                              : job.w + (job.out + o + l) * filter + q * job.c + job.in + i;
+          __builtin_prefetch(from + next);
+          g[q][l] = load(from);
         }
         if (!job.rotated) transpose<T>(g[q]);
       }
@@ -78,24 +81,23 @@ void run_weights(const WinogradWeightsJob<T>& job) {
 template <class T>
 void run_gradient(const WinogradWeightGradientJob<T>& job) {
   constexpr int kL = kLanes<T>;
-  for (int64_t i = 0; i < job.ins; i += kL) {
-    for (int64_t o = 0; o < job.outs; o += kL) {
+  for (int64_t o = 0; o < job.outs; o += kL) {
+    for (int64_t i = 0; i < job.ins; i += kL) {
       Vec<T> g[kTaps][kL];
       for (int l = 0; l < kL; ++l) {
         const T* du = job.du + (i + l) * job.row + o;
         Vec<T> u[kWinogradPoints], one[kTaps];
         for (int64_t p = 0; p < kWinogradPoints; ++p) u[p] = load(du + p * job.point);
-        for (int64_t part = 1; part < job.parts; ++part) {
-          du += job.part_step;
-          for (int64_t p = 0; p < kWinogradPoints; ++p) u[p] += load(du + p * job.point);
-        }
         transform_gradient<T>(one, u);
         for (int q = 0; q < kTaps; ++q) g[q][l] = one[q];
       }
       for (int q = 0; q < kTaps; ++q) {
         transpose<T>(g[q]);
         T* to = job.dw + ((job.out + o) * kTaps + q) * job.c + job.in + i;
-        for (int l = 0; l < kL; ++l) store(to + l * kTaps * job.c, g[q][l]);
+        for (int l = 0; l < kL; ++l, to += kTaps * job.c) {
+          __builtin_prefetch(to + kL, 1);
+          store(to, job.accumulate ? load(to) + g[q][l] : g[q][l]);
+        }
       }
     }
   }
