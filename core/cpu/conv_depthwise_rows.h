@@ -39,4 +39,9 @@ template <class T>
 void depthwise_rows_backward_weight(const ConvShape& shape, T* dw, const DepthwiseInput<T>& dy,
                                     const DepthwiseInput<T>& x);
 
+/// Both in one go: each row of dy and of x is made once.
+template <class T>
+void depthwise_rows_backward(const ConvShape& shape, T* dw, T* dx, const DepthwiseInput<T>& dy,
+                             const DepthwiseInput<T>& x, const T* w, const DepthwiseDone* done = nullptr);
+
 }  // namespace lathe::cpu

@@ -40,17 +40,14 @@ double float32_tolerance(const std::string& file, const std::string& tensor, dou
   // (none without it, counted against float64); gradients below move by up to 7e-4.
   if (math_mode().winograd && (file == "cifar_resnet10_tiny" || file == "cifar_resnet18"))
     return std::max(tolerance, 1e-3);
-  // One relu each, open in one precision and closed in the other; none above it in the network moves.
-  // tv_resnet18: element 13713 of layer2.1's output, 3e-8 open in our float32; gradients below move by 2e-3.
-  // cifar_mobilenet: element 21618 of layers.7.bn1's output, 3.4e-6 open in float64, where float32 is 2.6e-6
-  // off in the mean (norms over 64 values, fifteen deep); gradients below move by 4e-3.
-  const auto starts = [&](std::initializer_list<std::string_view> names) {
-    return std::any_of(names.begin(), names.end(), [&](std::string_view n) { return tensor.starts_with(n); });
-  };
-  if (file == "tv_resnet18" && !starts({"layer3", "layer4", "fc"})) return std::max(tolerance, 2e-3);
-  if (file == "cifar_mobilenet" && !starts({"layers.7.conv2", "layers.7.bn2", "layers.8", "layers.9",
-                                            "layers.10", "layers.11", "layers.12", "linear"}))
-    return std::max(tolerance, 5e-3);
+  // One relu, at element 13713 of layer2.1's output: closed in float64, 3e-8 open in our float32. The
+  // gradients below it move by up to 2e-3, none above does.
+  const bool above = tensor.starts_with("layer3") || tensor.starts_with("layer4") || tensor.starts_with("fc");
+  if (file == "tv_resnet18" && !above) return std::max(tolerance, 2e-3);
+  // Norms over 64 values and fewer, 27 deep: float32's activations are 1e-6 off in the first layers and 2e-5
+  // in the last, and for most orders of addition one relu lies within that of 0 (element 21618 of
+  // layers.7.bn1's output, 3.4e-6 in float64). It moves gradients by up to 4e-3.
+  if (file == "cifar_mobilenet") return std::max(tolerance, 5e-3);
   return tolerance;
 }
 
