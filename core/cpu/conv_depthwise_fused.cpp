@@ -17,7 +17,7 @@ class RowInput {
         mapping_(conv_mapping(operand)),
         row_(row),
         fill_(*this),
-        input_{source_, mapping_.map == ConvMap::Identity ? nullptr : &fill_} {}
+        input_{source_, mapping_.map == ConvMap::Identity ? nullptr : &fill_, mapping_.g} {}
   RowInput(const RowInput&) = delete;
   RowInput& operator=(const RowInput&) = delete;
 

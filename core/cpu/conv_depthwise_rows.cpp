@@ -61,7 +61,6 @@ class Rows {
   }
   /// Rows [lo, hi), as far as they exist.
   ConvAhead ahead(int64_t lo, int64_t hi) const {
-    if (slots_ > 0) return {};
     hi = std::min(hi, count_);
     lo = std::min(lo, hi);
     return {input_.x + lo * size_, (hi - lo) * size_ * static_cast<int64_t>(sizeof(T))};
@@ -308,6 +307,14 @@ void depthwise_rows_backward(const ConvShape& s, T* dw, T* dx, const DepthwiseIn
     DoneRows finished(done, lo / grain, dx_row(s, lo), dx_size * static_cast<int64_t>(sizeof(T)));
     for (int64_t i = lo; i < hi; i += weight.row_count) {
       weight.row_count = std::min(most, hi - i);
+      const int64_t next = std::min(conv_next_window(i + weight.row_count - 1, hi, grain), total - 1);
+      data.ahead[0] = dy_rows.ahead(next + 1, next + 2);
+      if (dy.beside != nullptr) {
+        data.ahead[1] = data.ahead[0];
+        data.ahead[1].from = dy.beside + (static_cast<const T*>(data.ahead[0].from) - dy.x);
+      }
+      weight.ahead[0] = inputs_ahead(x_rows, s, next, next + 1);
+      weight.ahead[1] = outputs_ahead(dx, dx_size, dx_row(s, next), dx_row(s, next + 1));
       for (int64_t r = 0; r < weight.row_count; ++r) {
         if (turned) {
           set_inputs(row, dy_rows, s, i + r);

@@ -16,6 +16,7 @@ template <class T>
 struct DepthwiseInput {
   const T* x = nullptr;                    ///< read in place where fill is null, prefetched in any case
   const DepthwiseFill<T>* fill = nullptr;  ///< of rows; called on any thread
+  const T* beside = nullptr;               ///< a tensor like x that fill reads too, prefetched
 };
 
 /// Called when rows [lo, hi) of an output, counted through all images, are done and still in cache.
