@@ -17,7 +17,7 @@ class RowInput {
         mapping_(conv_mapping(operand)),
         row_(row),
         fill_(*this),
-        input_{source_, mapping_.map == ConvMap::Identity ? nullptr : &fill_} {}
+        input_{source_, mapping_.map == ConvMap::Identity ? nullptr : &fill_, mapping_.g} {}
   RowInput(const RowInput&) = delete;
   RowInput& operator=(const RowInput&) = delete;
 
@@ -58,16 +58,17 @@ void depthwise_fused_forward(const ConvShape& s, T* y, const ConvOperand<T>& x, 
 template <class T>
 void depthwise_fused_backward(const ConvShape& s, T* dw, ConvInputGradient<T>& gradient,
                               const ConvOperand<T>& dy, const ConvOperand<T>& x, const T* w) {
-  const RowInput<T> dy_in(dy, {s.ow, s.k});
-  if (dw != nullptr) {
-    const RowInput<T> x_in(x, {s.w, s.c});
-    depthwise_rows_backward_weight(s, dw, dy_in.input(), x_in.input());
-  }
-  if (gradient.dx == nullptr) return;
+  const RowInput<T> dy_in(dy, {s.ow, s.k}), x_in(x, {s.w, s.c});
   ConvGradientEnd<T> end(gradient, kDepthwiseChunks, s.c);
   const auto add = [&](int64_t chunk, int64_t lo, int64_t hi) { end.add(chunk, lo * s.w, (hi - lo) * s.w); };
-  const DepthwiseDone done = add;
-  depthwise_rows_backward_data(s, gradient.dx, dy_in.input(), w, end.wanted() ? &done : nullptr);
+  const DepthwiseDone all = add, *done = end.wanted() ? &all : nullptr;
+  if (gradient.dx == nullptr) {
+    depthwise_rows_backward_weight(s, dw, dy_in.input(), x_in.input());
+  } else if (dw == nullptr) {
+    depthwise_rows_backward_data(s, gradient.dx, dy_in.input(), w, done);
+  } else {
+    depthwise_rows_backward(s, dw, gradient.dx, dy_in.input(), x_in.input(), w, done);
+  }
   gradient.sums = end.total();
 }
 

@@ -10,9 +10,10 @@
 namespace lathe::cpu {
 namespace {
 
-constexpr int64_t kRing = 4;         // rows of an input that are made while they are read
-constexpr int64_t kNarrowRows = 8;   // of a band
-constexpr int64_t kPartPixels = 64;  // of a partial sum of the weight gradient
+constexpr int64_t kRing = 4;               // rows of an input that are made while they are read
+constexpr int64_t kNarrowRows = 8;         // of a band
+constexpr int64_t kDoneBytes = 32 * 1024;  // of rows that are told of together
+constexpr int64_t kPartPixels = 64;        // of a partial sum of the weight gradient
 
 void run_rows(const DepthwiseBand<float>& band) {
   depthwise_rows_f32(band);
@@ -60,7 +61,6 @@ class Rows {
   }
   /// Rows [lo, hi), as far as they exist.
   ConvAhead ahead(int64_t lo, int64_t hi) const {
-    if (slots_ > 0) return {};
     hi = std::min(hi, count_);
     lo = std::min(lo, hi);
     return {input_.x + lo * size_, (hi - lo) * size_ * static_cast<int64_t>(sizeof(T))};
@@ -119,6 +119,24 @@ int64_t band_rows(const ConvShape& s) {
   return narrow && s.geometry.stride_h == 1 ? kNarrowRows : 1;
 }
 
+/// Tells `done` of rows when there are enough of them to be worth a call, at the latest at the chunk's end.
+class DoneRows {
+ public:
+  DoneRows(const DepthwiseDone* done, int64_t chunk, int64_t first, int64_t row_bytes)
+      : done_(done), chunk_(chunk), first_(first), row_bytes_(row_bytes) {}
+
+  /// Rows before `end` are done; `last`: there will be no more.
+  void reach(int64_t end, bool last) {
+    if (done_ == nullptr || end == first_ || (!last && (end - first_) * row_bytes_ < kDoneBytes)) return;
+    (*done_)(chunk_, first_, end);
+    first_ = end;
+  }
+
+ private:
+  const DepthwiseDone* done_;
+  int64_t chunk_, first_, row_bytes_;
+};
+
 template <class T>
 DepthwiseBand<T> band_of(const ConvShape& s, const DepthwiseRow<T>* rows) {
   DepthwiseBand<T> band;
@@ -144,6 +162,7 @@ void run_forward(const ConvShape& s, T* y, const DepthwiseInput<T>& x, const T* 
     DepthwiseBand<T> band = band_of(s, &row);
     band.w = packed;
     band.bias = bias;
+    DoneRows finished(done, lo / grain, lo, out_row * static_cast<int64_t>(sizeof(T)));
     for (int64_t i = lo; i < hi; ++i) {
       set_inputs(row, rows, s, i);
       row.out[0] = y + i * out_row;
@@ -151,9 +170,24 @@ void run_forward(const ConvShape& s, T* y, const DepthwiseInput<T>& x, const T* 
       band.ahead[0] = inputs_ahead(rows, s, next, next + 1);
       band.ahead[1] = outputs_ahead(y, out_row, next, next + 1);
       run_rows(band);
-      if (done != nullptr) (*done)(lo / grain, i, i + 1);
+      finished.reach(i + 1, i + 1 == hi);
     }
   });
+}
+
+/// The first row of dx that row i of dy makes.
+int64_t dx_row(const ConvShape& s, int64_t i) {
+  return i / s.oh * s.h + i % s.oh * s.geometry.stride_h;
+}
+/// The pair of rows of dx of row i of dy, stride 2.
+template <class T>
+void set_spread(DepthwiseRow<T>& job, Rows<T>& dy, const ConvShape& s, int64_t i, T* dx) {
+  const int64_t inside = i % s.oh, size = s.w * s.c;
+  T* out = dx + dx_row(s, i) * size;
+  job.in[0] = dy.row(i);
+  job.in[1] = inside + 1 < s.oh ? dy.row(i + 1) : nullptr;
+  job.out[0] = out;
+  job.out[1] = 2 * inside + 1 < s.h ? out + size : nullptr;
 }
 
 /// Pairs of rows of dx.
@@ -167,21 +201,30 @@ void run_backward_stride2(const ConvShape& s, T* dx, const DepthwiseInput<T>& dy
     DepthwiseRow<T> row;
     DepthwiseBand<T> band = band_of(s, &row);
     band.w = packed;
-    const auto first_row = [&](int64_t i) { return i / s.oh * s.h + i % s.oh * 2; };
+    DoneRows finished(done, lo / grain, dx_row(s, lo), out_row * static_cast<int64_t>(sizeof(T)));
     for (int64_t i = lo; i < hi; ++i) {
-      const int64_t inside = i % s.oh;
-      T* out = dx + first_row(i) * out_row;
-      row.in[0] = rows.row(i);
-      row.in[1] = inside + 1 < s.oh ? rows.row(i + 1) : nullptr;
-      row.out[0] = out;
-      row.out[1] = 2 * inside + 1 < s.h ? out + out_row : nullptr;
+      set_spread(row, rows, s, i, dx);
       const int64_t next = std::min(conv_next_window(i, hi, grain), total - 1);
       band.ahead[0] = rows.ahead(next + 1, next + 2);
-      band.ahead[1] = outputs_ahead(dx, out_row, first_row(next), first_row(next + 1));
+      band.ahead[1] = outputs_ahead(dx, out_row, dx_row(s, next), dx_row(s, next + 1));
       run_spread(band);
-      if (done != nullptr) (*done)(lo / grain, first_row(i), first_row(i + 1));
+      finished.reach(dx_row(s, i + 1), i + 1 == hi);
     }
   });
+}
+
+/// Rows of dy of a partial sum of the weight gradient.
+int64_t part_rows(const ConvShape& s) {
+  return std::max(chunk_rows(s.n * s.oh), chunk_count(kPartPixels, s.ow));
+}
+/// dw (C, 9) = the sum of gradients [9][channels], added in order.
+template <class T>
+void add_parts(T* dw, T* parts, int64_t count, int64_t channels) {
+  const int64_t size = 9 * channels;
+  for (int64_t p = 1; p < count; ++p) run_add(parts, parts + p * size, size);
+  for (int64_t c = 0; c < channels; ++c) {
+    for (int64_t t = 0; t < 9; ++t) dw[c * 9 + t] = parts[t * channels + c];
+  }
 }
 
 }  // namespace
@@ -216,8 +259,7 @@ void depthwise_rows_backward_data(const ConvShape& shape, T* dx, const Depthwise
 template <class T>
 void depthwise_rows_backward_weight(const ConvShape& s, T* dw, const DepthwiseInput<T>& dy,
                                     const DepthwiseInput<T>& x) {
-  const int64_t total = s.n * s.oh, size = 9 * s.c, most = band_rows(s);
-  const int64_t grain = std::max(chunk_rows(total), chunk_count(kPartPixels, s.ow));
+  const int64_t total = s.n * s.oh, size = 9 * s.c, most = band_rows(s), grain = part_rows(s);
   const int64_t chunks = chunk_count(total, grain);
   thread_local ConvScratch parts_memory;
   T* parts = parts_memory.take<T>(chunks * size);
@@ -241,10 +283,57 @@ void depthwise_rows_backward_weight(const ConvShape& s, T* dw, const DepthwiseIn
       run_weight_rows(band);
     }
   });
-  for (int64_t p = 1; p < chunks; ++p) run_add(parts, parts + p * size, size);
-  for (int64_t c = 0; c < s.c; ++c) {
-    for (int64_t t = 0; t < 9; ++t) dw[c * 9 + t] = parts[t * s.c + c];
-  }
+  add_parts(dw, parts, chunks, s.c);
+}
+
+template <class T>
+void depthwise_rows_backward(const ConvShape& s, T* dw, T* dx, const DepthwiseInput<T>& dy,
+                             const DepthwiseInput<T>& x, const T* w, const DepthwiseDone* done) {
+  const bool turned = s.geometry.stride_h == 1;
+  const int64_t total = s.n * s.oh, size = 9 * s.c, most = band_rows(s), grain = part_rows(s);
+  const int64_t chunks = chunk_count(total, grain), dx_size = s.w * s.c;
+  thread_local ConvScratch parts_memory;
+  T* parts = parts_memory.take<T>(chunks * size);
+  const T* packed = pack_taps(w, s.c, turned);
+  parallel_for(total, grain, [&](int64_t lo, int64_t hi) {
+    thread_local ConvScratch x_memory, dy_memory;
+    Rows<T> x_rows(x, s.w * s.c, s.n * s.h, most * s.geometry.stride_h + 2, x_memory);
+    Rows<T> dy_rows(dy, s.ow * s.c, total, most + 2, dy_memory);
+    DepthwiseRow<T> row, jobs[kNarrowRows];
+    DepthwiseBand<T> data = band_of(s, &row), weight = band_of(s, jobs);
+    data.w = packed;
+    weight.dw = parts + lo / grain * size;
+    std::fill(weight.dw, weight.dw + size, T(0));
+    DoneRows finished(done, lo / grain, dx_row(s, lo), dx_size * static_cast<int64_t>(sizeof(T)));
+    for (int64_t i = lo; i < hi; i += weight.row_count) {
+      weight.row_count = std::min(most, hi - i);
+      const int64_t next = std::min(conv_next_window(i + weight.row_count - 1, hi, grain), total - 1);
+      data.ahead[0] = dy_rows.ahead(next + 1, next + 2);
+      if (dy.beside != nullptr) {
+        data.ahead[1] = data.ahead[0];
+        data.ahead[1].from = dy.beside + (static_cast<const T*>(data.ahead[0].from) - dy.x);
+      }
+      weight.ahead[0] = inputs_ahead(x_rows, s, next, next + 1);
+      weight.ahead[1] = outputs_ahead(dx, dx_size, dx_row(s, next), dx_row(s, next + 1));
+      for (int64_t r = 0; r < weight.row_count; ++r) {
+        if (turned) {
+          set_inputs(row, dy_rows, s, i + r);
+          row.out[0] = dx + (i + r) * dx_size;
+          run_rows(data);
+        } else {
+          set_spread(row, dy_rows, s, i + r, dx);
+          run_spread(data);
+        }
+      }
+      for (int64_t r = 0; r < weight.row_count; ++r) {
+        set_inputs(jobs[r], x_rows, s, i + r);
+        jobs[r].dy = dy_rows.row(i + r);
+      }
+      run_weight_rows(weight);
+      finished.reach(dx_row(s, i + weight.row_count), i + weight.row_count == hi);
+    }
+  });
+  add_parts(dw, parts, chunks, s.c);
 }
 
 #define LATHE_INSTANTIATE(T)                                                                               \
@@ -254,7 +343,9 @@ void depthwise_rows_backward_weight(const ConvShape& s, T* dw, const DepthwiseIn
   template void depthwise_rows_backward_data(const ConvShape&, T*, const DepthwiseInput<T>&, const T*,     \
                                              const DepthwiseDone*);                                        \
   template void depthwise_rows_backward_weight(const ConvShape&, T*, const DepthwiseInput<T>&,             \
-                                               const DepthwiseInput<T>&);
+                                               const DepthwiseInput<T>&);                                  \
+  template void depthwise_rows_backward(const ConvShape&, T*, T*, const DepthwiseInput<T>&,                \
+                                        const DepthwiseInput<T>&, const T*, const DepthwiseDone*);
 LATHE_INSTANTIATE(float)
 LATHE_INSTANTIATE(double)
 #undef LATHE_INSTANTIATE

@@ -16,6 +16,7 @@ template <class T>
 struct DepthwiseInput {
   const T* x = nullptr;                    ///< read in place where fill is null, prefetched in any case
   const DepthwiseFill<T>* fill = nullptr;  ///< of rows; called on any thread
+  const T* beside = nullptr;               ///< a tensor like x that fill reads too, prefetched
 };
 
 /// Called when rows [lo, hi) of an output, counted through all images, are done and still in cache.
@@ -38,5 +39,10 @@ void depthwise_rows_backward_data(const ConvShape& shape, T* dx, const Depthwise
 template <class T>
 void depthwise_rows_backward_weight(const ConvShape& shape, T* dw, const DepthwiseInput<T>& dy,
                                     const DepthwiseInput<T>& x);
+
+/// Both in one go: each row of dy and of x is made once.
+template <class T>
+void depthwise_rows_backward(const ConvShape& shape, T* dw, T* dx, const DepthwiseInput<T>& dy,
+                             const DepthwiseInput<T>& x, const T* w, const DepthwiseDone* done = nullptr);
 
 }  // namespace lathe::cpu

@@ -1,6 +1,6 @@
 #pragma once
-// What the drivers (conv.cpp, conv_weight.cpp) and the micro-kernels compiled per instruction set
-// (core/cpu/isa/conv_*.cpp) say to each other: plain structures of numbers and addresses.
+// What the drivers (conv_drive.cpp, conv_weight.cpp, conv_backward.cpp) and the micro-kernels compiled per
+// instruction set (core/cpu/isa/conv_*.cpp) say to each other: plain structures of numbers and addresses.
 //
 // Note [Convolution tiling]
 // Every convolution here is one sum. With the input copied into padded scratch,

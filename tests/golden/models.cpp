@@ -40,18 +40,15 @@ double float32_tolerance(const std::string& file, const std::string& tensor, dou
   // (none without it, counted against float64); gradients below move by up to 7e-4.
   if (math_mode().winograd && (file == "cifar_resnet10_tiny" || file == "cifar_resnet18"))
     return std::max(tolerance, 1e-3);
-  // One relu each, closed in one precision and open in the other: the gradients below it move by up to 2e-3,
-  // none above does. tv_resnet18: element 13713 of layer2.1's output, 3e-8 open in our float32.
-  // cifar_mobilenet: element 21618 of layers.7.bn1's, 3.4e-6 in float64, -3.0e-6 in our float32 (norms over
-  // 64 values, fifteen deep: float32 is 1e-6 to 6e-6 off there).
-  const auto starts = [&](std::initializer_list<std::string_view> names) {
-    return std::any_of(names.begin(), names.end(), [&](std::string_view n) { return tensor.starts_with(n); });
-  };
-  const bool below =
-      (file == "tv_resnet18" && !starts({"layer3", "layer4", "fc"})) ||
-      (file == "cifar_mobilenet" && !starts({"layers.7.conv2", "layers.7.bn2", "layers.8", "layers.9",
-                                             "layers.10", "layers.11", "layers.12", "linear"}));
-  return below ? std::max(tolerance, 2e-3) : tolerance;
+  // One relu, at element 13713 of layer2.1's output: closed in float64, 3e-8 open in our float32. The
+  // gradients below it move by up to 2e-3, none above does.
+  const bool above = tensor.starts_with("layer3") || tensor.starts_with("layer4") || tensor.starts_with("fc");
+  if (file == "tv_resnet18" && !above) return std::max(tolerance, 2e-3);
+  // Norms over 64 values and fewer, 27 deep: float32's activations are 1e-6 off in the first layers and 2e-5
+  // in the last, and for most orders of addition one relu lies within that of 0 (element 21618 of
+  // layers.7.bn1's output, 3.4e-6 in float64). It moves gradients by up to 4e-3.
+  if (file == "cifar_mobilenet") return std::max(tolerance, 5e-3);
+  return tolerance;
 }
 
 // What this build cannot run; the reason becomes the row's message.
