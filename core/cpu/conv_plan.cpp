@@ -16,6 +16,7 @@ constexpr int64_t kInnermostImages = 16;  // two tiles of 8
 // Channels of a pointwise input whose weight gradient reads it in place: the lines of a block of more stand
 // too far apart for L1.
 constexpr int64_t kInPlaceChannels = 64;
+constexpr int64_t kInPlaceEntry = 64;
 constexpr int64_t kNarrow = 8;  // output columns that fill a tile
 
 int64_t ceil_div(int64_t a, int64_t b) {
@@ -163,6 +164,12 @@ std::vector<Entry> entries_of(const ConvPlan& plan, const ConvPhase& phase) {
     }
     return entries;
   }
+  if (plan.layout == ConvPlan::Layout::InPlace) {  // any piece of a pixel's channels can be an entry
+    for (int64_t c = 0; c < plan.in_c; c += kInPlaceEntry) {
+      entries.push_back({c, c * plan.c_step, std::min(kInPlaceEntry, plan.in_c - c)});
+    }
+    return entries;
+  }
   for (int64_t b = 0; b < plan.blocks; ++b) {
     const int64_t channels = std::min(kConvBlock, plan.in_c - b * kConvBlock);
     for (const ConvTap& tap : phase.taps) {
@@ -200,14 +207,20 @@ void finish(ConvPlan& plan, size_t element, ConvUse use) {
   } else if (plan.columns < kNarrow && plan.images > 1) {
     plan.layout = ConvPlan::Layout::ImagesInnermost;
   }
+  if (plan.layout == ConvPlan::Layout::InPlace) plan.blocks = ceil_div(plan.in_c, kInPlaceEntry);
   cut(plan, element);
   lay_out(plan);
   const int64_t tile_bytes = plan.out_c * static_cast<int64_t>(element) > conv_vector_bytes()
                                  ? 2 * conv_vector_bytes()
                                  : conv_vector_bytes();
   for (ConvPhase& phase : plan.phases) {
-    const int64_t most = use == ConvUse::Tiles ? std::max<int64_t>(kRunBytes / (tile_bytes * kConvBlock), 1)
-                                               : std::max<int64_t>(phase.taps.size(), 1);
+    const int64_t most =
+        use == ConvUse::Tiles
+            ? std::max<int64_t>(
+                  kRunBytes /
+                      (tile_bytes * (plan.layout == ConvPlan::Layout::InPlace ? kInPlaceEntry : kConvBlock)),
+                  1)
+            : std::max<int64_t>(phase.taps.size(), 1);
     add_entries(phase, entries_of(plan, phase), most);
     phase.packed_first = plan.reduction;
     plan.reduction += phase.reduction;

@@ -11,6 +11,13 @@ void zero(T* to, int64_t n) {
   for (int64_t i = 0; i < n; ++i) to[i] = 0;
 }
 
+template <class T>
+void copy_values(T* to, const T* from, int64_t n) {
+  int64_t i = 0;
+  for (; i + kLanes<T> <= n; i += kLanes<T>) store(to + i, load(from + i));
+  for (; i < n; ++i) to[i] = from[i];
+}
+
 /// `count` pixels of `channels` <= 16 channels, steps in elements; a null source means zeros.
 template <class T>
 void copy_pixels(T* to, const T* from, int64_t count, int64_t to_step, int64_t from_step, int64_t channels) {
@@ -77,9 +84,10 @@ void copy_row(const ConvCopyJob<T>& job, T* to, const T* row) {
   const int64_t lo = row == nullptr ? job.columns : clamp(-job.column, 0, job.columns);
   const int64_t hi = clamp(job.width - job.column, lo, job.columns);
   zero(to, lo * c);
-  for (int64_t i = lo; i < hi; ++i) {
-    const T* from = row + (job.column + i) * job.pixel_step;
-    for (int64_t n = 0; n < c; ++n) to[i * c + n] = from[n];
+  if (job.pixel_step == c && hi > lo) {  // no groups: pixels stand side by side in x as well
+    copy_values(to + lo * c, row + (job.column + lo) * c, (hi - lo) * c);
+  } else {
+    for (int64_t i = lo; i < hi; ++i) copy_values(to + i * c, row + (job.column + i) * job.pixel_step, c);
   }
   zero(to + hi * c, (job.columns - hi) * c);
 }

@@ -11,9 +11,10 @@ namespace {
 /// Most pixels of a tile V vectors wide.
 template <int V>
 constexpr int kPixels = kRegisters == 32 ? (V == 2 ? 14 : 16) : (V == 2 ? 6 : 12);
-/// The same when a pixel's step is not a constant: each pixel then takes an address register.
+
+/// The same when a pixel's step is not a constant; measured.
 template <int V>
-constexpr int kStridedPixels = kRegisters == 32 ? 8 : 6;
+constexpr int kStridedPixels = kRegisters == 32 ? (V == 2 ? 8 : 16) : kPixels<V>;
 
 template <class T>
 struct Tile {
@@ -57,13 +58,11 @@ template <class T, int V, int P>
   }
 }
 
-// Step: elements between pixels, 0 if known at run time only.
-template <class T, int V, int P, int Step>
+template <class T, int V, int P>
 [[gnu::noinline]] void tile(const Tile<T>& t, T* y, const T* x) {
   constexpr int kL = kLanes<T>;
   Vec<T> acc[P][V];
   begin<T, V, P>(t, y, acc);
-  const int64_t step = Step > 0 ? Step : t.x_pixel;
   const T* w = t.w;
   for (int64_t e = 0; e < t.count; ++e) {
     const T* from = x + t.offsets[e];
@@ -74,8 +73,52 @@ template <class T, int V, int P, int Step>
       w += V * kL;
 #pragma GCC unroll 16
       for (int p = 0; p < P; ++p) {
-        const Vec<T> a = broadcast(from[p * step + c]);
+        const Vec<T> a = broadcast(from[p * kConvBlock + c]);
         for (int v = 0; v < V; ++v) acc[p][v] += a * b[v];
+      }
+    }
+  }
+  finish<T, V, P>(t, y, acc);
+}
+
+/// A register that the compiler knows nothing of: it would rather keep the address of every pixel, in
+/// memory, as there are not registers enough.
+template <class T>
+[[gnu::always_inline]] inline void keep([[maybe_unused]] T& value) {
+#if defined(__x86_64__)
+  asm("" : "+r"(value));
+#endif
+}
+
+// The same where a pixel's step is known at run time only. Every fourth pixel has an address, the others
+// between are reached by one, two and three steps from it.
+template <class T, int V, int P>
+[[gnu::noinline]] void tile_strided(const Tile<T>& t, T* y, const T* x) {
+  constexpr int kL = kLanes<T>, kBases = (P + 3) / 4;
+  Vec<T> acc[P][V];
+  begin<T, V, P>(t, y, acc);
+  const T* w = t.w;
+  int64_t step = t.x_pixel, step3 = 3 * t.x_pixel;
+  for (int64_t e = 0; e < t.count; ++e) {
+    const T* base[kBases];
+    for (int i = 0; i < kBases; ++i) base[i] = x + t.offsets[e] + 4 * i * t.x_pixel;
+#pragma GCC unroll 4
+    for (int64_t c = 0; c < t.channels; ++c) {
+      Vec<T> b[V];
+      for (int v = 0; v < V; ++v) b[v] = load(w + v * kL);
+      w += V * kL;
+      keep(step);
+      keep(step3);
+#pragma GCC unroll 16
+      for (int p = 0; p < P; ++p) {
+        const T* const from = base[p / 4];
+        const Vec<T> a = broadcast(p % 4 == 3 ? from[step3] : from[p % 4 * step]);
+        for (int v = 0; v < V; ++v) acc[p][v] += a * b[v];
+      }
+#pragma GCC unroll 4
+      for (int i = 0; i < kBases; ++i) {
+        ++base[i];
+        keep(base[i]);
       }
     }
   }
@@ -117,7 +160,8 @@ enum class Kind : unsigned char { Rows, Blocked, Strided };  // tile_row; step o
 template <class T, Kind K, int V, int P>
 constexpr TileFunction<T> function() {
   if constexpr (K == Kind::Rows) return &tile_row<T, P>;
-  return &tile < T, V, P, K == Kind::Blocked ? kConvBlock : 0 > ;
+  if constexpr (K == Kind::Strided) return &tile_strided<T, V, P>;
+  return &tile<T, V, P>;
 }
 
 /// The kernel for `pixels` <= P.

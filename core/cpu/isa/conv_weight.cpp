@@ -15,6 +15,8 @@ constexpr int kRowChannels = 8;
 /// Pixels that pass by between two visits of an accumulator, V = 2: dy of a tile (16 KiB) and the x of a
 /// block of channels then stay in L1.
 constexpr int64_t kPixels = 128;
+/// Bytes between pixels of dy that are read in place.
+constexpr int64_t kClose = 256;
 /// Pixels between two prefetches.
 constexpr int64_t kStretch = 32;
 
@@ -221,7 +223,8 @@ void run_tile(const ConvWeightJob<T>& job, Block<T> block, int64_t first_k, Ahea
   block.dy += first_k;
   const int64_t left = r.k - first_k;
   // A group's outputs may be fewer than a pixel of dy has, and whole vectors would then reach past dy's end.
-  if (block.lines.y_pixel != V * kLanes<T> || left < V * kLanes<T>) gather<T, V>(block, packed, left);
+  const bool close = block.lines.y_pixel * static_cast<int64_t>(sizeof(T)) <= kClose;
+  if (!close || left < V * kLanes<T>) gather<T, V>(block, packed, left);
   for (int64_t n = job.run_lo; n < job.run_hi; ++n) {
     if (V == 1 && is_rows(r, r.runs[n], block.lines)) {
       run_rows(block, r, r.runs[n], ahead);
