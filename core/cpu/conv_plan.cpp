@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 namespace lathe::cpu {
 namespace {
@@ -17,6 +18,7 @@ constexpr int64_t kInnermostImages = 16;  // two tiles of 8
 // Channels of a pointwise input whose weight gradient reads it in place: the lines of a block of more stand
 // too far apart for L1.
 constexpr int64_t kInPlaceChannels = 64;
+constexpr int64_t kInPlaceEntry = 64;
 constexpr int64_t kNarrow = 8;  // output columns that fill a tile
 
 int64_t ceil_div(int64_t a, int64_t b) {
@@ -150,7 +152,21 @@ struct Request {
 
 struct Entry {
   int64_t offset, weight, channels;
+  ConvInside inside;
 };
+
+/// Outputs i in [0, count) with 0 <= i step + offset < size.
+std::pair<int64_t, int64_t> inside_of(int64_t count, int64_t step, int64_t offset, int64_t size) {
+  const int64_t lo = offset >= 0 ? 0 : ceil_div(-offset, step);
+  const int64_t hi = offset >= size ? 0 : (size - 1 - offset) / step + 1;
+  return {std::min(lo, count), std::clamp(hi, std::min(lo, count), count)};
+}
+
+ConvInside inside_of(const ConvPlan& plan, const ConvPhase& phase, const ConvTap& tap) {
+  const auto [row_lo, row_hi] = inside_of(phase.rows, plan.step_h, tap.du, plan.in_h);
+  const auto [column_lo, column_hi] = inside_of(phase.columns, plan.step_w, tap.dv, plan.in_w);
+  return {row_lo, row_hi, column_lo, column_hi};
+}
 
 int64_t offset_of(const ConvPlan& plan, const ConvTap& tap) {
   const int64_t u = tap.du - plan.u_min, v = tap.dv - plan.v_min;
@@ -168,8 +184,14 @@ std::vector<Entry> entries_of(const ConvPlan& plan, const ConvPhase& phase) {
       if (i > 0 && tap.du == phase.taps[i - 1].du) {
         entries.back().channels += plan.in_c;
       } else {
-        entries.push_back({offset_of(plan, tap), tap.index * plan.tap_step, plan.in_c});
+        entries.push_back({offset_of(plan, tap), tap.index * plan.tap_step, plan.in_c, {}});
       }
+    }
+    return entries;
+  }
+  if (plan.layout == ConvPlan::Layout::InPlace) {  // any piece of a pixel's channels can be an entry
+    for (int64_t c = 0; c < plan.in_c; c += kInPlaceEntry) {
+      entries.push_back({c, c * plan.c_step, std::min(kInPlaceEntry, plan.in_c - c), {}});
     }
     return entries;
   }
@@ -177,15 +199,29 @@ std::vector<Entry> entries_of(const ConvPlan& plan, const ConvPhase& phase) {
     const int64_t channels = std::min(kConvBlock, plan.in_c - b * kConvBlock);
     for (const ConvTap& tap : phase.taps) {
       entries.push_back({offset_of(plan, tap) + b * plan.s_block,
-                         tap.index * plan.tap_step + b * kConvBlock * plan.c_step, channels});
+                         tap.index * plan.tap_step + b * kConvBlock * plan.c_step, channels,
+                         inside_of(plan, phase, tap)});
     }
   }
   return entries;
 }
 
+/// Whether no tap of a line reads padding only; lines are rows, or pixels where `by_column`.
+bool all_inside(const ConvPhase& phase, const std::vector<Entry>& entries, bool by_column) {
+  return std::all_of(entries.begin(), entries.end(), [&](const Entry& entry) {
+    const ConvInside& in = entry.inside;
+    return in.row_lo == 0 && in.row_hi == phase.rows &&
+           (!by_column || (in.column_lo == 0 && in.column_hi == phase.columns));
+  });
+}
+
 /// Groups the entries into runs of at most `most` entries of one channel count.
-void add_entries(ConvPhase& phase, const std::vector<Entry>& entries, int64_t most) {
+void add_entries(const ConvPlan& plan, ConvPhase& phase, const std::vector<Entry>& entries, int64_t most) {
+  using Layout = ConvPlan::Layout;
+  const bool padded = plan.layout == Layout::Blocked || plan.layout == Layout::ImagesInnermost;
+  const bool all = !padded || all_inside(phase, entries, plan.layout == Layout::ImagesInnermost);
   for (const Entry& entry : entries) {
+    if (!all) phase.inside.push_back(entry.inside);
     phase.offsets.push_back(entry.offset);
     phase.weights.push_back(entry.weight);
     phase.starts.push_back(phase.reduction);
@@ -212,6 +248,7 @@ void finish(ConvPlan& plan, const Request& request) {
   } else if (plan.columns < kNarrow && plan.images > 1) {
     plan.layout = ConvPlan::Layout::ImagesInnermost;
   }
+  if (plan.layout == ConvPlan::Layout::InPlace) plan.blocks = ceil_div(plan.in_c, kInPlaceEntry);
   cut(plan, request.element, request.scratch_bytes);
   if (request.like != nullptr) {
     plan.window_images = request.like->images;
@@ -222,10 +259,13 @@ void finish(ConvPlan& plan, const Request& request) {
   const int64_t tile_bytes = plan.out_c * static_cast<int64_t>(request.element) > conv_vector_bytes()
                                  ? 2 * conv_vector_bytes()
                                  : conv_vector_bytes();
+  const int64_t entry_bytes =
+      tile_bytes * (plan.layout == ConvPlan::Layout::InPlace ? kInPlaceEntry : kConvBlock);
   for (ConvPhase& phase : plan.phases) {
-    const int64_t most = use == ConvUse::Tiles ? std::max<int64_t>(kRunBytes / (tile_bytes * kConvBlock), 1)
-                                               : std::max<int64_t>(phase.taps.size(), 1);
-    add_entries(phase, entries_of(plan, phase), most);
+    const int64_t most = use == ConvUse::Tiles
+                             ? std::clamp<int64_t>(kRunBytes / entry_bytes, 1, kConvRunEntries)
+                             : std::max<int64_t>(phase.taps.size(), 1);
+    add_entries(plan, phase, entries_of(plan, phase), most);
     phase.packed_first = plan.reduction;
     plan.reduction += phase.reduction;
   }
@@ -389,6 +429,7 @@ ConvReduction ConvPlan::reduction_of(const ConvPhase& phase) const {
   r.offsets = phase.offsets.data();
   r.weights = phase.weights.data();
   r.starts = phase.starts.data();
+  r.inside = phase.inside.empty() ? nullptr : phase.inside.data();
   r.runs = phase.runs.data();
   r.run_count = static_cast<int64_t>(phase.runs.size());
   r.length = phase.reduction;
@@ -405,6 +446,9 @@ ConvLines ConvPlan::lines_of(const ConvPhase& phase, const ConvWindow& box) cons
   const int64_t phase_rows = std::clamp<int64_t>(phase.rows - box.row, 0, box.rows);
   const int64_t phase_columns = std::clamp<int64_t>(phase.columns - box.column, 0, box.columns);
   ConvLines lines;
+  lines.row = box.row;
+  lines.column = box.column;
+  lines.by_column = layout == Layout::ImagesInnermost;
   lines.x_pixel = kConvBlock;
   if (layout == Layout::Contiguous) lines.x_pixel = step_w * s_pixel;
   if (layout == Layout::InPlace) lines.x_pixel = in_pixel;

@@ -37,6 +37,7 @@ struct ConvPhase {
   int64_t rows = 0, columns = 0;                  ///< of output pixels
   int64_t y_first = 0, y_row = 0, y_column = 0;   ///< where they stand in an image, in pixels
   std::vector<int64_t> offsets, weights, starts;  ///< by entry, see ConvReduction
+  std::vector<ConvInside> inside;  ///< by entry; empty: see ConvReduction
   std::vector<ConvRun> runs;
   int64_t reduction = 0;     ///< channels of all entries
   int64_t packed_first = 0;  ///< of its weights in the packed buffer, in channels of the reduction

@@ -37,6 +37,10 @@
 // 256 pixels pass by, then added to the task's partial sum; R is 8 (V = 2) or 16 (V = 1) on AVX-512, 6 or 5
 // on AVX2. The pixels' dy is gathered first where it is not side by side.
 //
+// Taps in the padding: a line of pixels whose tap reads padding only leaves that tap out. Of a 3x3 kernel on
+// 4x4 images with the image innermost, where a line is one pixel of many images, that is 44 products of 144;
+// elsewhere lines are rows, and the first and the last row have 6 taps of 9.
+//
 // Where V = 1, the tile above needs a load per FMA, which is as much as the core has. On AVX-512 three taps
 // that stand side by side then share their broadcasts (tile_row): 230 GFLOP/s against 210.
 
@@ -49,13 +53,25 @@ namespace lathe::cpu {
 /// Channels in a block of scratch.
 inline constexpr int64_t kConvBlock = 16;
 
+/// The output pixels of a phase for which an entry's tap does not read padding only.
+struct ConvInside {
+  int64_t row_lo = 0, row_hi = 0, column_lo = 0, column_hi = 0;
+};
+
 /// Lines of output pixels: line (i, j), 0 <= i < outer, 0 <= j < inner, has `length` pixels. Steps in
 /// elements; x is the scratch, y the tensor of outputs (or dy).
 struct ConvLines {
   int64_t outer = 0, inner = 0, length = 0;
   int64_t x_outer = 0, x_inner = 0, x_pixel = 0;
   int64_t y_outer = 0, y_inner = 0, y_pixel = 0;
+  /// Where ConvReduction::inside is given: i is the row and j the column if by_column, else j is the row;
+  /// those of line (0, 0).
+  int64_t row = 0, column = 0;
+  bool by_column = false;
 };
+
+/// Most entries of a run of the forward.
+inline constexpr int64_t kConvRunEntries = 96;
 
 /// Entries [first, first + count), each of `channels` channels.
 struct ConvRun {
@@ -65,9 +81,10 @@ struct ConvRun {
 /// The reduction of a convolution. Packed weights and weight gradients are
 /// [tile of k][entry][channel][lanes of the tile]; a tile is two vectors wide, the last one perhaps one.
 struct ConvReduction {
-  const int64_t* offsets = nullptr;  ///< of an entry in the scratch
-  const int64_t* weights = nullptr;  ///< of an entry's first channel in the weight tensor
-  const int64_t* starts = nullptr;   ///< channels before an entry
+  const int64_t* offsets = nullptr;    ///< of an entry in the scratch
+  const int64_t* weights = nullptr;    ///< of an entry's first channel in the weight tensor
+  const int64_t* starts = nullptr;     ///< channels before an entry
+  const ConvInside* inside = nullptr;  ///< of an entry; null: no tap of any line is outside
   const ConvRun* runs = nullptr;
   int64_t run_count = 0;
   int64_t length = 0;  ///< channels of all entries

@@ -12,6 +12,13 @@ void zero(T* to, int64_t n) {
   for (int64_t i = 0; i < n; ++i) to[i] = 0;
 }
 
+template <class T>
+void copy_values(T* to, const T* from, int64_t n) {
+  int64_t i = 0;
+  for (; i + kLanes<T> <= n; i += kLanes<T>) store(to + i, load(from + i));
+  for (; i < n; ++i) to[i] = from[i];
+}
+
 /// `count` pixels of `channels` <= 16 channels, zeros.
 template <class T>
 void zero_pixels(T* to, int64_t count, int64_t to_step, int64_t channels) {
@@ -130,12 +137,16 @@ void copy_row(const ConvCopyJob<T>& job, T* to, int64_t row) {
   const int64_t lo = row == kNoRow ? job.columns : clamp(-job.column, 0, job.columns);
   const int64_t hi = clamp(job.width - job.column, lo, job.columns);
   zero(to, lo * c);
-  for (int64_t i = lo; i < hi; ++i) {
-    const int64_t at = row + (job.column + i) * job.pixel_step;
-    if (job.mapping.map == ConvMap::Identity) {
-      for (int64_t n = 0; n < c; ++n) to[i * c + n] = job.x[at + n];
-    } else {
+  if (job.mapping.map != ConvMap::Identity) {
+    for (int64_t i = lo; i < hi; ++i) {
+      const int64_t at = row + (job.column + i) * job.pixel_step;
       for (int64_t n = 0; n < c; ++n) to[i * c + n] = value_at(job, at + n, n);
+    }
+  } else if (job.pixel_step == c && hi > lo) {  // no groups: pixels stand side by side in x as well
+    copy_values(to + lo * c, job.x + row + (job.column + lo) * c, (hi - lo) * c);
+  } else {
+    for (int64_t i = lo; i < hi; ++i) {
+      copy_values(to + i * c, job.x + row + (job.column + i) * job.pixel_step, c);
     }
   }
   zero(to + hi * c, (job.columns - hi) * c);

@@ -11,14 +11,16 @@ namespace {
 /// Most pixels of a tile V vectors wide.
 template <int V>
 constexpr int kPixels = kRegisters == 32 ? (V == 2 ? 14 : 16) : (V == 2 ? 6 : 12);
-/// The same when a pixel's step is not a constant: each pixel then takes an address register.
+
+/// The same when a pixel's step is not a constant; measured.
 template <int V>
-constexpr int kStridedPixels = kRegisters == 32 ? 8 : 6;
+constexpr int kStridedPixels = kRegisters == 32 ? (V == 2 ? 8 : 16) : kPixels<V>;
 
 template <class T>
 struct Tile {
   const T* w;              // packed weights of the run
-  const int64_t* offsets;  // of the run
+  const int64_t* offsets;  // of `count` entries of the run
+  const int64_t* weights;  // of the same, from w
   int64_t count, channels;
   int64_t x_pixel, y_pixel;
   const T* bias;  // of the tile, or null
@@ -57,16 +59,14 @@ template <class T, int V, int P>
   }
 }
 
-// Step: elements between pixels, 0 if known at run time only.
-template <class T, int V, int P, int Step>
+template <class T, int V, int P>
 [[gnu::noinline]] void tile(const Tile<T>& t, T* y, const T* x) {
   constexpr int kL = kLanes<T>;
   Vec<T> acc[P][V];
   begin<T, V, P>(t, y, acc);
-  const int64_t step = Step > 0 ? Step : t.x_pixel;
-  const T* w = t.w;
   for (int64_t e = 0; e < t.count; ++e) {
     const T* from = x + t.offsets[e];
+    const T* w = t.w + t.weights[e];
 #pragma GCC unroll 4
     for (int64_t c = 0; c < t.channels; ++c) {
       Vec<T> b[V];
@@ -74,8 +74,52 @@ template <class T, int V, int P, int Step>
       w += V * kL;
 #pragma GCC unroll 16
       for (int p = 0; p < P; ++p) {
-        const Vec<T> a = broadcast(from[p * step + c]);
+        const Vec<T> a = broadcast(from[p * kConvBlock + c]);
         for (int v = 0; v < V; ++v) acc[p][v] += a * b[v];
+      }
+    }
+  }
+  finish<T, V, P>(t, y, acc);
+}
+
+/// A register that the compiler knows nothing of: it would rather keep the address of every pixel, in
+/// memory, as there are not registers enough.
+template <class T>
+[[gnu::always_inline]] inline void keep([[maybe_unused]] T& value) {
+#if defined(__x86_64__)
+  asm("" : "+r"(value));
+#endif
+}
+
+// The same where a pixel's step is known at run time only. Every fourth pixel has an address, the others
+// between are reached by one, two and three steps from it.
+template <class T, int V, int P>
+[[gnu::noinline]] void tile_strided(const Tile<T>& t, T* y, const T* x) {
+  constexpr int kL = kLanes<T>, kBases = (P + 3) / 4;
+  Vec<T> acc[P][V];
+  begin<T, V, P>(t, y, acc);
+  int64_t step = t.x_pixel, step3 = 3 * t.x_pixel;
+  for (int64_t e = 0; e < t.count; ++e) {
+    const T* w = t.w + t.weights[e];
+    const T* base[kBases];
+    for (int i = 0; i < kBases; ++i) base[i] = x + t.offsets[e] + 4 * i * t.x_pixel;
+#pragma GCC unroll 4
+    for (int64_t c = 0; c < t.channels; ++c) {
+      Vec<T> b[V];
+      for (int v = 0; v < V; ++v) b[v] = load(w + v * kL);
+      w += V * kL;
+      keep(step);
+      keep(step3);
+#pragma GCC unroll 16
+      for (int p = 0; p < P; ++p) {
+        const T* const from = base[p / 4];
+        const Vec<T> a = broadcast(p % 4 == 3 ? from[step3] : from[p % 4 * step]);
+        for (int v = 0; v < V; ++v) acc[p][v] += a * b[v];
+      }
+#pragma GCC unroll 4
+      for (int i = 0; i < kBases; ++i) {
+        ++base[i];
+        keep(base[i]);
       }
     }
   }
@@ -89,10 +133,10 @@ template <class T, int P>
   constexpr int kL = kLanes<T>;
   Vec<T> acc[P][1];
   begin<T, 1, P>(t, y, acc);
-  const T* w = t.w;
   const int64_t next = t.channels * kL;
-  for (int64_t e = 0; e < t.count; e += 3, w += 2 * next) {
+  for (int64_t e = 0; e < t.count; e += 3) {
     const T* from = x + t.offsets[e];
+    const T* w = t.w + t.weights[e];
 #pragma GCC unroll 2
     for (int64_t c = 0; c < t.channels; ++c, w += kL) {
       const Vec<T> b0 = load(w), b1 = load(w + next), b2 = load(w + 2 * next);
@@ -117,7 +161,8 @@ enum class Kind : unsigned char { Rows, Blocked, Strided };  // tile_row; step o
 template <class T, Kind K, int V, int P>
 constexpr TileFunction<T> function() {
   if constexpr (K == Kind::Rows) return &tile_row<T, P>;
-  return &tile < T, V, P, K == Kind::Blocked ? kConvBlock : 0 > ;
+  if constexpr (K == Kind::Strided) return &tile_strided<T, V, P>;
+  return &tile<T, V, P>;
 }
 
 /// The kernel for `pixels` <= P.
@@ -137,8 +182,49 @@ int64_t tile_count(int64_t length) {
   return (length + kMost<K, V> - 1) / kMost<K, V>;
 }
 
+/// The entries of a run that a line needs: all of them, or those that `inside` allows.
+class Entries {
+ public:
+  /// Weights are `width` elements a channel.
+  Entries(const ConvReduction& r, const ConvRun& run, int64_t width)
+      : all_(r.offsets + run.first),
+        inside_(r.inside == nullptr ? nullptr : r.inside + run.first),
+        run_(run) {
+    for (int64_t e = 0; e < run.count; ++e) all_weights_[e] = e * run.channels * width;
+  }
+
+  /// For line (i, j); false where it needs none of them.
+  template <class T>
+  bool select(const ConvLines& lines, int64_t i, int64_t j, Tile<T>& t) {
+    t.offsets = all_;
+    t.weights = all_weights_;
+    t.count = run_.count;
+    if (inside_ == nullptr) return t.count > 0;
+    const int64_t row = lines.row + (lines.by_column ? i : j), column = lines.column + j;
+    int64_t count = 0;
+    for (int64_t e = 0; e < run_.count; ++e) {
+      const ConvInside& in = inside_[e];
+      const bool in_row = row >= in.row_lo && row < in.row_hi;
+      const bool in_column = !lines.by_column || (column >= in.column_lo && column < in.column_hi);
+      offsets_[count] = all_[e];
+      weights_[count] = all_weights_[e];
+      count += in_row && in_column ? 1 : 0;
+    }
+    t.offsets = offsets_;
+    t.weights = weights_;
+    t.count = count;
+    return count > 0;
+  }
+
+ private:
+  const int64_t* all_;
+  const ConvInside* inside_;
+  ConvRun run_;
+  int64_t all_weights_[kConvRunEntries], offsets_[kConvRunEntries], weights_[kConvRunEntries];
+};
+
 template <class T, Kind K, int V>
-void run_lines(const Tile<T>& t, T* y, const T* x, const ConvLines& lines, Ahead& ahead) {
+void run_lines(Tile<T>& t, Entries& entries, T* y, const T* x, const ConvLines& lines, Ahead& ahead) {
   const int64_t tiles = tile_count<K, V>(lines.length);
   if (tiles == 0) return;
   const int64_t small = lines.length / tiles, large_tiles = lines.length % tiles;
@@ -146,6 +232,7 @@ void run_lines(const Tile<T>& t, T* y, const T* x, const ConvLines& lines, Ahead
   const TileFunction<T> run_large = large_tiles > 0 ? pick<T, K, V, kMost<K, V>>(small + 1) : run_small;
   for (int64_t i = 0; i < lines.outer; ++i) {
     for (int64_t j = 0; j < lines.inner; ++j) {
+      if (!entries.select(lines, i, j, t) && !t.first) continue;
       const T* from = x + i * lines.x_outer + j * lines.x_inner;
       T* to = y + i * lines.y_outer + j * lines.y_inner;
       for (int64_t n = 0; n < tiles; ++n) {
@@ -159,11 +246,11 @@ void run_lines(const Tile<T>& t, T* y, const T* x, const ConvLines& lines, Ahead
   }
 }
 
-template <class T>
-bool is_rows(const Tile<T>& t) {
-  if (t.count % 3 != 0) return false;
-  for (int64_t e = 0; e < t.count; ++e) {
-    if (e % 3 != 0 && t.offsets[e] != t.offsets[e - 1] + kConvBlock) return false;
+/// Whether tile_row can serve the run.
+bool is_rows(const ConvReduction& r, const ConvRun& run) {
+  if (run.count % 3 != 0) return false;
+  for (int64_t e = run.first; e < run.first + run.count; ++e) {
+    if ((e - run.first) % 3 != 0 && r.offsets[e] != r.offsets[e - 1] + kConvBlock) return false;
   }
   return true;
 }
@@ -183,16 +270,15 @@ void run_tile(const ConvTileJob<T>& job, int64_t first_k, Ahead& ahead) {
   for (int64_t n = 0; n == 0 || n < r.run_count; ++n) {  // once without entries: bias or zero
     const ConvRun run = r.run_count > 0 ? r.runs[n] : ConvRun{};
     t.w = r.run_count > 0 ? w + r.starts[run.first] * V * kLanes<T> : w;
-    t.offsets = r.offsets + run.first;
-    t.count = run.count;
     t.channels = run.channels;
+    Entries entries(r, run, V * kLanes<T>);
     T* y = job.y + first_k;
     if (job.lines.x_pixel != kConvBlock) {
-      run_lines<T, Kind::Strided, V>(t, y, job.x, job.lines, ahead);
-    } else if (V == 1 && kRegisters == 32 && is_rows(t)) {
-      run_lines<T, Kind::Rows, 1>(t, y, job.x, job.lines, ahead);
+      run_lines<T, Kind::Strided, V>(t, entries, y, job.x, job.lines, ahead);
+    } else if (V == 1 && kRegisters == 32 && is_rows(r, run)) {
+      run_lines<T, Kind::Rows, 1>(t, entries, y, job.x, job.lines, ahead);
     } else {
-      run_lines<T, Kind::Blocked, V>(t, y, job.x, job.lines, ahead);
+      run_lines<T, Kind::Blocked, V>(t, entries, y, job.x, job.lines, ahead);
     }
     t.first = false;
   }

@@ -15,6 +15,8 @@ constexpr int kRowChannels = 8;
 /// Pixels that pass by between two visits of an accumulator, V = 2: dy of a tile (16 KiB) and the x of a
 /// block of channels then stay in L1.
 constexpr int64_t kPixels = 128;
+/// Bytes between pixels of dy that are read in place.
+constexpr int64_t kClose = 256;
 /// Pixels between two prefetches.
 constexpr int64_t kStretch = 32;
 
@@ -142,6 +144,30 @@ RowFunction<T> pick_row(int64_t rows) {
   return &tile_row<T, R>;
 }
 
+int64_t clamp(int64_t value, int64_t lo, int64_t hi) {
+  return value < lo ? lo : (value > hi ? hi : value);
+}
+/// The lines of a block for which entry e is inside the image.
+template <class T>
+Block<T> inside(Block<T> block, const ConvReduction& r, int64_t e) {
+  if (r.inside == nullptr) return block;
+  const ConvInside& in = r.inside[e];
+  ConvLines& l = block.lines;
+  int64_t outer_lo = 0, outer_hi = l.outer;
+  int64_t inner_lo = clamp(in.row_lo - l.row, 0, l.inner), inner_hi = clamp(in.row_hi - l.row, 0, l.inner);
+  if (l.by_column) {
+    outer_lo = clamp(in.row_lo - l.row, 0, l.outer);
+    outer_hi = clamp(in.row_hi - l.row, 0, l.outer);
+    inner_lo = clamp(in.column_lo - l.column, 0, l.inner);
+    inner_hi = clamp(in.column_hi - l.column, 0, l.inner);
+  }
+  block.x += outer_lo * l.x_outer + inner_lo * l.x_inner;
+  block.dy += outer_lo * l.y_outer + inner_lo * l.y_inner;
+  l.outer = outer_hi - outer_lo;
+  l.inner = inner_hi - inner_lo;
+  return block;
+}
+
 /// One run of entries.
 template <class T, int V>
 void run_entries(const Block<T>& block, const ConvReduction& r, const ConvRun& run, Ahead& ahead) {
@@ -150,11 +176,12 @@ void run_entries(const Block<T>& block, const ConvReduction& r, const ConvRun& r
   const TileFunction<T> run_small = pick<T, V, kRows<V>>(small);
   const TileFunction<T> run_large = large_tiles > 0 ? pick<T, V, kRows<V>>(small + 1) : run_small;
   for (int64_t e = run.first; e < run.first + run.count; ++e) {
-    T* dw = block.dw + r.starts[e] * V * kLanes<T>;
-    const T* x = block.x + r.offsets[e];
+    const Block<T> part = inside(block, r, e);
+    T* dw = part.dw + r.starts[e] * V * kLanes<T>;
+    const T* x = part.x + r.offsets[e];
     for (int64_t n = 0; n < tiles; ++n) {
       const int64_t rows = n < large_tiles ? small + 1 : small;
-      (n < large_tiles ? run_large : run_small)(block, dw, x, ahead);
+      (n < large_tiles ? run_large : run_small)(part, dw, x, ahead);
       dw += rows * V * kLanes<T>;
       x += rows;
     }
@@ -174,11 +201,12 @@ bool is_rows(const ConvReduction& r, const ConvRun& run, const ConvLines& lines)
 template <class T>
 void run_rows(const Block<T>& block, const ConvReduction& r, const ConvRun& run, Ahead& ahead) {
   for (int64_t e = run.first; e < run.first + run.count; e += 3) {
-    T* dw = block.dw + r.starts[e] * kLanes<T>;
-    const T* x = block.x + r.offsets[e];
+    const Block<T> part = inside(block, r, e);
+    T* dw = part.dw + r.starts[e] * kLanes<T>;
+    const T* x = part.x + r.offsets[e];
     for (int64_t c = 0; c < run.channels; c += kRowChannels) {
       const int64_t rows = run.channels - c < kRowChannels ? run.channels - c : kRowChannels;
-      pick_row<T, kRowChannels>(rows)(block, dw + c * kLanes<T>, x + c, run.channels * kLanes<T>, ahead);
+      pick_row<T, kRowChannels>(rows)(part, dw + c * kLanes<T>, x + c, run.channels * kLanes<T>, ahead);
     }
   }
 }
@@ -225,8 +253,8 @@ void run_tile(const ConvWeightJob<T>& job, Block<T> block, int64_t first_k, Ahea
   block.dy_next = channel_at(first_k + kLanes<T>, job.dy_block) - here;
   const int64_t left = r.k - first_k;
   // A group's outputs may be fewer than a pixel of dy has, and whole vectors would then reach past dy's end.
-  const bool dense = job.dy_block > 0 || block.lines.y_pixel == V * kLanes<T>;
-  if (!dense || left < V * kLanes<T>) gather<T, V>(block, packed, left);
+  const bool close = job.dy_block > 0 || block.lines.y_pixel * static_cast<int64_t>(sizeof(T)) <= kClose;
+  if (!close || left < V * kLanes<T>) gather<T, V>(block, packed, left);
   for (int64_t n = job.run_lo; n < job.run_hi; ++n) {
     if (V == 1 && is_rows(r, r.runs[n], block.lines)) {
       run_rows(block, r, r.runs[n], ahead);
@@ -276,6 +304,8 @@ void run(const ConvWeightJob<T>& job) {
       for (int64_t n = 0; n < all.length; n += length) {
         block.x = job.x + i * all.x_outer + j * all.x_inner + n * all.x_pixel;
         block.dy = job.dy + i * all.y_outer + j * all.y_inner + n * all.y_pixel;
+        block.lines.row = all.row + (all.by_column ? i : j);
+        block.lines.column = all.column + j;
         block.lines.outer = least(outer, all.outer - i);
         block.lines.inner = least(inner, all.inner - j);
         block.lines.length = least(length, all.length - n);
