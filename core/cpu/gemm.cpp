@@ -119,7 +119,7 @@ void start_rows(T* c, const GemmFusion<T>& add, const GemmShape& s, int64_t lo, 
 
 /// Rows of a tile that are multiplied at a time: what they read of A fits the second-level cache.
 int64_t block_rows(int64_t m) {
-  constexpr int64_t kMostRows = 132;
+  constexpr int64_t kMostRows = 72;
   return even_tile(m, kMostRows, 12);
 }
 
@@ -143,9 +143,9 @@ void multiply_rows(PackedProduct<T> o, const GemmShape& s, const T* next_a, int6
   }
 }
 
-/// The serial product with all terms of A's sums, which are added to.
+/// The serial product; `sums` of op(A), unless null, are added to; `next_a` is what is read of A afterwards.
 template <class T>
-void serial_product(T* c, const T* a, const T* b, const GemmShape& s, T* sums) {
+void serial_product(T* c, const T* a, const T* b, const GemmShape& s, T* sums, const T* next_a) {
   // The terms of one pack bound the copy of B.
   const int64_t slab = std::min(s.k, kSlab), packed_elements = round_up(packed_size(s.n, slab), 16);
   Tensor storage = scratch<T>(packed_elements + gemm_scratch_size(block_rows(s.m)));
@@ -161,7 +161,8 @@ void serial_product(T* c, const T* a, const T* b, const GemmShape& s, T* sums) {
                        .start_step = s.ldc,
                        .sums = sums,
                        .scratch = a_copy};
-    multiply_rows<T>(o, part, nullptr, 0);
+    const T* next = p + slab < s.k ? o.a + (s.transpose_a ? slab * s.lda : slab) : next_a;
+    multiply_rows<T>(o, part, next, next != nullptr ? std::min(block_rows(s.m), s.m) : 0);
   }
 }
 
@@ -186,7 +187,11 @@ void split_gemm(T* c, const T* a, const T* b, const GemmShape& s, T* sums, int64
       }
     }
     const T *terms = a + (s.transpose_a ? lo * s.lda : lo), *rows = b + (s.transpose_b ? lo : lo * s.ldb);
-    to_sums == nullptr ? serial_gemm(to, terms, rows, part) : serial_product(to, terms, rows, part, to_sums);
+    if (Dots<T>(terms, rows, part).possible()) return serial_gemm(to, terms, rows, part);
+    const int64_t next = lo + num_threads() * length;  // what this thread will likely take next
+    const bool more = next + length <= s.k;
+    serial_product<T>(to, terms, rows, part, to_sums,
+                      more ? a + (s.transpose_a ? next * s.lda : next) : nullptr);
   });
   const auto add = by_type<T>(accumulate_f32, accumulate_f64);
   parallel_for(s.m, std::max<int64_t>(1, 4096 / s.n), [&](int64_t lo, int64_t hi) {
@@ -233,7 +238,10 @@ void tiled_gemm(T* c, const T* a, const T* b, const GemmShape& s, const GemmFusi
                            .gelu = add.gelu,
                            .sums = add.sums != nullptr && j == 0 ? add.sums + i : nullptr,
                            .scratch = copy.mut<T>()};
-        multiply_rows<T>(o, tile, nullptr, 0);
+        const int64_t next = i + num_threads() * t.m;  // likewise
+        const bool more = next < s.m && j + tile.n == s.n;
+        multiply_rows<T>(o, tile, more ? terms + (s.transpose_a ? next : next * s.lda) : nullptr,
+                         more ? std::min(block_rows(t.m), s.m - next) : 0);
         if (add.done != nullptr && p + slab >= s.k) (*add.done)(i, tile.m, j, tile.n);
       }
     });
@@ -248,7 +256,7 @@ void serial_gemm(T* c, const T* a, const T* b, const GemmShape& s) {
   const Dots<T> dots(a, b, s);
   if (dots.possible()) return dots.run(c, 0, dots.shape.n, s.accumulate);
   if (!s.accumulate && s.k == 0) return start_rows<T>(c, {}, s, 0, s.m);
-  serial_product<T>(c, a, b, s, nullptr);
+  serial_product<T>(c, a, b, s, nullptr, nullptr);
 }
 
 namespace {
