@@ -61,7 +61,7 @@ SelfAttention::SelfAttention(Module& parent, std::string name, int64_t width,
       v_(*this, "v"),
       probabilities_(*this, "probabilities") {}
 
-Var SelfAttention::operator()(const Var& x) {
+Var SelfAttention::operator()(const Var& x, const Var& residual) {
   const ErrorScope scope(*this);
   LATHE_CHECK(ShapeError, x.shape().rank() == 3 && x.dim(2) == width_, describe(), ": expected (N, T, ",
               width_, "), found ", x.shape());
@@ -69,7 +69,8 @@ Var SelfAttention::operator()(const Var& x) {
   const bool quantized = q_.attached() != nullptr || k_.attached() != nullptr || v_.attached() != nullptr ||
                          probabilities_.attached() != nullptr;
   if (!quantized && !dropout_.active()) {
-    return out_(packed_attention(qkv, heads_, {.scale = scale_, .causal = causal_, .key_padding = {}}));
+    const Var y = packed_attention(qkv, heads_, {.scale = scale_, .causal = causal_, .key_padding = {}});
+    return out_.fused(y, false, residual);
   }
   const auto third = [&](int64_t i) {
     return reshape(slice(qkv, 2, i * width_, (i + 1) * width_),
@@ -79,7 +80,7 @@ Var SelfAttention::operator()(const Var& x) {
   const Var y = dropout_.active() || probabilities_.attached() != nullptr
                     ? composed(q, k, v)
                     : attention(q, k, v, {.scale = scale_, .causal = causal_, .key_padding = {}});
-  return out_(reshape(y, x.shape()));
+  return out_.fused(reshape(y, x.shape()), false, residual);
 }
 
 Var SelfAttention::composed(const Var& q, const Var& k, const Var& v) const {

@@ -28,7 +28,8 @@ class SelfAttention : public Module {
   SelfAttention(Module& parent, std::string name, int64_t width, const SelfAttentionOptions& options);
   const char* type() const override { return "SelfAttention"; }
 
-  Var operator()(const Var& x);  ///< (N, T, width) -> (N, T, width)
+  /// (N, T, width) -> (N, T, width), plus `residual` of that shape unless it is undefined.
+  Var operator()(const Var& x, const Var& residual = {});
 
  private:
   Var composed(const Var& q, const Var& k, const Var& v) const;

@@ -34,7 +34,7 @@ DropPath::DropPath(Module& parent, std::string name, double p)
     : Module(parent, std::move(name)), p_(probability(*this, p)) {}
 
 Var DropPath::operator()(const Var& x) const {
-  if (!training() || p_ == 0) return x;
+  if (!active()) return x;
   const ErrorScope scope(*this);
   return drop_path(x, p_, noise(*this), run().first_sample);
 }

@@ -25,6 +25,7 @@ class DropPath : public Module {
   const char* type() const override { return "DropPath"; }
 
   Var operator()(const Var& x) const;
+  bool active() const { return training() && p_ > 0; }
 
  private:
   double p_;

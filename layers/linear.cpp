@@ -1,5 +1,6 @@
 #include "layers/linear.h"
 
+#include "autograd/ops/activations.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/matmul.h"
 
@@ -27,8 +28,15 @@ Linear::Linear(Module& parent, std::string name, int64_t in, int64_t out, const 
 }
 
 Var Linear::operator()(const Var& x) {
+  return fused(x, false, Var());
+}
+
+Var Linear::fused(const Var& x, bool gelu, const Var& residual) {
   const ErrorScope scope(*this);
-  return linear(input_(x), cast(weight_.value(), x.dtype()), bias_ ? cast(bias_->value(), x.dtype()) : Var());
+  const bool site = input_.attached() != nullptr;
+  const Var in = gelu && site ? lathe::gelu(x) : x;
+  return linear(input_(in), cast(weight_.value(), x.dtype()), bias_ ? cast(bias_->value(), x.dtype()) : Var(),
+                {.gelu = gelu && !site, .residual = residual});
 }
 
 }  // namespace lathe

@@ -19,6 +19,9 @@ class Linear : public Module {
   const char* type() const override { return "Linear"; }
 
   Var operator()(const Var& x);  ///< (..., in) -> (..., out)
+  /// The layer of gelu(x), plus `residual` (..., out) unless that is undefined, in one op where nothing
+  /// stands between.
+  Var fused(const Var& x, bool gelu, const Var& residual);
 
   Parameter& weight() { return weight_; }
   Parameter* bias() { return bias_ ? &*bias_ : nullptr; }

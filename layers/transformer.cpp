@@ -12,9 +12,11 @@ FeedForward::FeedForward(Module& parent, std::string name, int64_t width, const 
       out_(*this, options.out_name, options.hidden, width, options.out),
       dropout_(*this, "drop", options.dropout) {}
 
-Var FeedForward::operator()(const Var& x) {
+Var FeedForward::operator()(const Var& x, const Var& residual) {
   const ErrorScope scope(*this);
-  return out_(dropout_(gelu(in_(x))));
+  const Var hidden = in_(x);
+  return dropout_.active() ? out_.fused(dropout_(gelu(hidden)), false, residual)
+                           : out_.fused(hidden, true, residual);
 }
 
 TransformerBlock::TransformerBlock(Module& parent, std::string name, const TransformerBlockOptions& options)
@@ -30,8 +32,11 @@ TransformerBlock::TransformerBlock(Module& parent, std::string name, const Trans
 
 Var TransformerBlock::operator()(const Var& x) {
   const ErrorScope scope(*this);
-  const Var y = add(x, drop_path1_(drop1_(attention_(norm1_(x)))));
-  return add(y, drop_path2_(drop2_(feed_forward_(norm2_(y)))));
+  // The sum is part of a branch's last product unless something is dropped in between.
+  const Var y = drop1_.active() || drop_path1_.active() ? add(x, drop_path1_(drop1_(attention_(norm1_(x)))))
+                                                        : attention_(norm1_(x), x);
+  return drop2_.active() || drop_path2_.active() ? add(y, drop_path2_(drop2_(feed_forward_(norm2_(y)))))
+                                                 : feed_forward_(norm2_(y), y);
 }
 
 Var prepend_tokens(const std::vector<Var>& tokens, const Var& x) {

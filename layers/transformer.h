@@ -20,7 +20,8 @@ class FeedForward : public Module {
   FeedForward(Module& parent, std::string name, int64_t width, const FeedForwardOptions& options);
   const char* type() const override { return "FeedForward"; }
 
-  Var operator()(const Var& x);  ///< (..., width) -> (..., width)
+  /// (..., width) -> (..., width), plus `residual` of that shape unless it is undefined.
+  Var operator()(const Var& x, const Var& residual = {});
 
  private:
   Linear in_, out_;

@@ -11,10 +11,14 @@ OpCase product(std::string name, const Shape& a, const Shape& b, const MatmulOpt
           }};
 }
 
-OpCase layer(std::string name, const Shape& x, const Shape& w) {
-  return {.name = "linear " + name, .inputs = {{x}, {w}, {{w[0]}}}, .apply = [](const std::vector<Var>& in) {
-            return linear(in[0], in[1], in[2]);
-          }};
+OpCase layer(std::string name, const Shape& x, const Shape& w, bool gelu = false, bool residual = false) {
+  OpCase result{.name = "linear " + name,
+                .inputs = {{x, -2, 2}, {w}, {{w[0]}}},
+                .apply = [gelu](const std::vector<Var>& in) {
+                  return linear(in[0], in[1], in[2], {gelu, in.size() > 3 ? in[3] : Var()});
+                }};
+  if (residual) result.inputs.push_back({x.with(-1, w[0])});
+  return result;
 }
 
 }  // namespace
@@ -45,6 +49,14 @@ std::vector<OpCase> matmul_cases() {
       layer("3-D", {2, 7, 19}, {11, 19}),
       layer("vector", {5}, {3, 5}),
       layer("no rows", {0, 5}, {3, 5}),
+      layer("no inputs", {4, 0}, {3, 0}),
+      layer("gelu", {19, 6}, {5, 6}, true),
+      layer("gelu, few rows", {2, 6}, {5, 6}, true),
+      layer("gelu, one output", {9, 6}, {1, 6}, true),
+      layer("gelu, residual", {3, 7, 6}, {37, 6}, true, true),
+      layer("residual", {3, 7, 19}, {11, 19}, false, true),
+      layer("residual, few rows", {2, 6}, {5, 6}, false, true),
+      layer("residual, no rows", {0, 5}, {3, 5}, true, true),
       {.name = "linear no bias",
        .inputs = {{{4, 9}}, {{2, 9}}},
        .apply = [](const std::vector<Var>& in) { return linear(in[0], in[1]); }},

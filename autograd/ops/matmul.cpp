@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/kernels/elementwise.h"
+#include "core/kernels/linear.h"
 #include "core/kernels/matmul.h"
 
 namespace lathe {
@@ -66,32 +68,58 @@ Var matmul(const Var& a, const Var& b, const MatmulOptions& options) {
       OpInfo{.macs = macs});
 }
 
-Var linear(const Var& x, const Var& w, const Var& bias) {
-  const Tensor& in = x.data();
-  LATHE_CHECK(ShapeError, in.rank() >= 1 && w.data().rank() == 2 && in.dim(-1) == w.dim(1), "linear: input ",
-              in.shape(), " does not fit weight ", w.shape(), " (out, in)");
-  LATHE_CHECK(DTypeError, in.dtype() == w.dtype(), "linear: input is ", in.dtype(), ", weight ", w.dtype());
+namespace {
+
+void check_linear(const Tensor& x, const Var& w, const Var& bias, const Var& residual) {
+  LATHE_CHECK(ShapeError, x.rank() >= 1 && w.data().rank() == 2 && x.dim(-1) == w.dim(1), "linear: input ",
+              x.shape(), " does not fit weight ", w.shape(), " (out, in)");
+  LATHE_CHECK(DTypeError, x.dtype() == w.dtype(), "linear: input is ", x.dtype(), ", weight ", w.dtype());
   if (bias.defined()) {
     LATHE_CHECK(ShapeError, bias.shape() == Shape({w.dim(0)}), "linear: bias is ", bias.shape(),
                 ", weight has ", w.dim(0), " outputs");
-    LATHE_CHECK(DTypeError, in.dtype() == bias.dtype(), "linear: input is ", in.dtype(), ", bias ",
+    LATHE_CHECK(DTypeError, x.dtype() == bias.dtype(), "linear: input is ", x.dtype(), ", bias ",
                 bias.dtype());
   }
+  if (residual.defined()) {
+    LATHE_CHECK(ShapeError, residual.shape() == x.shape().with(-1, w.dim(0)), "linear: residual is ",
+                residual.shape(), ", input ", x.shape(), ", weight ", w.shape());
+    LATHE_CHECK(DTypeError, x.dtype() == residual.dtype(), "linear: input is ", x.dtype(), ", residual ",
+                residual.dtype());
+  }
+}
+
+/// dx if it is wanted, then dw and db: the weight's gradient needs gelu(x), which comes with dx.
+void linear_backward(Backward& g, bool gelu) {
+  const Tensor dy = as_rows(g.dy()), x = as_rows(g.saved(0));
+  Tensor fx = x;
+  if (gelu) fx = x.empty_like();
+  if (g.wants(0)) {
+    Tensor dx = as_rows(g.dx(0));
+    kernels::linear_input_gradient(dx, fx, dy, g.saved(1), x, gelu);
+  } else if (gelu && g.wants(1)) {
+    kernels::unary(fx, x, UnaryOp::Gelu, {});
+  }
+  if (g.wants(1) || g.wants(2)) {
+    Tensor dw = g.wants(1) ? g.dx(1) : g.saved(1).empty_like(), db;  // so that db has the same bits alone
+    if (g.wants(2)) db = g.dx(2);
+    kernels::linear_weight_gradient(dw, db, dy, g.wants(1) ? fx : x);
+  }
+  if (g.wants(3)) g.pass(3, g.dy());
+}
+
+}  // namespace
+
+Var linear(const Var& x, const Var& w, const Var& bias, const LinearFusion& fusion) {
+  const Tensor& in = x.data();
+  check_linear(in, w, bias, fusion.residual);
+  const auto data = [](const Var& v) { return v.defined() ? v.data() : Tensor(); };
   Tensor y = in.empty_like(in.shape().with(-1, w.dim(0)));
-  Tensor rows = as_rows(y);
-  kernels::matmul(rows, as_rows(in), w.data(), bias.defined() ? bias.data() : Tensor(), {false, true});
+  Tensor rows = as_rows(y), residual = data(fusion.residual);
+  if (residual.defined()) residual = as_rows(residual);
+  kernels::linear_forward(rows, as_rows(in), w.data(), data(bias), residual, fusion.gelu);
   return record(
-      "linear", y, {x, w, bias}, Saved{in, w.data()},
-      [](Backward& g) {
-        const Tensor dy = as_rows(g.dy());
-        if (g.wants(0)) {
-          Tensor dx = as_rows(g.dx(0));
-          kernels::matmul(dx, dy, g.saved(1), Tensor(), {});
-        }
-        if (g.wants(1)) kernels::matmul(g.dx(1), dy, as_rows(g.saved(0)), Tensor(), {true, false});
-        if (g.wants(2)) kernels::column_sum(g.dx(2), dy);
-      },
-      OpInfo{.macs = y.numel() * w.dim(1)});
+      "linear", y, {x, w, bias, fusion.residual}, Saved{in, w.data()},
+      [gelu = fusion.gelu](Backward& g) { linear_backward(g, gelu); }, OpInfo{.macs = y.numel() * w.dim(1)});
 }
 
 }  // namespace lathe

@@ -104,7 +104,7 @@ void pack(T* packed, const T* b, const GemmShape& s, int64_t lo, int64_t hi) {
 
 /// Rows [lo, hi) of C become the addends, or 0; then products may be added.
 template <class T>
-void start_rows(T* c, const GemmAddends<T>& add, const GemmShape& s, int64_t lo, int64_t hi) {
+void start_rows(T* c, const GemmFusion<T>& add, const GemmShape& s, int64_t lo, int64_t hi) {
   for (int64_t i = lo; i < hi; ++i) {
     T* row = c + i * s.ldc;
     if (add.bias != nullptr) {
@@ -119,7 +119,7 @@ void start_rows(T* c, const GemmAddends<T>& add, const GemmShape& s, int64_t lo,
 
 /// Rows of a tile that are multiplied at a time: what they read of A fits the second-level cache.
 int64_t block_rows(int64_t m) {
-  constexpr int64_t kMostRows = 132;
+  constexpr int64_t kMostRows = 72;
   return even_tile(m, kMostRows, 12);
 }
 
@@ -127,7 +127,7 @@ int64_t block_rows(int64_t m) {
 template <class T>
 void multiply_rows(PackedProduct<T> o, const GemmShape& s, const T* next_a, int64_t next_rows) {
   const int64_t step = block_rows(s.m), a_step = s.transpose_a ? 1 : s.lda;
-  T* const c = o.c;
+  T *const c = o.c, *const sums = o.sums;
   const T *const a = o.a, *const start = o.start;
   for (int64_t i = 0; i < s.m; i += step) {
     GemmShape block = s;
@@ -135,6 +135,7 @@ void multiply_rows(PackedProduct<T> o, const GemmShape& s, const T* next_a, int6
     o.c = c + i * s.ldc;
     o.a = a + i * a_step;
     if (start != nullptr) o.start = start + i * o.start_step;
+    if (sums != nullptr) o.sums = sums + i;
     const int64_t after = i + block.m;
     o.next_a = after < s.m ? a + after * a_step : next_a;
     o.next_rows = after < s.m ? std::min(step, s.m - after) : next_rows;
@@ -142,36 +143,72 @@ void multiply_rows(PackedProduct<T> o, const GemmShape& s, const T* next_a, int6
   }
 }
 
+/// The serial product; `sums` of op(A), unless null, are added to; `next_a` is what is read of A afterwards.
 template <class T>
-void split_gemm(T* c, const T* a, const T* b, const GemmShape& s, int64_t length) {
-  const int64_t chunks = chunk_count(s.k, length), size = s.m * s.n;
-  Tensor parts = scratch<T>((chunks - 1) * size);
+void serial_product(T* c, const T* a, const T* b, const GemmShape& s, T* sums, const T* next_a) {
+  // The terms of one pack bound the copy of B.
+  const int64_t slab = std::min(s.k, kSlab), packed_elements = round_up(packed_size(s.n, slab), 16);
+  Tensor storage = scratch<T>(packed_elements + gemm_scratch_size(block_rows(s.m)));
+  T *packed = storage.mut<T>(), *a_copy = packed + packed_elements;
+  for (int64_t p = 0; p < s.k; p += slab) {
+    GemmShape part = s;
+    part.k = std::min(slab, s.k - p);
+    pack(packed, b + (s.transpose_b ? p : p * s.ldb), part, 0, s.n);
+    PackedProduct<T> o{.c = c,
+                       .a = a + (s.transpose_a ? p * s.lda : p),
+                       .packed = packed,
+                       .start = s.accumulate || p > 0 ? c : nullptr,
+                       .start_step = s.ldc,
+                       .sums = sums,
+                       .scratch = a_copy};
+    const T* next = p + slab < s.k ? o.a + (s.transpose_a ? slab * s.lda : slab) : next_a;
+    multiply_rows<T>(o, part, next, next != nullptr ? std::min(block_rows(s.m), s.m) : 0);
+  }
+}
+
+/// C += op(A) op(B), sums += those of op(A), in chunks of `length` terms.
+template <class T>
+void split_gemm(T* c, const T* a, const T* b, const GemmShape& s, T* sums, int64_t length) {
+  const int64_t chunks = chunk_count(s.k, length), size = s.m * s.n, per_chunk = size + s.m;
+  Tensor parts = scratch<T>((chunks - 1) * per_chunk);
   T* partial = parts.mut<T>();
   parallel_for(chunks, 1, [&](int64_t chunk, int64_t) {
     const int64_t lo = chunk * length;
     GemmShape part = s;
     part.k = std::min(length, s.k - lo);
-    T* to = c;
+    T *to = c, *to_sums = sums;
     if (chunk > 0) {
-      to = partial + (chunk - 1) * size;
+      to = partial + (chunk - 1) * per_chunk;
       part.ldc = s.n;
       part.accumulate = false;
+      if (sums != nullptr) {
+        to_sums = to + size;
+        std::fill(to_sums, to_sums + s.m, T{0});
+      }
     }
-    serial_gemm(to, a + (s.transpose_a ? lo * s.lda : lo), b + (s.transpose_b ? lo : lo * s.ldb), part);
+    const T *terms = a + (s.transpose_a ? lo * s.lda : lo), *rows = b + (s.transpose_b ? lo : lo * s.ldb);
+    if (Dots<T>(terms, rows, part).possible()) return serial_gemm(to, terms, rows, part);
+    const int64_t next = lo + num_threads() * length;  // what this thread will likely take next
+    const bool more = next + length <= s.k;
+    serial_product<T>(to, terms, rows, part, to_sums,
+                      more ? a + (s.transpose_a ? next * s.lda : next) : nullptr);
   });
+  const auto add = by_type<T>(accumulate_f32, accumulate_f64);
   parallel_for(s.m, std::max<int64_t>(1, 4096 / s.n), [&](int64_t lo, int64_t hi) {
-    const auto add = by_type<T>(accumulate_f32, accumulate_f64);
     for (int64_t i = lo; i < hi; ++i) {
       for (int64_t chunk = 1; chunk < chunks; ++chunk) {
-        add(c + i * s.ldc, partial + (chunk - 1) * size + i * s.n, s.n);
+        add(c + i * s.ldc, partial + (chunk - 1) * per_chunk + i * s.n, s.n);
       }
     }
   });
+  for (int64_t chunk = 1; sums != nullptr && chunk < chunks; ++chunk) {
+    add(sums, partial + (chunk - 1) * per_chunk + size, s.m);
+  }
 }
 
 /// C (+)= op(A) op(B) in tiles, B packed once for all of them.
 template <class T>
-void tiled_gemm(T* c, const T* a, const T* b, const GemmShape& s, const GemmAddends<T>& add) {
+void tiled_gemm(T* c, const T* a, const T* b, const GemmShape& s, const GemmFusion<T>& add) {
   const Tiling t = plan_tiles(s.m, s.n, s.k);
   const int64_t slab = std::min(s.k, kSlab);
   Tensor storage = scratch<T>(packed_size(s.n, slab));
@@ -198,8 +235,13 @@ void tiled_gemm(T* c, const T* a, const T* b, const GemmShape& s, const GemmAdde
                            .start = start != nullptr ? start + i * s.ldc + j : nullptr,
                            .start_step = s.ldc,
                            .bias = p == 0 && add.bias != nullptr ? add.bias + j : nullptr,
+                           .gelu = add.gelu,
+                           .sums = add.sums != nullptr && j == 0 ? add.sums + i : nullptr,
                            .scratch = copy.mut<T>()};
-        multiply_rows<T>(o, tile, nullptr, 0);
+        const int64_t next = i + num_threads() * t.m;  // likewise
+        const bool more = next < s.m && j + tile.n == s.n;
+        multiply_rows<T>(o, tile, more ? terms + (s.transpose_a ? next : next * s.lda) : nullptr,
+                         more ? std::min(block_rows(t.m), s.m - next) : 0);
         if (add.done != nullptr && p + slab >= s.k) (*add.done)(i, tile.m, j, tile.n);
       }
     });
@@ -214,31 +256,38 @@ void serial_gemm(T* c, const T* a, const T* b, const GemmShape& s) {
   const Dots<T> dots(a, b, s);
   if (dots.possible()) return dots.run(c, 0, dots.shape.n, s.accumulate);
   if (!s.accumulate && s.k == 0) return start_rows<T>(c, {}, s, 0, s.m);
-  // The terms of one pack bound the copy of B.
-  const int64_t slab = std::min(s.k, kSlab), packed_elements = round_up(packed_size(s.n, slab), 16);
-  Tensor storage = scratch<T>(packed_elements + gemm_scratch_size(block_rows(s.m)));
-  T *packed = storage.mut<T>(), *a_copy = packed + packed_elements;
-  for (int64_t p = 0; p < s.k; p += slab) {
-    GemmShape part = s;
-    part.k = std::min(slab, s.k - p);
-    pack(packed, b + (s.transpose_b ? p : p * s.ldb), part, 0, s.n);
-    PackedProduct<T> o{.c = c,
-                       .a = a + (s.transpose_a ? p * s.lda : p),
-                       .packed = packed,
-                       .start = s.accumulate || p > 0 ? c : nullptr,
-                       .start_step = s.ldc,
-                       .scratch = a_copy};
-    multiply_rows<T>(o, part, nullptr, 0);
-  }
+  serial_product<T>(c, a, b, s, nullptr, nullptr);
 }
 
+namespace {
+
+/// Where no tile maps A: gelu(a) in memory.
+template <class T>
+void gemm_of_gelu(T* c, const T* a, const T* b, const GemmShape& s, GemmFusion<T> fusion) {
+  Tensor storage = scratch<T>(s.m * s.k);
+  T* mapped = storage.mut<T>();
+  parallel_for(s.m, std::max<int64_t>(1, 16384 / std::max<int64_t>(1, s.k)), [&](int64_t lo, int64_t hi) {
+    for (int64_t i = lo; i < hi; ++i)
+      by_type<T>(unary_f32, unary_f64)(mapped + i * s.k, a + i * s.lda, s.k, UnaryOp::Gelu, {});
+  });
+  GemmShape shape = s;
+  shape.lda = s.k;
+  fusion.gelu = false;
+  gemm(c, mapped, b, shape, fusion);
+}
+
+}  // namespace
+
 template <Floating T>
-void gemm(T* c, const T* a, const T* b, const GemmShape& shape, const GemmAddends<T>& add) {
+void gemm(T* c, const T* a, const T* b, const GemmShape& shape, const GemmFusion<T>& add) {
   LATHE_ASSERT((add.bias == nullptr && add.rows == nullptr) || !shape.accumulate);
+  LATHE_ASSERT((!add.gelu || !shape.transpose_a) && (add.sums == nullptr || shape.transpose_a));
   if (shape.m == 0 || shape.n == 0) return;
   const int64_t length = plan_split(shape.m, shape.n, shape.k);
   const Dots<T> dots(a, b, shape);
+  if (add.sums != nullptr) std::fill(add.sums, add.sums + shape.m, T{0});
   if (shape.k > 0 && length == shape.k && !dots.possible()) return tiled_gemm(c, a, b, shape, add);
+  if (add.gelu) return gemm_of_gelu(c, a, b, shape, add);
   const int64_t row_grain = std::max<int64_t>(1, 16384 / shape.n);
   GemmShape sum = shape;
   if (!shape.accumulate) {
@@ -246,7 +295,7 @@ void gemm(T* c, const T* a, const T* b, const GemmShape& shape, const GemmAddend
     sum.accumulate = true;
   }
   if (length < shape.k) {
-    split_gemm(c, a, b, sum, length);
+    split_gemm(c, a, b, sum, add.sums, length);
   } else if (dots.possible()) {
     const int64_t macs = dots.shape.m * std::max<int64_t>(1, shape.k);
     const int64_t grain = round_up(std::max<int64_t>(1, kMinTaskMacs / macs), 4);
@@ -284,7 +333,7 @@ void batched_gemm(T* c, const T* a, const T* b, const GemmShape& shape, std::spa
 
 #define LATHE_INSTANTIATE(T)                                                                            \
   template void serial_gemm<T>(T*, const T*, const T*, const GemmShape&);                               \
-  template void gemm<T>(T*, const T*, const T*, const GemmShape&, const GemmAddends<T>&);               \
+  template void gemm<T>(T*, const T*, const T*, const GemmShape&, const GemmFusion<T>&);                \
   template void batched_gemm<T>(T*, const T*, const T*, const GemmShape&, std::span<const GemmOffsets>, \
                                 int64_t);
 LATHE_INSTANTIATE(float)

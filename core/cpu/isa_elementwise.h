@@ -44,6 +44,10 @@ LATHE_ISA_FUNCTION(void, accumulate_f64, double* sum, const double* x, int64_t n
 LATHE_ISA_FUNCTION(void, accumulate_scaled_f32, float* sum, const float* x, int64_t n, float factor);
 LATHE_ISA_FUNCTION(void, accumulate_scaled_f64, double* sum, const double* x, int64_t n, double factor);
 
+/// dx[i] *= the derivative of gelu at x[i], y[i] = gelu(x[i])
+LATHE_ISA_FUNCTION(void, gelu_gradient_f32, float* dx, float* y, const float* x, int64_t n);
+LATHE_ISA_FUNCTION(void, gelu_gradient_f64, double* dx, double* y, const double* x, int64_t n);
+
 /// y[i] = a[i] sigmoid(b[i])
 LATHE_ISA_FUNCTION(void, glu_f32, float* y, const float* a, const float* b, int64_t n);
 LATHE_ISA_FUNCTION(void, glu_f64, double* y, const double* a, const double* b, int64_t n);

@@ -46,6 +46,8 @@ struct PackedProduct {
   const T* bias = nullptr;    ///< (n) or null
   const T* next_a = nullptr;  ///< what the next product reads of A, next_rows of m: fetched; or null
   int64_t next_rows = 0;
+  bool gelu = false;     ///< op(A) is of gelu(a); A is not stored transposed
+  T* sums = nullptr;     ///< (m), A stored transposed: sums of op(A) over the terms are added; or null
   T* scratch = nullptr;  ///< gemm_scratch_size(m) elements
 };
 LATHE_ISA_FUNCTION(void, gemm_packed_f32, const PackedProduct<float>& product, const GemmShape& shape);

@@ -64,6 +64,8 @@ std::vector<OpCase> products() {
            [](const Inputs& x) { return matmul(x[0], x[1]); }),
       make("linear large", {{1021, 65}, {97, 65}, {97}},
            [](const Inputs& x) { return linear(x[0], x[1], x[2]); }),
+      make("linear large, gelu", {{2053, 45}, {297, 45}, {297}, {2053, 297}},
+           [](const Inputs& x) { return linear(x[0], x[1], x[2], {.gelu = true, .residual = x[3]}); }),
       make("conv2d large 3x3", {{5, 33, 31, 17}, {19, 3, 3, 17}, {19}},
            [=](const Inputs& x) { return conv2d(x[0], x[1], x[2], same); }),
       make("conv2d large Winograd", {{5, 33, 31, 32}, {48, 3, 3, 32}, {48}},
@@ -162,6 +164,8 @@ std::vector<OpCase> losses_and_others() {
            [](const Inputs& x) { return attention(x[0], x[1], x[2], {.causal = true, .key_padding = {}}); }),
       make("attention large, heads of 40", {{1, 67, 2, 40}, {1, 70, 2, 40}, {1, 70, 2, 33}},
            [](const Inputs& x) { return attention(x[0], x[1], x[2], {.key_padding = {}}); }),
+      make("packed_attention large", {{17, 70, 3 * 2 * 20}},
+           [](const Inputs& x) { return packed_attention(x[0], 2, {.causal = true, .key_padding = {}}); }),
       make("attention large bias", {{3, 67, 4, 16}, {3, 71, 4, 16}, {3, 71, 4, 16}, {4, 67, 71}},
            [](const Inputs& x) { return attention(x[0], x[1], x[2], {.key_padding = {}}, x[3]); }),
   };

@@ -5,6 +5,7 @@
 #include "core/cpu/isa/gemm_pack.h"
 #include "core/cpu/isa/gemm_tile.h"
 #include "core/cpu/isa_gemm.h"
+#include "core/kernels/elementwise_math.h"
 
 namespace lathe::cpu::LATHE_ISA_NAMESPACE {
 namespace {
@@ -32,9 +33,47 @@ Left<T> copy_rows(T* to, const T* a, const GemmShape& s, int64_t depth) {
   return {to, kStep, kStep};
 }
 
+/// The same of gelu(a).
+template <class T>
+Left<T> map_rows(T* to, const T* a, const GemmShape& s, int64_t depth) {
+  constexpr int64_t kStep = kDepth + kSkew;
+  for (int64_t i = 0; i < s.m; ++i) {
+    const T* __restrict from = a + i * s.lda;
+    T* __restrict row = to + i * kStep;
+    for (int64_t p = 0; p < depth; ++p) row[p] = math::unary<UnaryOp::Gelu>(from[p], T(0), T(0));
+  }
+  return {to, kStep, kStep};
+}
+
+constexpr int64_t common_divisor(int64_t a, int64_t b) {
+  return b == 0 ? a : common_divisor(b, a % b);
+}
+
+/// sums[i] += the sum over `depth` terms of a band's row i < rows. Vectors go along the band, several terms
+/// at a time.
+template <class T>
+void add_band_sums(T* sums, const T* band, int64_t rows, int64_t depth) {
+  constexpr int64_t kVecs = kRows / common_divisor(kRows, kLanes<T>), kPeriod = kVecs * kLanes<T>;
+  Vec<T> sum[kVecs] = {};
+  const int64_t n = depth * kRows;
+  int64_t i = 0;
+  for (; i + kPeriod <= n; i += kPeriod) {
+#pragma GCC unroll 4
+    for (int64_t v = 0; v < kVecs; ++v) sum[v] += load(band + i + v * kLanes<T>);
+  }
+  T lanes[kPeriod];
+  for (int64_t v = 0; v < kVecs; ++v) store<T>(lanes + v * kLanes<T>, sum[v]);
+  for (; i < n; i += kRows) {
+    for (int64_t r = 0; r < rows; ++r) lanes[r] += band[i + r];
+  }
+  for (int64_t at = 0; at < kPeriod; at += kRows) {
+    for (int64_t r = 0; r < rows; ++r) sums[r] += lanes[at + r];
+  }
+}
+
 /// The stored rows are terms: bands of kRows columns, each band contiguous and written in one go.
 template <class T>
-Left<T> copy_bands(T* to, const T* a, const GemmShape& s, int64_t depth) {
+Left<T> copy_bands(T* to, const T* a, const GemmShape& s, int64_t depth, T* sums) {
   constexpr int64_t kBand = kRows * (kDepth + kSkew);
   T* const bands = to;
   for (int64_t i = 0; i < s.m; i += kRows, to += kBand) {
@@ -48,6 +87,7 @@ Left<T> copy_bands(T* to, const T* a, const GemmShape& s, int64_t depth) {
         for (int64_t r = 0; r < height; ++r) band[r] = from[r];
       }
     }
+    if (sums != nullptr) add_band_sums(sums + i, to, height, depth);
   }
   return {bands, kDepth + kSkew, kRows};
 }
@@ -101,7 +141,7 @@ void multiply_packed(const PackedProduct<T>& o, const GemmShape& s) {
   const bool by_row = !s.transpose_a;
   // Several panels read A again, and its rows or terms would meet in few sets of the cache.
   const bool crowded = !by_row || s.lda * static_cast<int64_t>(sizeof(T)) % 4096 == 0;
-  const bool copy = s.n > 2 * kPanel<T> && crowded;
+  const bool copy = (s.n > 2 * kPanel<T> && crowded) || o.gelu || o.sums != nullptr;
   const int64_t passes = (s.k + kDepth - 1) / kDepth, even = passes > 0 ? (s.k + passes - 1) / passes : 0;
   const int64_t step = by_row ? 1 : s.lda;
   for (int64_t p = 0; p < s.k; p += even) {
@@ -114,7 +154,11 @@ void multiply_packed(const PackedProduct<T>& o, const GemmShape& s) {
     }
     const T* terms = o.a + p * step;
     Left<T> left{terms, by_row ? s.lda : 1, s.lda};
-    if (copy) left = by_row ? copy_rows(o.scratch, terms, s, depth) : copy_bands(o.scratch, terms, s, depth);
+    if (copy && by_row) {
+      left = o.gelu ? map_rows(o.scratch, terms, s, depth) : copy_rows(o.scratch, terms, s, depth);
+    } else if (copy) {
+      left = copy_bands(o.scratch, terms, s, depth, o.sums);
+    }
     multiply_terms(o, s, left, p, depth, ahead);
   }
 }

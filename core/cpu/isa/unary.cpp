@@ -20,6 +20,15 @@ void unary_backward(T* dx, const T* dy, const T* s, int64_t n, UnaryOp op, Unary
 }
 
 template <class T>
+void gelu_gradient(T* __restrict dx, T* __restrict y, const T* __restrict x, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) {
+    const T s = x[i];
+    y[i] = math::unary<UnaryOp::Gelu>(s, T(0), T(0));
+    dx[i] = math::unary_backward<UnaryOp::Gelu>(dx[i], s, T(0), T(0));
+  }
+}
+
+template <class T>
 void glu(T* y, const T* a, const T* b, int64_t n) {
   for (int64_t i = 0; i < n; ++i) y[i] = a[i] * math::sigmoid(b[i]);
 }
@@ -49,6 +58,12 @@ void unary_backward_f32(float* dx, const float* dy, const float* s, int64_t n, U
 void unary_backward_f64(double* dx, const double* dy, const double* s, int64_t n, UnaryOp op,
                         UnaryParameters p) {
   unary_backward(dx, dy, s, n, op, p);
+}
+void gelu_gradient_f32(float* dx, float* y, const float* x, int64_t n) {
+  gelu_gradient(dx, y, x, n);
+}
+void gelu_gradient_f64(double* dx, double* y, const double* x, int64_t n) {
+  gelu_gradient(dx, y, x, n);
 }
 void glu_f32(float* y, const float* a, const float* b, int64_t n) {
   glu(y, a, b, n);

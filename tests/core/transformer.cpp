@@ -1,0 +1,92 @@
+// Fused ops of transformers are their compositions.
+
+#include <functional>
+
+#include <doctest/doctest.h>
+
+#include "autograd/ops/activations.h"
+#include "autograd/ops/attention.h"
+#include "autograd/ops/elementwise.h"
+#include "autograd/ops/matmul.h"
+#include "autograd/ops/shape.h"
+#include "core/cpu/isa.h"
+#include "tests/laws/evaluate.h"
+
+namespace lathe {
+namespace {
+
+using Inputs = std::vector<Var>;
+using Function = std::function<Var(const Inputs&)>;
+
+/// Outputs and gradients of both, for every instruction set and type.
+void check_same(const std::vector<Shape>& shapes, const Function& fused, const Function& composed) {
+  for (const cpu::Isa isa : {cpu::Isa::Portable, cpu::Isa::V3, cpu::Isa::V4}) {
+    if (isa > cpu::widest_isa()) continue;
+    const cpu::ForceIsa forced(isa);
+    for (const DType dtype : {DType::F32, DType::F64}) {
+      OpCase one{.name = "fused", .inputs = {}, .apply = fused}, other = one;
+      for (const Shape& shape : shapes) one.inputs.push_back({shape, -2, 2});
+      other = one;
+      other.apply = composed;
+      const laws::Evaluation a = laws::evaluate(one, dtype), b = laws::evaluate(other, dtype);
+      const double tolerance = dtype == DType::F32 ? 1e-10 : 1e-24;
+      CHECK(laws::nmse(a.y, b.y) < tolerance);
+      for (size_t i = 0; i < a.gradients.size(); ++i) {
+        CAPTURE(i);
+        CHECK(laws::nmse(a.gradients[i], b.gradients[i]) < tolerance);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+TEST_SUITE_BEGIN("core");
+
+TEST_CASE("linear with gelu, bias and residual is its composition") {
+  struct Size {
+    int64_t rows, in, out;
+  };
+  // Few rows, several tiles, sums over rows that are split.
+  for (const Size& s : {Size{5, 9, 7}, {301, 70, 41}, {2100, 40, 300}, {2100, 300, 40}}) {
+    CAPTURE(s.rows);
+    CAPTURE(s.out);
+    const std::vector<Shape> shapes{{s.rows, s.in}, {s.out, s.in}, {s.out}, {s.rows, s.out}};
+    const auto ones = [&](const Var& like) {
+      return Var(Tensor::full({1, s.rows}, 1, like.dtype(), like.data().device()));
+    };
+    check_same(
+        shapes, [](const Inputs& x) { return linear(x[0], x[1], x[2], {.gelu = true, .residual = x[3]}); },
+        [&](const Inputs& x) {
+          // The bias as a product with ones: its gradient comes from other code than linear's.
+          const Var rows = matmul(ones(x[0]), reshape(x[2], {1, s.out}), {.transpose_a = true});
+          const Var product = matmul(gelu(x[0]), x[1], {.transpose_b = true});
+          return add(add(product, rows), x[3]);
+        });
+  }
+}
+
+TEST_CASE("packed_attention is attention of the thirds") {
+  constexpr int64_t kHeads = 2, kWidth = 20;
+  for (const int64_t tokens : {3, 40, 131}) {
+    for (const bool causal : {false, true}) {
+      CAPTURE(tokens);
+      CAPTURE(causal);
+      const AttentionOptions options{.causal = causal, .key_padding = {}};
+      check_same(
+          {{2, tokens, 3 * kHeads * kWidth}},
+          [&](const Inputs& x) { return packed_attention(x[0], kHeads, options); },
+          [&](const Inputs& x) {
+            const auto third = [&](int64_t i) {
+              return reshape(slice(x[0], 2, i * kHeads * kWidth, (i + 1) * kHeads * kWidth),
+                             {2, tokens, kHeads, kWidth});
+            };
+            return reshape(attention(third(0), third(1), third(2), options), {2, tokens, kHeads * kWidth});
+          });
+    }
+  }
+}
+
+TEST_SUITE_END();
+
+}  // namespace lathe
