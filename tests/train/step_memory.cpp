@@ -44,6 +44,15 @@ const Case kCases[] = {
      true},
 };
 
+Batch blank_batch(const Case& one, int64_t n, Device device) {
+  std::vector<int64_t> dims = {n};
+  dims.insert(dims.end(), one.sample.begin(), one.sample.end());
+  const bool tokens = one.sample.rank() == 1;
+  return {{Tensor::zeros(Shape(dims), tokens ? DType::I64 : DType::F32, device)},
+          {Tensor::zeros(tokens ? Shape(dims) : Shape{n}, DType::I64, device)},
+          n};
+}
+
 /// A model in training with all that it needs.
 struct Subject {
   Subject(const Case& one, bool diffq, Device device)
@@ -60,14 +69,8 @@ struct Subject {
   }
 
   StepMemory memory(const Case& one, int64_t batch, bool update) {
-    std::vector<int64_t> dims = {batch};
-    dims.insert(dims.end(), one.sample.begin(), one.sample.end());
-    const bool tokens = one.sample.rank() == 1;
-    const Device device = model->device();
-    const Batch blank{{Tensor::zeros(Shape(dims), tokens ? DType::I64 : DType::F32, device)},
-                      {Tensor::zeros(tokens ? Shape(dims) : Shape{batch}, DType::I64, device)},
-                      batch};
-    return step_memory({*model, *task, *optimizer, regularizers}, blank, 3, update);
+    return step_memory({*model, *task, *optimizer, regularizers}, blank_batch(one, batch, model->device()), 3,
+                       update);
   }
 
   std::unique_ptr<Model> model;
@@ -106,6 +109,26 @@ TEST_CASE("step memory: what is found without memory is what a step takes") {
 TEST_SUITE_END();
 
 TEST_SUITE_BEGIN("train");
+
+TEST_CASE("step memory: no activation outlives its last use") {
+  for (const Case& one : kCases) {
+    CAPTURE(std::string(one.model));
+    Subject subject(one, false, Device::meta());
+    subject.memory(one, one.batch, true);
+    const Batch batch = blank_batch(one, one.batch, Device::meta());
+    const size_t before = meta_allocator::stats().live_bytes;
+    const Var loss = subject.task->loss(*subject.model, batch);
+    CHECK(meta_allocator::stats().live_bytes > before + batch.inputs[0].bytes());
+    backward(loss);
+    size_t left = loss.data().bytes();
+    for (const Parameter* parameter : subject.model->parameters())
+      if (!parameter->tied()) left += parameter->raw().grad().bytes();
+    const double rounding = 4096.0 * static_cast<double>(subject.model->parameters().size());
+    CHECK(static_cast<double>(meta_allocator::stats().live_bytes) <
+          static_cast<double>(before + left) + rounding);
+    subject.optimizer->drop_gradients();
+  }
+}
 
 TEST_CASE("memory plan: of a whole experiment, and refused where values decide") {
   const char* text = R"({
