@@ -130,6 +130,26 @@ TEST_CASE("step memory: no activation outlives its last use") {
   }
 }
 
+// Backward draws the noise again: what stays from forward is the weight that the layer multiplies with and,
+// for groups of 8, three numbers each.
+TEST_CASE("step memory: noise is not kept for backward") {
+  const char* model = R"({"type": "mlp", "input": [32, 32, 1], "hidden": [1024], "classes": 10})";
+  const Case one{model, {32, 32, 1}, 10, 2};
+  const auto saved = [&](const char* quant) {
+    Subject subject(one, false, Device::meta());
+    if (quant != nullptr) attach_quantizers(*subject.model, section(quant), {});
+    return subject.memory(one, one.batch, false).saved;
+  };
+  const int64_t plain = saved(nullptr);
+  const double weights = 4.0 * (1024 * 1024 + 10 * 1024);
+  for (const char* quant : {R"({"rules": [{"type": "diffq", "group": 8}]})",
+                            R"({"rules": [{"type": "diffq", "group": 8, "noise": "uniform"}]})",
+                            R"({"rules": [{"type": "quant_noise", "bits": 8}]})"}) {
+    CAPTURE(std::string(quant));
+    CHECK(static_cast<double>(saved(quant) - plain) < (1 + 3.0 / 8) * weights + 64 * 4096);
+  }
+}
+
 TEST_CASE("memory plan: of a whole experiment, and refused where values decide") {
   const char* text = R"({
     "schema": 1, "name": "plan", "seed": 1,
