@@ -44,6 +44,15 @@ const Case kCases[] = {
      true},
 };
 
+Batch blank_batch(const Case& one, int64_t n, Device device) {
+  std::vector<int64_t> dims = {n};
+  dims.insert(dims.end(), one.sample.begin(), one.sample.end());
+  const bool tokens = one.sample.rank() == 1;
+  return {{Tensor::zeros(Shape(dims), tokens ? DType::I64 : DType::F32, device)},
+          {Tensor::zeros(tokens ? Shape(dims) : Shape{n}, DType::I64, device)},
+          n};
+}
+
 /// A model in training with all that it needs.
 struct Subject {
   Subject(const Case& one, bool diffq, Device device)
@@ -60,14 +69,8 @@ struct Subject {
   }
 
   StepMemory memory(const Case& one, int64_t batch, bool update) {
-    std::vector<int64_t> dims = {batch};
-    dims.insert(dims.end(), one.sample.begin(), one.sample.end());
-    const bool tokens = one.sample.rank() == 1;
-    const Device device = model->device();
-    const Batch blank{{Tensor::zeros(Shape(dims), tokens ? DType::I64 : DType::F32, device)},
-                      {Tensor::zeros(tokens ? Shape(dims) : Shape{batch}, DType::I64, device)},
-                      batch};
-    return step_memory({*model, *task, *optimizer, regularizers}, blank, 3, update);
+    return step_memory({*model, *task, *optimizer, regularizers}, blank_batch(one, batch, model->device()), 3,
+                       update);
   }
 
   std::unique_ptr<Model> model;
@@ -106,6 +109,46 @@ TEST_CASE("step memory: what is found without memory is what a step takes") {
 TEST_SUITE_END();
 
 TEST_SUITE_BEGIN("train");
+
+TEST_CASE("step memory: no activation outlives its last use") {
+  for (const Case& one : kCases) {
+    CAPTURE(std::string(one.model));
+    Subject subject(one, false, Device::meta());
+    subject.memory(one, one.batch, true);
+    const Batch batch = blank_batch(one, one.batch, Device::meta());
+    const size_t before = meta_allocator::stats().live_bytes;
+    const Var loss = subject.task->loss(*subject.model, batch);
+    CHECK(meta_allocator::stats().live_bytes > before + batch.inputs[0].bytes());
+    backward(loss);
+    size_t left = loss.data().bytes();
+    for (const Parameter* parameter : subject.model->parameters())
+      if (!parameter->tied()) left += parameter->raw().grad().bytes();
+    const double rounding = 4096.0 * static_cast<double>(subject.model->parameters().size());
+    CHECK(static_cast<double>(meta_allocator::stats().live_bytes) <
+          static_cast<double>(before + left) + rounding);
+    subject.optimizer->drop_gradients();
+  }
+}
+
+// Backward draws the noise again: what stays from forward is the weight that the layer multiplies with and,
+// for groups of 8, three numbers each.
+TEST_CASE("step memory: noise is not kept for backward") {
+  const char* model = R"({"type": "mlp", "input": [32, 32, 1], "hidden": [1024], "classes": 10})";
+  const Case one{model, {32, 32, 1}, 10, 2};
+  const auto saved = [&](const char* quant) {
+    Subject subject(one, false, Device::meta());
+    if (quant != nullptr) attach_quantizers(*subject.model, section(quant), {});
+    return subject.memory(one, one.batch, false).saved;
+  };
+  const int64_t plain = saved(nullptr);
+  const double weights = 4.0 * (1024 * 1024 + 10 * 1024);
+  for (const char* quant : {R"({"rules": [{"type": "diffq", "group": 8}]})",
+                            R"({"rules": [{"type": "diffq", "group": 8, "noise": "uniform"}]})",
+                            R"({"rules": [{"type": "quant_noise", "bits": 8}]})"}) {
+    CAPTURE(std::string(quant));
+    CHECK(static_cast<double>(saved(quant) - plain) < (1 + 3.0 / 8) * weights + 64 * 4096);
+  }
+}
 
 TEST_CASE("memory plan: of a whole experiment, and refused where values decide") {
   const char* text = R"({

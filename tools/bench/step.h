@@ -25,7 +25,7 @@ struct StepOptions {
   std::vector<std::string> models = {};  ///< none: every named case
   std::optional<int64_t> batch = {};     ///< instead of the case's own
   std::vector<std::string> quants = {"none"};
-  int64_t steps = 8;  ///< timed, after three that warm up
+  int64_t steps = 8;  ///< timed, after some that warm up, until one asks the system for no memory
 };
 
 struct StepRow {
@@ -35,10 +35,11 @@ struct StepRow {
   double samples_per_second_best = 0, samples_per_second = 0;  ///< of the best step, of the median
   double ratio = 0;                                            ///< median of step / float's step; 0: no float
   double share_of_peak = 0;  ///< 6 x multiply-accumulates of the forward pass, of the median, see Machine
-  double tensor_mib = 0;     ///< peak of tensor memory in a step, parameters included
-  double first_step_seconds = 0;  ///< since the process began; 0 unless it had nothing else to do
-  double peak_rss_mib = 0;        ///< likewise
-  double loss = 0;                ///< of the last step, so that the work cannot be optimised away unseen
+  uint64_t system_allocations = 0;  ///< of tensor memory, in the timed steps of all quantizers
+  double tensor_mib = 0;            ///< peak of tensor memory in a step, parameters included
+  double first_step_seconds = 0;    ///< since the process began; 0 unless it had nothing else to do
+  double peak_rss_mib = 0;          ///< likewise
+  double loss = 0;                  ///< of the last step, so that the work cannot be optimised away unseen
 };
 
 /// none diffq codeq lsq qat: DiffQ in groups of 8, the others at 4 bits.

@@ -17,23 +17,25 @@ namespace {
 
 /// Keys are those of the peer's script where it has them.
 Value to_value(const bench::StepCase& one, const bench::StepRow& row) {
-  Value value = Value::object({{"bench", Value::string("train_step")},
-                               {"peer", Value::string(fmt::format("lathe{}", version()))},
-                               {"model", Value::string(one.model)},
-                               {"quant", Value::string(row.quant)},
-                               {"threads", Value::integer(num_threads())},
-                               {"isa", Value::string(std::string(to_string(cpu::active_isa())))},
-                               {"winograd", Value::boolean(math_mode().winograd)},
-                               {"batch", Value::integer(one.training.batch)},
-                               {"clock", Value::string(bench::clock_name())},
-                               {"params", Value::integer(row.parameters)},
-                               {"ms_best", Value::real(row.ms_best)},
-                               {"ms_median", Value::real(row.ms_median)},
-                               {"samples_per_s_best", Value::real(row.samples_per_second_best)},
-                               {"samples_per_s_median", Value::real(row.samples_per_second)},
-                               {"share_of_peak", Value::real(row.share_of_peak)},
-                               {"peak_tensor_mib", Value::real(row.tensor_mib)},
-                               {"loss", Value::real(row.loss)}});
+  Value value =
+      Value::object({{"bench", Value::string("train_step")},
+                     {"peer", Value::string(fmt::format("lathe{}", version()))},
+                     {"model", Value::string(one.model)},
+                     {"quant", Value::string(row.quant)},
+                     {"threads", Value::integer(num_threads())},
+                     {"isa", Value::string(std::string(to_string(cpu::active_isa())))},
+                     {"winograd", Value::boolean(math_mode().winograd)},
+                     {"batch", Value::integer(one.training.batch)},
+                     {"clock", Value::string(bench::clock_name())},
+                     {"params", Value::integer(row.parameters)},
+                     {"ms_best", Value::real(row.ms_best)},
+                     {"ms_median", Value::real(row.ms_median)},
+                     {"samples_per_s_best", Value::real(row.samples_per_second_best)},
+                     {"samples_per_s_median", Value::real(row.samples_per_second)},
+                     {"share_of_peak", Value::real(row.share_of_peak)},
+                     {"peak_tensor_mib", Value::real(row.tensor_mib)},
+                     {"system_allocations", Value::integer(static_cast<int64_t>(row.system_allocations))},
+                     {"loss", Value::real(row.loss)}});
   if (one.peer_parameters > 0) value.set("peer_params", Value::integer(one.peer_parameters));
   if (row.ratio > 0 && row.quant != "none")
     value.set("ratio_vs_none_median_of_pairs", Value::real(row.ratio));
