@@ -79,7 +79,7 @@ void run_block(const Backward<T>& o, const Memory<T>& memory, const WinogradBox&
   in.outputs = memory.y;
   winograd_input(in);
   WinogradAhead ahead;
-  if (o.data != nullptr) ahead.add(out, box);
+  if (o.data != nullptr) ahead.add(out, box, o.x.affine.x);
   ahead.add(o.x, next, o.lead());
   ahead.add(o.dy, next, in.lead);
   ahead.take(weights.ahead);
