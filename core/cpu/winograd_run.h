@@ -79,11 +79,12 @@ class WinogradAhead {
       add(tensor, box, lo, hi, s.height, s.width * s.channels);
     }
   }
-  /// The rows that the box's outputs are written to, and those of what is read with them.
+  /// The rows that the box's outputs are written to, and those of what is read with them, but for `there`.
   template <class T>
-  void add(const WinogradOutputJob<T>& job, const WinogradBox& box) {
+  void add(const WinogradOutputJob<T>& job, const WinogradBox& box, const T* there = nullptr) {
     const int64_t lo = kWinogradTile * box.row, hi = std::min(job.height, lo + kWinogradTile * box.rows);
-    const T* tensors[] = {job.y, job.residual_dy, job.residual_y, job.mask.x};
+    const T* mask = job.mask.x != there ? job.mask.x : nullptr;
+    const T* tensors[] = {job.y, job.residual_dy, job.residual_y, mask};
     for (const T* tensor : tensors) add(tensor, box, lo, hi, job.height, job.width * job.pixel);
   }
   /// Hands the next three on to a job.

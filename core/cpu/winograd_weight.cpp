@@ -10,7 +10,7 @@ namespace {
 
 constexpr int64_t kPartBytes = int64_t{8} << 20;  // of all partial sums
 constexpr int64_t kMostParts = 16;
-constexpr int64_t kWide = 128;      // channels from which on tasks are ranges of channels
+constexpr int64_t kWide = 64;       // channels from which on tasks are ranges of channels
 constexpr int64_t kPartTiles = 64;  // at least, or adding the parts would cost too much
 
 /// The convolution's backward: dw, and dx where `data` is given, a pass from dy with its weights.
@@ -79,7 +79,7 @@ void run_block(const Backward<T>& o, const Memory<T>& memory, const WinogradBox&
   in.outputs = memory.y;
   winograd_input(in);
   WinogradAhead ahead;
-  if (o.data != nullptr) ahead.add(out, box);
+  if (o.data != nullptr) ahead.add(out, box, o.x.affine.x);
   ahead.add(o.x, next, o.lead());
   ahead.add(o.dy, next, in.lead);
   ahead.take(weights.ahead);
@@ -168,7 +168,7 @@ void winograd_backward(const ConvShape& s, T* dw, ConvInputGradient<T>& gradient
   Backward<T> o{s, winograd_source(x, s.h, s.w, s.c), winograd_source(dy, s.oh, s.ow, s.k)};
   if (gradient.dx == nullptr || !joins(s)) {
     if (gradient.dx != nullptr) winograd_backward_data(s, gradient, dy, w);
-    if (s.c * s.k >= kWide * kWide) return winograd_wide_weight(s, dw, o.x, o.dy);
+    if (winograd_wide_weight_serves(s, sizeof(T))) return winograd_wide_weight(s, dw, o.x, o.dy);
     return run_parts(o, o.tiling(), dw);
   }
   const WinogradPass pass = winograd_pass<T>(s, false);

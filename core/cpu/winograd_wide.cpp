@@ -9,7 +9,8 @@ constexpr int64_t kGroupTiles = 128;                 // their products with 32 c
 constexpr int64_t kSlice = 32;                       // output channels of a task
 constexpr int64_t kPiece = 64;                       // input channels whose weights are transformed at a time
 constexpr int64_t kWeightBytes = int64_t{16} << 20;  // of a group's transforms for dw
-constexpr int64_t kGradientIns = 64, kGradientOuts = 32;  // of a task: 288 KiB of dU
+constexpr int64_t kGradientIns = 64, kGradientOuts = 32;  // most of a task: 288 KiB of dU
+constexpr int64_t kTasks = 8;                             // wanted at least
 
 /// Transforms a group of tiles, B^T d B or A d A^T.
 template <class T>
@@ -139,6 +140,14 @@ void winograd_wide(const ConvShape& s, const WinogradPass& pass, const WinogradG
   }
 }
 
+bool winograd_wide_weight_serves(const ConvShape& s, size_t element) {
+  constexpr int64_t kAlways = 128, kOneGroup = 64;  // channels
+  const int64_t tile_bytes = kWinogradPoints * (s.c + s.k) * static_cast<int64_t>(element);
+  const int64_t tiles = s.n * chunk_count(s.oh, kWinogradTile) * chunk_count(s.ow, kWinogradTile);
+  return s.c * s.k >= kAlways * kAlways ||
+         (s.c * s.k >= kOneGroup * kOneGroup && tiles * tile_bytes <= kWeightBytes);
+}
+
 template <class T>
 void winograd_wide_weight(const ConvShape& s, T* dw, const WinogradSource<T>& x,
                           const WinogradSource<T>& dy) {
@@ -150,17 +159,19 @@ void winograd_wide_weight(const ConvShape& s, T* dw, const WinogradSource<T>& x,
   const WinogradPlanes<T> v = winograd_planes(at, s.c, groups.tiles());
   const WinogradPlanes<T> y = winograd_planes(at + v_size, s.k, groups.tiles());
   const int64_t across = chunk_count(s.k, kGradientOuts);
+  int64_t ins = kGradientIns;
+  while (ins > kWinogradBlock && chunk_count(s.c, ins) * across < kTasks) ins /= 2;
   for (int64_t group = 0; group < groups.count(); ++group) {
     transform_group(groups, group, x, s.geometry.pad_h, v, {});
     transform_group(groups, group, dy, 0, {}, y);
     const int64_t strips = std::min(groups.strips, groups.images * groups.rows - group * groups.strips);
-    parallel_for(chunk_count(s.c, kGradientIns) * across, 1, [&](int64_t task, int64_t) {
+    parallel_for(chunk_count(s.c, ins) * across, 1, [&](int64_t task, int64_t) {
       thread_local ConvScratch piece;
       WinogradWeightGradientJob<T> gradient;
       gradient.dw = dw;
       gradient.c = s.c;
-      gradient.in = task / across * kGradientIns;
-      gradient.ins = std::min(kGradientIns, s.c - gradient.in);
+      gradient.in = task / across * ins;
+      gradient.ins = std::min(ins, s.c - gradient.in);
       gradient.out = task % across * kGradientOuts;
       gradient.outs = std::min(kGradientOuts, s.k - gradient.out);
       gradient.accumulate = group > 0;

@@ -30,6 +30,8 @@ void winograd_wide(const ConvShape& shape, const WinogradPass& pass, const Winog
                    const WinogradSource<T>& source, const T* w, const WinogradOutputJob<T>& out,
                    double* parts);
 
+/// Whether dw is faster so than by partial sums over ranges of tiles.
+bool winograd_wide_weight_serves(const ConvShape& shape, size_t element);
 template <class T>
 void winograd_wide_weight(const ConvShape& shape, T* dw, const WinogradSource<T>& x,
                           const WinogradSource<T>& dy);

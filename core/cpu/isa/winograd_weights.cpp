@@ -95,7 +95,7 @@ void run_gradient(const WinogradWeightGradientJob<T>& job) {
         transpose<T>(g[q]);
         T* to = job.dw + ((job.out + o) * kTaps + q) * job.c + job.in + i;
         for (int l = 0; l < kL; ++l, to += kTaps * job.c) {
-          __builtin_prefetch(to + kL, 1);
+          if (i + kL < job.ins) __builtin_prefetch(to + kL, 1);
           store(to, job.accumulate ? load(to) + g[q][l] : g[q][l]);
         }
       }
