@@ -127,7 +127,9 @@ void lay_out(ConvPlan& plan) {
       plan.s_image = plan.blocks * plan.s_block;
       break;
     case ConvPlan::Layout::InPlace:
-      plan.s_block = kConvBlock;
+      plan.s_pixel = plan.in_pixel;
+      plan.s_row = plan.in_w * plan.s_pixel;
+      plan.s_image = plan.in_h * plan.s_row;
       plan.scratch = 0;
       return;
     case ConvPlan::Layout::ImagesInnermost:
@@ -190,7 +192,7 @@ std::vector<Entry> entries_of(const ConvPlan& plan, const ConvPhase& phase) {
     return entries;
   }
   if (plan.layout == ConvPlan::Layout::InPlace) {  // any piece of a pixel's channels can be an entry
-    for (int64_t c = 0; c < plan.in_c; c += kInPlaceEntry) {
+    for (int64_t c = 0; c < plan.in_c && !phase.taps.empty(); c += kInPlaceEntry) {
       entries.push_back({c, c * plan.c_step, std::min(kInPlaceEntry, plan.in_c - c), {}});
     }
     return entries;
@@ -238,11 +240,11 @@ void finish(ConvPlan& plan, const Request& request) {
   find_extent(plan);
   plan.blocks = ceil_div(plan.in_c, kConvBlock);
   if (plan.layout == ConvPlan::Layout::InPlace) {
-    if (use == ConvUse::Depthwise || request.reading == ConvReading::Copied)
-      plan.layout = ConvPlan::Layout::Blocked;
-    if (use == ConvUse::WeightGradient && plan.in_pixel > kInPlaceChannels) {
+    const bool apart = use == ConvUse::WeightGradient && plan.in_pixel > kInPlaceChannels;
+    if (use == ConvUse::Depthwise || request.reading == ConvReading::Copied || apart) {
       plan.layout = ConvPlan::Layout::Blocked;
     }
+    if (plan.columns < kNarrow && plan.images > 1) plan.layout = ConvPlan::Layout::ImagesInnermost;
   } else if (use != ConvUse::Depthwise && fits_contiguous(plan)) {
     plan.layout = ConvPlan::Layout::Contiguous;
   } else if (plan.columns < kNarrow && plan.images > 1) {
@@ -271,14 +273,15 @@ void finish(ConvPlan& plan, const Request& request) {
   }
 }
 
-/// A convolution of one output pixel per input pixel is a product of matrices: one long row of pixels.
+/// One input pixel per output pixel: nothing needs to be copied.
 bool is_pointwise(const ConvShape& s) {
-  const Conv2dGeometry& g = s.geometry;
-  return s.taps() == 1 && g.stride_h == 1 && g.stride_w == 1 && g.pad_h == 0 && g.pad_w == 0;
+  return s.taps() == 1 && s.geometry.pad_h == 0 && s.geometry.pad_w == 0;
 }
-void flatten(ConvPlan& plan, ConvPhase& phase) {
-  const int64_t pixels = plan.images * plan.in_h * plan.in_w;
+/// A pointwise convolution that skips no pixel is a product of matrices: one long row of pixels.
+void flatten(const ConvShape& s, ConvPlan& plan, ConvPhase& phase) {
   plan.layout = ConvPlan::Layout::InPlace;
+  if (s.geometry.stride_h != 1 || s.geometry.stride_w != 1) return;
+  const int64_t pixels = plan.images * plan.in_h * plan.in_w;
   plan.images = plan.in_h = plan.out_h = phase.rows = 1;
   plan.in_w = plan.out_w = phase.columns = phase.y_row = plan.out_pixels = pixels;
 }
@@ -310,7 +313,7 @@ ConvPlan forward(const ConvShape& s, const Request& request) {
       phase.taps.push_back({ky * g.dilation_h - g.pad_h, kx * g.dilation_w - g.pad_w, ky * s.kw + kx});
     }
   }
-  if (is_pointwise(s)) flatten(plan, phase);
+  if (is_pointwise(s)) flatten(s, plan, phase);
   plan.phases.push_back(std::move(phase));
   finish(plan, request);
   return plan;
@@ -350,7 +353,7 @@ ConvPlan backward_data(const ConvShape& s, const Request& request) {
           phase.taps.push_back({u / g.stride_h, v / g.stride_w, ky * s.kw + kx});
         }
       }
-      if (is_pointwise(s)) flatten(plan, phase);
+      if (is_pointwise(s)) flatten(s, plan, phase);
       plan.phases.push_back(std::move(phase));
     }
   }
@@ -450,8 +453,7 @@ ConvLines ConvPlan::lines_of(const ConvPhase& phase, const ConvWindow& box) cons
   lines.column = box.column;
   lines.by_column = layout == Layout::ImagesInnermost;
   lines.x_pixel = kConvBlock;
-  if (layout == Layout::Contiguous) lines.x_pixel = step_w * s_pixel;
-  if (layout == Layout::InPlace) lines.x_pixel = in_pixel;
+  if (layout == Layout::Contiguous || layout == Layout::InPlace) lines.x_pixel = step_w * s_pixel;
   if (layout == Layout::ImagesInnermost) {
     lines.outer = phase_rows;
     lines.inner = phase_columns;

@@ -136,7 +136,10 @@ void conv_copy_window(const ConvPlan& plan, const ConvWindow& box, T* scratch, c
 template <class T>
 const T* conv_input(const ConvPlan& plan, const ConvWindow& box, T* scratch, const ConvOperand<T>& x,
                     int64_t block_lo, int64_t block_hi) {
-  if (plan.layout == ConvPlan::Layout::InPlace) return x.x + box.column * plan.in_pixel;
+  if (plan.layout == ConvPlan::Layout::InPlace) {
+    return x.x + box.image * plan.s_image + box.row * plan.step_h * plan.s_row +
+           box.column * plan.step_w * plan.s_pixel;
+  }
   conv_copy_window(plan, box, scratch, x, block_lo, block_hi);
   return scratch;
 }
