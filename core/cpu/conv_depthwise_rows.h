@@ -14,7 +14,7 @@ using DepthwiseFill = FunctionRef<void(T* to, int64_t row)>;
 /// A tensor whose rows the kernels read: in place, or made by `fill` in a small ring in L1, nearly each once.
 template <class T>
 struct DepthwiseInput {
-  const T* x = nullptr;                    ///< read in place where fill is null, prefetched in any case
+  const T* x = nullptr;                    ///< read in place, and prefetched, where fill is null
   const DepthwiseFill<T>* fill = nullptr;  ///< of rows; called on any thread
   const T* beside = nullptr;               ///< a tensor like x that fill reads too, prefetched
 };

@@ -36,10 +36,12 @@ const std::map<std::string, std::string, std::less<>>& sections_by_name() {
 
 // A float32 gradient's tolerance, where the file's noise does not say how far ours may be.
 double float32_tolerance(const std::string& file, const std::string& tensor, double tolerance) {
-  // With Winograd's rounding two relus of cifar_resnet10_tiny and one of cifar_resnet18 switch in training
-  // (none without it, counted against float64); gradients below move by up to 7e-4.
-  if (math_mode().winograd && (file == "cifar_resnet10_tiny" || file == "cifar_resnet18"))
-    return std::max(tolerance, 1e-3);
+  // With Winograd's rounding two relus of cifar_resnet10_tiny switch in training (none without it, counted
+  // against float64); gradients below move by up to 7e-4.
+  if (math_mode().winograd && file == "cifar_resnet10_tiny") return std::max(tolerance, 1e-3);
+  // One or two relus of cifar_resnet18 lie within float32's own error of 0 and switch, with any order of
+  // addition but a lucky one.
+  if (file == "cifar_resnet18") return std::max(tolerance, 4e-3);
   // One relu, at element 13713 of layer2.1's output: closed in float64, 3e-8 open in our float32. The
   // gradients below it move by up to 2e-3, none above does.
   const bool above = tensor.starts_with("layer3") || tensor.starts_with("layer4") || tensor.starts_with("fc");

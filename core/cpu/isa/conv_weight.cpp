@@ -147,12 +147,13 @@ RowFunction<T> pick_row(int64_t rows) {
 int64_t clamp(int64_t value, int64_t lo, int64_t hi) {
   return value < lo ? lo : (value > hi ? hi : value);
 }
-/// The lines of a block for which entry e is inside the image.
+/// The lines of a block for which entry e is inside the image: the block itself, or `part`.
 template <class T>
-Block<T> inside(Block<T> block, const ConvReduction& r, int64_t e) {
+const Block<T>& inside(const Block<T>& block, const ConvReduction& r, int64_t e, Block<T>& part) {
   if (r.inside == nullptr) return block;
+  part = block;
   const ConvInside& in = r.inside[e];
-  ConvLines& l = block.lines;
+  ConvLines& l = part.lines;
   int64_t outer_lo = 0, outer_hi = l.outer;
   int64_t inner_lo = clamp(in.row_lo - l.row, 0, l.inner), inner_hi = clamp(in.row_hi - l.row, 0, l.inner);
   if (l.by_column) {
@@ -161,11 +162,11 @@ Block<T> inside(Block<T> block, const ConvReduction& r, int64_t e) {
     inner_lo = clamp(in.column_lo - l.column, 0, l.inner);
     inner_hi = clamp(in.column_hi - l.column, 0, l.inner);
   }
-  block.x += outer_lo * l.x_outer + inner_lo * l.x_inner;
-  block.dy += outer_lo * l.y_outer + inner_lo * l.y_inner;
+  part.x += outer_lo * l.x_outer + inner_lo * l.x_inner;
+  part.dy += outer_lo * l.y_outer + inner_lo * l.y_inner;
   l.outer = outer_hi - outer_lo;
   l.inner = inner_hi - inner_lo;
-  return block;
+  return part;
 }
 
 /// One run of entries.
@@ -175,8 +176,9 @@ void run_entries(const Block<T>& block, const ConvReduction& r, const ConvRun& r
   const int64_t small = run.channels / tiles, large_tiles = run.channels % tiles;
   const TileFunction<T> run_small = pick<T, V, kRows<V>>(small);
   const TileFunction<T> run_large = large_tiles > 0 ? pick<T, V, kRows<V>>(small + 1) : run_small;
+  Block<T> cut = block;
   for (int64_t e = run.first; e < run.first + run.count; ++e) {
-    const Block<T> part = inside(block, r, e);
+    const Block<T>& part = inside(block, r, e, cut);
     T* dw = part.dw + r.starts[e] * V * kLanes<T>;
     const T* x = part.x + r.offsets[e];
     for (int64_t n = 0; n < tiles; ++n) {
@@ -200,8 +202,9 @@ bool is_rows(const ConvReduction& r, const ConvRun& run, const ConvLines& lines)
 /// run_entries for tile_row.
 template <class T>
 void run_rows(const Block<T>& block, const ConvReduction& r, const ConvRun& run, Ahead& ahead) {
+  Block<T> cut = block;
   for (int64_t e = run.first; e < run.first + run.count; e += 3) {
-    const Block<T> part = inside(block, r, e);
+    const Block<T>& part = inside(block, r, e, cut);
     T* dw = part.dw + r.starts[e] * kLanes<T>;
     const T* x = part.x + r.offsets[e];
     for (int64_t c = 0; c < run.channels; c += kRowChannels) {
