@@ -1,7 +1,8 @@
 #pragma once
 // Chains of convolution, batch norm and relu on the host, in training: z_l = conv_l(h_{l-1}), h_l =
 // relu(norm_l(z_l)), h_0 = x; out = act(norm_L(z_L) + residual). Only z_l and the statistics are kept; h_l is
-// formed where it is read. No kernel: the composition is what other devices run.
+// formed where it is read. No kernel: the composition is what CUDA devices run. On Device::meta() only the
+// tensors are made that the host makes.
 
 #include <span>
 

@@ -13,7 +13,7 @@ namespace {
 /// Whether one op computes the layers: see conv_bn_chain (autograd/ops/conv_chain.h).
 bool fuses(std::span<const ConvBn> layers, const Var& x) {
   const Module& any = layers[0].conv;
-  if (x.data().device().type != DeviceType::Cpu || !any.training()) return false;
+  if (x.data().device().type == DeviceType::Cuda || !any.training()) return false;
   if (x.dtype() != any.root_options().dtype || x.dtype() == DType::BF16) return false;
   return std::all_of(layers.begin(), layers.end(),
                      [](const ConvBn& layer) { return layer.conv.bias() == nullptr; });

@@ -13,6 +13,7 @@ namespace lathe {
 namespace {
 
 constexpr int64_t kAhead = 3;  // batches of a loader: two prepared ahead, one lent
+constexpr int64_t kProbe = 8;  // samples of a step that shows what kernels take
 
 /// The allocator behind a device's tensors.
 struct Watched {
@@ -93,7 +94,7 @@ MetaObjects meta_objects(const Experiment& experiment, const DatasetInfo& data) 
 int64_t kernels_memory(const Experiment& experiment, const TrainingObjects& objects) {
   const int64_t batch = experiment.data_common.batch;
   const MetaObjects meta = meta_objects(experiment, objects.data.train->info());
-  const int64_t samples = std::min(batch, std::max<int64_t>(2, num_threads()));
+  const int64_t samples = std::min(batch, std::max<int64_t>(kProbe, num_threads()));
   const Dataset& data = *objects.data.train;
   for (Quantizer* quantizer : quantizers_of(*objects.model)) quantizer->initialise();
   const StepParts real{*objects.model, *objects.task, *objects.optimizer, objects.regularizers};

@@ -104,7 +104,7 @@ void chain_backward(Backward& b, const Plan& plan) {
 
 Var conv_bn_chain(const Var& x, const std::vector<ChainLayer>& layers, const ChainEnd& end) {
   LATHE_CHECK(ShapeError, !layers.empty(), "conv_bn_chain: no layers");
-  if (x.data().device().type != DeviceType::Cpu || x.dtype() == DType::BF16) return compose(x, layers, end);
+  if (x.data().device().type == DeviceType::Cuda || x.dtype() == DType::BF16) return compose(x, layers, end);
   Plan plan;
   plan.residual_is_x = end.residual.defined() && end.residual.same(x);
   plan.relu = end.relu;

@@ -80,6 +80,23 @@ bool any_wanted(const ConvNormGradients& g) {
   return g.dw.defined() || g.dgamma.defined() || g.dbeta.defined();
 }
 
+/// Before this layer nothing is wanted.
+size_t first_wanted(const ConvChainGradients& gradients) {
+  size_t first = 0;
+  if (gradients.dx.defined()) return first;
+  while (first < gradients.layers.size() && !any_wanted(gradients.layers[first])) ++first;
+  return first;
+}
+
+/// The tensors of a BackwardPass and nothing else, for Device::meta().
+void allocate_backward(const ConvChainGradients& gradients, std::span<const ConvNorm> layers) {
+  Tensor g;
+  for (size_t l = layers.size(); l-- > first_wanted(gradients) + 1;) {
+    Tensor next = layers[l - 1].z.empty_like();
+    g = std::move(next);
+  }
+}
+
 template <class T>
 class BackwardPass {
  public:
@@ -88,11 +105,7 @@ class BackwardPass {
       : gradients_(gradients), dy_(dy), out_(out), x_(x), layers_(layers) {}
 
   void run() {
-    // Before the first of these layers nothing is wanted.
-    size_t first = 0;
-    if (!gradients_.dx.defined()) {
-      while (first < layers_.size() && !any_wanted(gradients_.layers[first])) ++first;
-    }
+    const size_t first = first_wanted(gradients_);
     begin();
     for (size_t l = layers_.size(); l-- > first;) {
       ConvNormGradients& g = gradients_.layers[l];
@@ -175,11 +188,13 @@ class BackwardPass {
 
 void conv_chain_forward(Tensor& out, const Tensor& x, std::span<ConvNorm> layers,
                         std::span<RunningStatistics> running, const ConvChainEnd& end) {
+  if (x.device().type == DeviceType::Meta) return;
   dispatch_floating(x.dtype(), "conv_bn_chain", [&]<class T>() { forward<T>(out, x, layers, running, end); });
 }
 
 void conv_chain_backward(ConvChainGradients& gradients, const Tensor& dy, const Tensor& out, const Tensor& x,
                          std::span<const ConvNorm> layers) {
+  if (x.device().type == DeviceType::Meta) return allocate_backward(gradients, layers);
   dispatch_floating(x.dtype(), "conv_bn_chain",
                     [&]<class T>() { BackwardPass<T>(gradients, dy, out, x, layers).run(); });
 }

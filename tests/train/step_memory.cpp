@@ -30,17 +30,17 @@ struct Case {
 
 const Case kCases[] = {
     {R"({"type": "resnet20", "blocks": [1, 1, 1]})", {32, 32, 3}, 10, 24},
-    {R"({"type": "resnet18_cifar"})", {32, 32, 3}, 10, 6},
-    {R"({"type": "mobilenetv1_cifar"})", {32, 32, 3}, 10, 8},
-    {R"({"type": "vit_tiny", "image": 32, "patch": 4, "depth": 2, "classes": 10})",
+    {R"({"type": "resnet18_cifar"})", {32, 32, 3}, 10, 16},
+    {R"({"type": "mobilenetv1_cifar"})", {32, 32, 3}, 10, 16},
+    {R"({"type": "vit_tiny", "image": 32, "patch": 4, "depth": 4, "classes": 10})",
      {32, 32, 3},
      10,
-     12,
+     32,
      true},
-    {R"({"type": "gpt", "vocab": 256, "width": 64, "layers": 2, "heads": 2, "context": 64, "dropout": 0})",
+    {R"({"type": "gpt", "vocab": 256, "width": 128, "layers": 4, "heads": 4, "context": 64, "dropout": 0})",
      {64},
      256,
-     12,
+     24,
      true},
 };
 
@@ -80,8 +80,8 @@ struct Subject {
 };
 
 int64_t in_kernels(const Case& one, bool diffq) {
-  const int64_t taken = Subject(one, diffq, Device::cpu()).memory(one, 2, false).peak;
-  return taken - Subject(one, diffq, Device::meta()).memory(one, 2, false).peak;
+  const int64_t taken = Subject(one, diffq, Device::cpu()).memory(one, 8, false).peak;
+  return taken - Subject(one, diffq, Device::meta()).memory(one, 8, false).peak;
 }
 
 }  // namespace

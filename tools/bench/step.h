@@ -34,7 +34,7 @@ struct StepRow {
   double ms_best = 0, ms_median = 0;
   double samples_per_second_best = 0, samples_per_second = 0;  ///< of the best step, of the median
   double ratio = 0;                                            ///< median of step / float's step; 0: no float
-  double share_of_peak = 0;  ///< 6 x multiply-accumulates of the forward pass, of the median, see Machine
+  double share_of_peak = 0;  ///< 6 x multiply-accumulates forward, of the median; Winograd may exceed 1
   uint64_t system_allocations = 0;  ///< of tensor memory, in the timed steps of all quantizers
   double tensor_mib = 0;            ///< peak of tensor memory in a step, parameters included
   double first_step_seconds = 0;    ///< since the process began; 0 unless it had nothing else to do
