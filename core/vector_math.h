@@ -81,10 +81,8 @@ LATHE_HD_INLINE float scale_by_power(float x, int32_t n) {
   return x * s1 * s2;
 }
 
-LATHE_HD_INLINE float exp(float x) {
-  // Beyond these the result is infinite or rounds to zero.
-  x = x > 89.0f ? 89.0f : x;
-  x = x < -104.0f ? -104.0f : x;
+/// exp(x) = p 2^k: returns p.
+LATHE_HD_INLINE float exp_parts(float x, int32_t& k) {
   // Adding 1.5 * 2^23 rounds to the nearest integer n and leaves n in the low bits.
   const float shifted = x * 1.44269504f + 0x1.8p23f;
   const float n = shifted - 0x1.8p23f;
@@ -94,8 +92,16 @@ LATHE_HD_INLINE float exp(float x) {
   p = p * r + 0x1.555518p-5f;
   p = p * r + 0x1.5554dcp-3f;
   p = p * r + 0.5f;
-  p = (p * r) * r + r + 1.0f;
-  const int32_t k = __builtin_bit_cast(int32_t, shifted) - __builtin_bit_cast(int32_t, 0x1.8p23f);
+  k = __builtin_bit_cast(int32_t, shifted) - __builtin_bit_cast(int32_t, 0x1.8p23f);
+  return (p * r) * r + r + 1.0f;
+}
+
+LATHE_HD_INLINE float exp(float x) {
+  // Beyond these the result is infinite or rounds to zero.
+  x = x > 89.0f ? 89.0f : x;
+  x = x < -104.0f ? -104.0f : x;
+  int32_t k = 0;
+  const float p = exp_parts(x, k);
   return scale_by_power(p, k);
 }
 
@@ -164,6 +170,45 @@ LATHE_HD_INLINE float erf(float x) {
   q = q * t - 0x1.918d10p-11f;
   const float large = ::copysignf(1.0f - exp(q), x);
   return ::fabsf(x) < 1.0f ? small : large;
+}
+#endif
+
+/// The standard normal distribution at x.
+template <class T>
+struct Normal {
+  T cdf, density;
+};
+inline constexpr double kSqrtHalf = 0.70710678118654752440;
+inline constexpr double kInvSqrt2Pi = 0.39894228040143267794;
+
+#if !defined(__CUDA_ARCH__) || defined(LATHE_HOST_MATH)
+LATHE_HD_INLINE Normal<float> normal(float x) {
+  const float t = ::fabsf(x), half_square = -0.5f * x * x;
+  int32_t k = 0;
+  const float p = exp_parts(half_square, k);
+  const float scale = __builtin_bit_cast(float, static_cast<int32_t>(static_cast<uint32_t>(k + 127) << 23));
+  const float e = half_square < -87.0f ? 0.0f : p * scale;
+  // exp(t^2 / 2) (1 - cdf(t)) for 0 <= t <= 13.5, a polynomial of u = 1 / (1 + 0.4 t) good to 3e-7.
+  const float u = 1.0f / (1.0f + 0.4f * t);
+  float q = -0x1.47c446p-5f;
+  q = q * u + 0x1.9e71d4p-3f;
+  q = q * u - 0x1.81ec46p-2f;
+  q = q * u + 0x1.043caep-2f;
+  q = q * u - 0x1.d31448p-7f;
+  q = q * u + 0x1.45cfb2p-3f;
+  q = q * u + 0x1.3ec23cp-3f;
+  q = q * u + 0x1.478472p-3f;
+  q = q * u - 0x1.ac6244p-17f;
+  const float beyond = e * q;  // 1 - cdf(t)
+  return {x < 0.0f ? beyond : 1.0f - beyond, static_cast<float>(kInvSqrt2Pi) * e};
+}
+LATHE_HD_INLINE Normal<double> normal(double x) {
+  return {0.5 * (1.0 + erf(x * kSqrtHalf)), kInvSqrt2Pi * exp(-0.5 * x * x)};
+}
+#else
+template <class T>
+LATHE_HD_INLINE Normal<T> normal(T x) {
+  return {T(0.5) * (T(1) + erf(x * T(kSqrtHalf))), T(kInvSqrt2Pi) * exp(T(-0.5) * x * x)};
 }
 #endif
 

@@ -119,8 +119,6 @@ template <class Fn>
 
 namespace math {
 
-inline constexpr double kSqrtHalf = 0.70710678118654752440;
-inline constexpr double kInvSqrt2Pi = 0.39894228040143267794;
 inline constexpr double kSqrt2OverPi = 0.79788456080286535588;
 inline constexpr double kGeluCubic = 0.044715;  // Hendrycks and Gimpel 2016, section 2
 
@@ -190,7 +188,7 @@ LATHE_HD_INLINE T unary(T x, T a, T b) {
     const T negative = a * (math::exp(x) - T(1));
     return x > T(0) ? x : negative;
   }
-  if constexpr (op == UnaryOp::Gelu) return T(0.5) * x * (T(1) + math::erf(x * T(kSqrtHalf)));
+  if constexpr (op == UnaryOp::Gelu) return x * math::normal(x).cdf;
   if constexpr (op == UnaryOp::GeluTanh) return T(0.5) * x * (T(1) + math::tanh(gelu_inner(x)));
   if constexpr (op == UnaryOp::Silu) return x * math::sigmoid(x);
   if constexpr (op == UnaryOp::Hardswish) return x * math::clamp(x + T(3), T(0), T(6)) / T(6);
@@ -222,8 +220,8 @@ LATHE_HD_INLINE T unary_backward(T dy, T s, T a, T b) {
     return dy * (s > T(0) ? T(1) : negative);
   }
   if constexpr (op == UnaryOp::Gelu) {
-    const T density = T(kInvSqrt2Pi) * math::exp(T(-0.5) * s * s);
-    return dy * (T(0.5) * (T(1) + math::erf(s * T(kSqrtHalf))) + s * density);
+    const auto at = math::normal(s);
+    return dy * (at.cdf + s * at.density);
   }
   if constexpr (op == UnaryOp::GeluTanh) {
     const T t = math::tanh(gelu_inner(s));

@@ -56,6 +56,16 @@ float erf32(float x) {
   return math::erf(x);
 }
 
+float cdf32(float x) {
+  return math::normal(x).cdf;
+}
+double cdf64(double x) {
+  return 0.5 * std::erfc(-x * std::sqrt(0.5));
+}
+float density32(float x) {
+  return math::normal(x).density;
+}
+
 Tensor from(const std::vector<float>& values) {
   return Tensor::from(values, {static_cast<int64_t>(values.size())});
 }
@@ -87,6 +97,10 @@ TEST_CASE("vector math: accuracy against libm in f64") {
   CHECK(worst_ulps(tanh32, std::tanh, -0.01f, 0.01f) < 2);
   CHECK(worst_ulps(erf32, std::erf, -5, 5) < 3);
   CHECK(worst_ulps(erf32, std::erf, -0.01f, 0.01f) < 2);
+  CHECK(worst_ulps(cdf32, cdf64, -1, 8) < 8);
+  CHECK(worst_ulps(cdf32, cdf64, -12, -1) < 80);  // x^2 / 2 is rounded before its exponential is taken
+  CHECK(worst_ulps(
+            density32, [](double x) { return math::normal(x).density; }, -1, 1) < 3);
 }
 
 TEST_CASE("vector math: ends of the range, NaN") {
@@ -106,6 +120,13 @@ TEST_CASE("vector math: ends of the range, NaN") {
   CHECK(math::log(kInf) == kInf);
   CHECK(std::isnan(math::log(-1.0f)));
   CHECK(std::isnan(math::log(kNaN)));
+  CHECK(math::normal(0.0f).cdf == doctest::Approx(0.5).epsilon(1e-7));
+  CHECK(math::normal(kInf).cdf == 1.0f);
+  CHECK(math::normal(-kInf).cdf == 0.0f);
+  CHECK(math::normal(-20.0f).cdf == 0.0f);
+  CHECK(math::normal(20.0f).density == 0.0f);
+  CHECK(std::isnan(math::normal(kNaN).cdf));
+  CHECK(std::isnan(math::normal(kNaN).density));
   CHECK(math::tanh(50.0f) == 1.0f);
   CHECK(math::tanh(-kInf) == -1.0f);
   CHECK(std::isnan(math::tanh(kNaN)));
