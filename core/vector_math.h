@@ -181,8 +181,14 @@ struct Normal {
 inline constexpr double kSqrtHalf = 0.70710678118654752440;
 inline constexpr double kInvSqrt2Pi = 0.39894228040143267794;
 
-#if !defined(__CUDA_ARCH__) || defined(LATHE_HOST_MATH)
+LATHE_HD_INLINE Normal<double> normal(double x) {
+  return {0.5 * (1.0 + erf(x * kSqrtHalf)), kInvSqrt2Pi * exp(-0.5 * x * x)};
+}
 LATHE_HD_INLINE Normal<float> normal(float x) {
+#if defined(__CUDA_ARCH__) && !defined(LATHE_HOST_MATH)
+  return {0.5f * (1.0f + erf(x * static_cast<float>(kSqrtHalf))),
+          static_cast<float>(kInvSqrt2Pi) * exp(-0.5f * x * x)};
+#else
   const float t = ::fabsf(x), half_square = -0.5f * x * x;
   int32_t k = 0;
   const float p = exp_parts(half_square, k);
@@ -201,16 +207,8 @@ LATHE_HD_INLINE Normal<float> normal(float x) {
   q = q * u - 0x1.ac6244p-17f;
   const float beyond = e * q;  // 1 - cdf(t)
   return {x < 0.0f ? beyond : 1.0f - beyond, static_cast<float>(kInvSqrt2Pi) * e};
-}
-LATHE_HD_INLINE Normal<double> normal(double x) {
-  return {0.5 * (1.0 + erf(x * kSqrtHalf)), kInvSqrt2Pi * exp(-0.5 * x * x)};
-}
-#else
-template <class T>
-LATHE_HD_INLINE Normal<T> normal(T x) {
-  return {T(0.5) * (T(1) + erf(x * T(kSqrtHalf))), T(kInvSqrt2Pi) * exp(T(-0.5) * x * x)};
-}
 #endif
+}
 
 template <class T>
 LATHE_HD_INLINE T sigmoid(T x) {
