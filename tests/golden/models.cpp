@@ -39,6 +39,10 @@ double float32_tolerance(const std::string& file, const std::string& tensor, dou
   // With Winograd's rounding two relus of cifar_resnet10_tiny switch in training (none without it, counted
   // against float64); gradients below move by up to 7e-4.
   if (math_mode().winograd && file == "cifar_resnet10_tiny") return std::max(tolerance, 1e-3);
+  // The same in the first block of wide ResNets, with some instruction sets: what is above it does not move,
+  // what is below by 5e-4.
+  if (math_mode().winograd && file.starts_with("wrn_") && tensor.starts_with("layer1.0"))
+    return std::max(tolerance, 1e-3);
   // One or two relus of cifar_resnet18 lie within float32's own error of 0 and switch, with any order of
   // addition but a lucky one.
   if (file == "cifar_resnet18") return std::max(tolerance, 4e-3);
