@@ -43,8 +43,8 @@ double float32_tolerance(const std::string& file, const std::string& tensor, dou
   // what is below by 5e-4.
   if (math_mode().winograd && file.starts_with("wrn_") && tensor.starts_with("layer1.0"))
     return std::max(tolerance, 1e-3);
-  // One or two relus of cifar_resnet18 lie within float32's own error of 0 and switch, with any order of
-  // addition but a lucky one.
+  // Element 1663 of layer4.0's output is 7e-6 closed in float64, where float32 is 2e-5 off in the mean; with
+  // Winograd another in layer1.1 is within its error too. Gradients below move by up to 3.1e-3.
   if (file == "cifar_resnet18") return std::max(tolerance, 4e-3);
   // One relu, at element 13713 of layer2.1's output: closed in float64, 3e-8 open in our float32. The
   // gradients below it move by up to 2e-3, none above does.
