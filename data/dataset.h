@@ -14,10 +14,19 @@ namespace lathe {
 class DeviceImages;
 struct ImageSet;
 
+/// What a data set's targets are for; it decides the task (train/tasks.h).
+enum class DataTask {
+  Classification,  ///< class indices, or their probabilities
+  Regression,      ///< values
+  Language,        ///< the token that follows each token
+  Separation,      ///< the sources of a mixture
+};
+
 struct DatasetInfo {
   std::string type;   ///< registry name
   std::string split;  ///< "train" or "test"
-  Shape sample;       ///< of one input, (H, W, C)
+  DataTask task = DataTask::Classification;
+  Shape sample;  ///< of one input: pictures (H, W, C), text (T), sound (T, channels)
   int64_t classes = 0;
   std::vector<std::string> class_names;  ///< empty when unknown
   std::string content_hash;  ///< of the samples in use, unaugmented; hexadecimal; goes into environment.json

@@ -118,7 +118,7 @@ ImageDataset::ImageDataset(ImageSet images, const ImageOptions& options, const F
   for (const int32_t label : images_.labels) LATHE_ASSERT(0 <= label && label < images_.classes);
   truncate(images_, options.common.limited(images_.split, images_.size()));
   for (const auto& augment : pipeline_.augments) mixes_labels_ = mixes_labels_ || augment->mixes_labels();
-  info_ = {images_.type,    images_.split,       images_.sample(),
+  info_ = {images_.type,    images_.split,       DataTask::Classification, images_.sample(),
            images_.classes, images_.class_names, content_hash(images_)};
 }
 

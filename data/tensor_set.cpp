@@ -27,6 +27,7 @@ TensorSet::TensorSet(Tensor input, Tensor target, const TensorSetOptions& option
   }
   info_.type = "tensors";
   info_.split = options.split;
+  info_.task = options.classes > 0 ? DataTask::Classification : DataTask::Regression;
   info_.sample = Shape(input_.shape().dims().subspan(1));
   info_.classes = options.classes;
 }

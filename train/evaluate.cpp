@@ -36,7 +36,7 @@ EvaluationResult evaluate(Model& model, const Task& task, Loader& loader, const 
   Batch batch;
   loader.start(0);
   while (loader.next(batch)) {
-    const Tensor output = model.forward(batch.to(model.device())).data().to(Device::cpu());
+    const Tensor output = task.output(model, batch.to(model.device())).data().to(Device::cpu());
     evaluation->add(Var(output), batch);  // metrics are the host's, the same for every device
     if (options.hash) hash.add({output.raw(), output.bytes()});
     if (options.on_output) options.on_output(output);

@@ -125,7 +125,16 @@ std::unique_ptr<Task> regression_task(std::unique_ptr<Loss> loss) {
 }
 
 std::unique_ptr<Task> task_for(const DatasetInfo& data, std::unique_ptr<Loss> loss) {
-  return data.classes > 0 ? classification_task(std::move(loss)) : regression_task(std::move(loss));
+  switch (data.task) {
+    case DataTask::Classification:
+      return classification_task(std::move(loss));
+    case DataTask::Regression:
+      return regression_task(std::move(loss));
+    case DataTask::Language:
+    case DataTask::Separation:
+      break;
+  }
+  LATHE_THROW(ConfigError, "data set '", data.type, "' has a task that this build cannot train");
 }
 
 int64_t rank_of(const float* logits, int64_t classes, int64_t target) {

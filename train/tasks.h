@@ -34,6 +34,8 @@ class Task {
   virtual ~Task() = default;
   /// Mean training loss of a batch.
   virtual Var loss(Model& model, const Batch& batch) = 0;
+  /// What evaluation() is given, and what verification compares: the model's output unless a task needs less.
+  virtual Var output(Model& model, const Batch& batch) const { return model.forward(batch); }
   virtual std::unique_ptr<Evaluation> evaluation() const = 0;
   /// The metric that summary.json names.
   virtual std::string metric() const = 0;
@@ -46,7 +48,7 @@ std::unique_ptr<Task> classification_task(std::unique_ptr<Loss> loss);
 /// Metric loss.
 std::unique_ptr<Task> regression_task(std::unique_ptr<Loss> loss);
 
-/// Classification when the data have classes, regression otherwise.
+/// The task of the data. ConfigError where there is none for it yet.
 std::unique_ptr<Task> task_for(const DatasetInfo& data, std::unique_ptr<Loss> loss);
 
 /// Number of classes that rank above `target` among `classes` logits; `classes` when its logit is not a
