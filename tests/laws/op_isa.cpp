@@ -9,17 +9,10 @@
 #include "core/cpu/isa.h"
 #include "tests/laws/evaluate.h"
 #include "tests/support/guards.h"
+#include "tests/support/kernels.h"
 
 namespace lathe::laws {
 namespace {
-
-std::vector<cpu::Isa> supported() {
-  std::vector<cpu::Isa> isas;
-  for (const cpu::Isa isa : {cpu::Isa::Portable, cpu::Isa::V3, cpu::Isa::V4}) {
-    if (isa <= cpu::widest_isa()) isas.push_back(isa);
-  }
-  return isas;
-}
 
 // float64 against float64: only the order of additions differs.
 constexpr double kSameFormula = 1e-26;
@@ -42,7 +35,7 @@ std::string close_on_every_isa(const OpCase& op_case) {
     const cpu::ForceIsa portable(cpu::Isa::Portable);
     reference = evaluate(op_case, DType::F64);
   }
-  for (const cpu::Isa isa : supported()) {
+  for (const cpu::Isa isa : tests::isas()) {
     const cpu::ForceIsa forced(isa);
     for (const DType dtype : {DType::F32, DType::F64}) {
       const double bound = dtype == DType::F32 ? op_case.nmse : kSameFormula;
@@ -54,7 +47,7 @@ std::string close_on_every_isa(const OpCase& op_case) {
 }
 
 std::string memory_is_clean(const OpCase& op_case) {
-  for (const cpu::Isa isa : supported()) {
+  for (const cpu::Isa isa : tests::isas()) {
     const cpu::ForceIsa forced(isa);
     for (const DType dtype : {DType::F32, DType::F64}) {
       const Evaluation plain = evaluate(op_case, dtype);
