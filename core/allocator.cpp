@@ -6,7 +6,7 @@
 
 #include "core/block_cache.h"
 
-namespace lathe::host_allocator {
+namespace lathe {
 namespace {
 
 constexpr size_t kAlignment = 64;  // a cache line, and the widest vector
@@ -23,41 +23,6 @@ class SystemMemory final : public BlockSource {
   std::string name() const override { return "host"; }
 };
 
-// Never destroyed: tensors with static storage may outlive any order of destruction.
-BlockCache& cache() {
-  static auto* instance = new BlockCache(std::make_unique<SystemMemory>());
-  return *instance;
-}
-
-}  // namespace
-
-void* allocate(size_t bytes) {
-  return cache().allocate(bytes);
-}
-void release(void* block, size_t bytes) noexcept {
-  cache().release(block, bytes);
-}
-AllocatorStats stats() {
-  return cache().stats();
-}
-void reset_peak() {
-  cache().reset_peak();
-}
-void trim() {
-  cache().trim();
-}
-bool set_guards(bool on) {
-  return cache().set_guards(on);
-}
-uint64_t guard_violations() {
-  return cache().guard_violations();
-}
-
-}  // namespace lathe::host_allocator
-
-namespace lathe::meta_allocator {
-namespace {
-
 /// Gives each block a number of its own for an address.
 class NoMemory final : public BlockSource {
  public:
@@ -71,27 +36,41 @@ class NoMemory final : public BlockSource {
   uintptr_t blocks_ = 0;
 };
 
-BlockCache& cache() {
+}  // namespace
+
+// Never destroyed: tensors with static storage may outlive any order of destruction.
+BlockCache& host_memory() {
+  static auto* instance = new BlockCache(std::make_unique<SystemMemory>());
+  return *instance;
+}
+BlockCache& meta_memory() {
   static auto* instance = new BlockCache(std::make_unique<NoMemory>());
   return *instance;
 }
 
-}  // namespace
+namespace host_allocator {
 
 void* allocate(size_t bytes) {
-  return cache().allocate(bytes);
+  return host_memory().allocate(bytes);
 }
 void release(void* block, size_t bytes) noexcept {
-  cache().release(block, bytes);
+  host_memory().release(block, bytes);
 }
 AllocatorStats stats() {
-  return cache().stats();
+  return host_memory().stats();
 }
 void reset_peak() {
-  cache().reset_peak();
+  host_memory().reset_peak();
 }
 void trim() {
-  cache().trim();
+  host_memory().trim();
+}
+bool set_guards(bool on) {
+  return host_memory().set_guards(on);
+}
+uint64_t guard_violations() {
+  return host_memory().guard_violations();
 }
 
-}  // namespace lathe::meta_allocator
+}  // namespace host_allocator
+}  // namespace lathe

@@ -36,14 +36,4 @@ bool set_guards(bool on);
 uint64_t guard_violations();
 }  // namespace host_allocator
 
-/// The same cache over no memory, for tensors on Device::meta(): what the tensors of a program would occupy
-/// on the host is found by running it there (train/step_memory.h). Nobody follows its addresses.
-namespace meta_allocator {
-void* allocate(size_t bytes);
-void release(void* block, size_t bytes) noexcept;
-AllocatorStats stats();
-void reset_peak();
-void trim();
-}  // namespace meta_allocator
-
 }  // namespace lathe

@@ -59,4 +59,10 @@ class BlockCache {
   uint64_t violations_ = 0;
 };
 
+/// The host's, behind host_allocator.
+BlockCache& host_memory();
+/// The same over no memory, for tensors on Device::meta(): what the tensors of a program would occupy on the
+/// host is found by running it there (train/step_memory.h). Nobody follows its addresses.
+BlockCache& meta_memory();
+
 }  // namespace lathe

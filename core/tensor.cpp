@@ -4,7 +4,7 @@
 #include <atomic>
 #include <cstring>
 
-#include "core/allocator.h"
+#include "core/block_cache.h"
 #include "core/device_memory.h"
 #include "core/dispatch.h"
 #include "core/kernels/elementwise.h"
@@ -19,7 +19,7 @@ namespace {
 
 std::byte* allocate(Device device, size_t bytes) {
   if (bytes == 0) return nullptr;
-  if (device.type == DeviceType::Meta) return static_cast<std::byte*>(meta_allocator::allocate(bytes));
+  if (device.type == DeviceType::Meta) return static_cast<std::byte*>(meta_memory().allocate(bytes));
   if (device.type == DeviceType::Cpu) return static_cast<std::byte*>(host_allocator::allocate(bytes));
 #if LATHE_HAS_CUDA
   return static_cast<std::byte*>(device_memory::allocate(device, bytes));
@@ -31,7 +31,7 @@ std::byte* allocate(Device device, size_t bytes) {
 void release(Device device, std::byte* data, size_t bytes) noexcept {
   if (data == nullptr) return;
   if (device.type == DeviceType::Cpu) host_allocator::release(data, bytes);
-  if (device.type == DeviceType::Meta) meta_allocator::release(data, bytes);
+  if (device.type == DeviceType::Meta) meta_memory().release(data, bytes);
 #if LATHE_HAS_CUDA
   if (device.type == DeviceType::Cuda) device_memory::release(device, data, bytes);
 #endif

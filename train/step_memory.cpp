@@ -4,7 +4,7 @@
 
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/shape.h"
-#include "core/allocator.h"
+#include "core/block_cache.h"
 #include "core/math_mode.h"
 #include "core/parallel.h"
 #include "train/environment.h"
@@ -22,10 +22,11 @@ struct Watched {
     LATHE_CHECK(DeviceError, meta || device.type == DeviceType::Cpu, "step memory: found ", device,
                 ", expected the host or meta");
   }
-  AllocatorStats stats() const { return meta ? meta_allocator::stats() : host_allocator::stats(); }
+  BlockCache& memory() const { return meta ? meta_memory() : host_memory(); }
+  AllocatorStats stats() const { return memory().stats(); }
   void start() const {
-    meta ? meta_allocator::trim() : host_allocator::trim();
-    meta ? meta_allocator::reset_peak() : host_allocator::reset_peak();
+    memory().trim();
+    memory().reset_peak();
   }
 };
 
@@ -156,9 +157,9 @@ MemoryPlan plan_memory(const Experiment& experiment, const TrainingObjects& obje
               evaluation = blank_batch(*objects.data.test, evaluated, Device::meta());
   plan.batches = kAhead * (bytes_of(blank) + bytes_of(evaluation));
   if (experiment.train.ema) {
-    const size_t before = meta_allocator::stats().live_bytes;
+    const size_t before = meta_memory().stats().live_bytes;
     const Ema averages(*meta.model, *experiment.train.ema);
-    plan.averages = beyond(meta_allocator::stats().live_bytes, before);
+    plan.averages = beyond(meta_memory().stats().live_bytes, before);
   }
   add_steps(plan, meta, blank, evaluation);
   plan.kernels = kernels_memory(experiment, objects);

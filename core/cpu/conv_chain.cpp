@@ -19,11 +19,7 @@ using cpu::GradientRows;
 using cpu::NormGradientMap;
 using cpu::NormMap;
 using cpu::RowChunk;
-
-RowChunk rows_of(const Tensor& z) {
-  const int64_t c = z.dim(-1);
-  return {c == 0 ? 0 : z.numel() / c, c};
-}
+using cpu::rows_of;
 
 template <class T>
 AffineRows<T> affine_of(const ConvNorm& layer, const NormMap<T>& map) {

@@ -10,6 +10,28 @@
 #include "core/parallel.h"
 
 namespace lathe::cpu {
+namespace {
+
+template <class T>
+void advance(T*& p, int64_t elements) {
+  if (p != nullptr) p += elements;
+}
+
+// The operands of rows that begin `elements` further on.
+template <class T>
+GradientRows<T> from(GradientRows<T> o, int64_t elements) {
+  for (const T** p : {&o.dy, &o.x, &o.y}) advance(*p, elements);
+  for (T** p : {&o.dx, &o.dresidual}) advance(*p, elements);
+  return o;
+}
+template <class T>
+AffineRows<T> from(AffineRows<T> o, int64_t elements) {
+  advance(o.y, elements);
+  for (const T** p : {&o.x, &o.residual}) advance(*p, elements);
+  return o;
+}
+
+}  // namespace
 
 template <class T>
 std::vector<double> moments_of(const T* x, RowChunk all) {
@@ -34,14 +56,9 @@ std::vector<double> gradient_sums_of(const GradientRows<T>& o, RowChunk all) {
   Tensor scratch = parts.scratch();
   double* part = scratch.mut<double>();
   parallel_for(all.rows, parts.rows, [&](int64_t lo, int64_t hi) {
-    const int64_t at = lo * all.channels;
-    GradientRows<T> chunk = o;
-    chunk.dy += at;
-    chunk.x += at;
-    if (o.y != nullptr) chunk.y += at;
-    if (o.dresidual != nullptr) chunk.dresidual += at;
     double* sum = parts.at(part, lo);
-    by_type<T>(gradient_sums_f32, gradient_sums_f64)(sum, sum + all.channels, chunk, {hi - lo, all.channels});
+    by_type<T>(gradient_sums_f32, gradient_sums_f64)(sum, sum + all.channels, from(o, lo * all.channels),
+                                                     {hi - lo, all.channels});
   });
   return parts.total(part);
 }
@@ -49,26 +66,14 @@ std::vector<double> gradient_sums_of(const GradientRows<T>& o, RowChunk all) {
 template <class T>
 void all_gradient_rows(const GradientRows<T>& o, RowChunk all) {
   parallel_for(all.rows, chunk_rows(all), [&](int64_t lo, int64_t hi) {
-    const int64_t at = lo * all.channels;
-    GradientRows<T> chunk = o;
-    chunk.dy += at;
-    chunk.x += at;
-    if (o.y != nullptr) chunk.y += at;
-    if (o.dx != nullptr) chunk.dx += at;
-    if (o.dresidual != nullptr) chunk.dresidual += at;
-    by_type<T>(gradient_rows_f32, gradient_rows_f64)(chunk, {hi - lo, all.channels});
+    by_type<T>(gradient_rows_f32, gradient_rows_f64)(from(o, lo * all.channels), {hi - lo, all.channels});
   });
 }
 
 template <class T>
 void all_affine_rows(const AffineRows<T>& o, RowChunk all) {
   parallel_for(all.rows, chunk_rows(all), [&](int64_t lo, int64_t hi) {
-    const int64_t at = lo * all.channels;
-    AffineRows<T> chunk = o;
-    chunk.y += at;
-    chunk.x += at;
-    if (o.residual != nullptr) chunk.residual += at;
-    by_type<T>(affine_rows_f32, affine_rows_f64)(chunk, {hi - lo, all.channels});
+    by_type<T>(affine_rows_f32, affine_rows_f64)(from(o, lo * all.channels), {hi - lo, all.channels});
   });
 }
 
@@ -89,11 +94,7 @@ namespace {
 using lathe::cpu::AffineRows;
 using lathe::cpu::GradientRows;
 using lathe::cpu::RowChunk;
-
-RowChunk rows_of(const Tensor& x) {
-  const int64_t c = x.dim(-1);
-  return {c == 0 ? 0 : x.numel() / c, c};
-}
+using lathe::cpu::rows_of;
 
 }  // namespace
 

@@ -10,6 +10,12 @@
 
 namespace lathe::cpu {
 
+/// All rows of a tensor (..., C).
+inline RowChunk rows_of(const Tensor& x) {
+  const int64_t c = x.dim(-1);
+  return {c == 0 ? 0 : x.numel() / c, c};
+}
+
 /// Rows of one chunk: about 32768 values, so that a chunk's operands fit a core's cache; at least 64 rows, so
 /// that partial sums stay small beside the data.
 inline int64_t chunk_rows(RowChunk all) {

@@ -1,10 +1,9 @@
-#include "core/allocator.h"
-
 #include <cmath>
 #include <cstring>
 
 #include <doctest/doctest.h>
 
+#include "core/block_cache.h"
 #include "core/tensor.h"
 #include "tests/support/guards.h"
 
@@ -54,16 +53,16 @@ TEST_CASE("allocator: what the system gave is counted until it has it back") {
 }
 
 TEST_CASE("allocator: tensors without memory are counted by rules of their own") {
-  meta_allocator::trim();
-  meta_allocator::reset_peak();
-  const AllocatorStats before = meta_allocator::stats(), host = host_allocator::stats();
+  meta_memory().trim();
+  meta_memory().reset_peak();
+  const AllocatorStats before = meta_memory().stats(), host = host_allocator::stats();
   {
     const Tensor x = Tensor::zeros({1 << 30, 1 << 10}, DType::F32, Device::meta());
-    CHECK(meta_allocator::stats().live_bytes == before.live_bytes + (size_t{1} << 42));
+    CHECK(meta_memory().stats().live_bytes == before.live_bytes + (size_t{1} << 42));
     CHECK_THROWS_AS(x.ptr<float>(), DeviceError);
   }
-  CHECK(meta_allocator::stats().live_bytes == before.live_bytes);
-  CHECK(meta_allocator::stats().peak_live_bytes == before.live_bytes + (size_t{1} << 42));
+  CHECK(meta_memory().stats().live_bytes == before.live_bytes);
+  CHECK(meta_memory().stats().peak_live_bytes == before.live_bytes + (size_t{1} << 42));
   CHECK(host_allocator::stats().requests == host.requests);
 }
 

@@ -13,6 +13,7 @@
 #include "core/cpu/isa.h"
 #include "core/math_mode.h"
 #include "core/parallel.h"
+#include "tests/support/kernels.h"
 
 namespace lathe {
 namespace {
@@ -219,14 +220,6 @@ double nmse(const Tensor& found, const std::vector<double>& expected) {
   return error / total;
 }
 
-std::vector<cpu::Isa> isas() {
-  std::vector<cpu::Isa> found;
-  for (const cpu::Isa isa : {cpu::Isa::Portable, cpu::Isa::V3, cpu::Isa::V4}) {
-    if (isa <= cpu::widest_isa()) found.push_back(isa);
-  }
-  return found;
-}
-
 }  // namespace
 
 TEST_SUITE_BEGIN("conv");
@@ -235,7 +228,7 @@ TEST_CASE("convolution equals the plain loop on every instruction set") {
   const MathModeScope direct({.winograd = false});
   for (const Case& c : cases()) {
     const Buffers b = reference(c);
-    for (const cpu::Isa isa : isas()) {
+    for (const cpu::Isa isa : tests::isas()) {
       const cpu::ForceIsa forced(isa);
       for (const DType dtype : {DType::F32, DType::F64}) {
         CAPTURE(c.name);

@@ -12,11 +12,13 @@
 #include "core/error.h"
 #include "core/parallel.h"
 #include "core/philox.h"
+#include "tests/support/kernels.h"
 
 namespace lathe {
 namespace {
 
 using cpu::GemmShape;
+using tests::Threads;
 
 Tensor noise(int64_t n, uint32_t stream) {
   const Philox philox{42, stream, 0};
@@ -71,25 +73,13 @@ Tensor product(const Problem& p, const float* bias = nullptr) {
   return c;
 }
 
-class Threads {
- public:
-  explicit Threads(int n) : previous_(num_threads()) { set_num_threads(n); }
-  Threads(const Threads&) = delete;
-  Threads& operator=(const Threads&) = delete;
-  ~Threads() { set_num_threads(previous_); }
-
- private:
-  int previous_;
-};
-
 }  // namespace
 
 TEST_SUITE_BEGIN("matmul");
 
 TEST_CASE("gemm: the definition, every transposition, sizes around every block") {
   const int64_t sizes[] = {0, 1, 2, 7, 16, 33, 65};
-  for (const cpu::Isa isa : {cpu::Isa::Portable, cpu::Isa::V3, cpu::Isa::V4}) {
-    if (isa > cpu::widest_isa()) continue;
+  for (const cpu::Isa isa : tests::isas()) {
     const cpu::ForceIsa forced(isa);
     for (const int64_t m : sizes) {
       for (const int64_t n : sizes) {

@@ -10,17 +10,10 @@
 #include <doctest/doctest.h>
 
 #include "core/error.h"
+#include "tests/support/kernels.h"
 
 namespace lathe::tests {
 namespace {
-
-struct Threads {
-  int before = num_threads();
-  explicit Threads(int n) { set_num_threads(n); }
-  Threads(const Threads&) = delete;
-  Threads& operator=(const Threads&) = delete;
-  ~Threads() { set_num_threads(before); }
-};
 
 void check_all_once(int64_t n, int64_t grain) {
   std::vector<std::atomic<int>> calls(static_cast<size_t>(n));

@@ -11,6 +11,7 @@
 #include "autograd/ops/shape.h"
 #include "core/cpu/isa.h"
 #include "tests/laws/evaluate.h"
+#include "tests/support/kernels.h"
 
 namespace lathe {
 namespace {
@@ -20,8 +21,7 @@ using Function = std::function<Var(const Inputs&)>;
 
 /// Outputs and gradients of both, for every instruction set and type.
 void check_same(const std::vector<Shape>& shapes, const Function& fused, const Function& composed) {
-  for (const cpu::Isa isa : {cpu::Isa::Portable, cpu::Isa::V3, cpu::Isa::V4}) {
-    if (isa > cpu::widest_isa()) continue;
+  for (const cpu::Isa isa : tests::isas()) {
     const cpu::ForceIsa forced(isa);
     for (const DType dtype : {DType::F32, DType::F64}) {
       OpCase one{.name = "fused", .inputs = {}, .apply = fused}, other = one;

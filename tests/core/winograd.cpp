@@ -13,6 +13,7 @@
 #include "core/math_mode.h"
 #include "core/parallel.h"
 #include "core/philox.h"
+#include "tests/support/kernels.h"
 
 namespace lathe {
 namespace {
@@ -79,16 +80,7 @@ Results run(const Inputs& in, bool winograd) {
   return r;
 }
 
-double nmse(const Tensor& found, const Tensor& expected) {
-  const Tensor f = found.to(DType::F64), e = expected.to(DType::F64);
-  double error = 0, total = 1e-300;
-  for (int64_t i = 0; i < e.numel(); ++i) {
-    const double d = f.ptr<double>()[i] - e.ptr<double>()[i];
-    error += d * d;
-    total += e.ptr<double>()[i] * e.ptr<double>()[i];
-  }
-  return error / total;
-}
+using tests::nmse;
 
 /// What a chain conv - norm - relu - conv gives a convolution beside x, w and dy, all in f64: a map of x, one
 /// of dy, a residual's gradient and a mask of dx.
@@ -221,14 +213,6 @@ double nmse(const std::vector<double>& found, const std::vector<double>& expecte
   return nmse(Tensor::from(found, shape), Tensor::from(expected, shape));
 }
 
-std::vector<cpu::Isa> isas() {
-  std::vector<cpu::Isa> found;
-  for (const cpu::Isa isa : {cpu::Isa::Portable, cpu::Isa::V3, cpu::Isa::V4}) {
-    if (isa <= cpu::widest_isa()) found.push_back(isa);
-  }
-  return found;
-}
-
 }  // namespace
 
 TEST_SUITE_BEGIN("winograd");
@@ -258,7 +242,7 @@ TEST_CASE("every case is one that Winograd serves, and other forms are not") {
 TEST_CASE("Winograd equals the direct convolution on every instruction set") {
   for (const Case& c : cases()) {
     const Results expected = run(Inputs(c, DType::F64), false);
-    for (const cpu::Isa isa : isas()) {
+    for (const cpu::Isa isa : tests::isas()) {
       const cpu::ForceIsa forced(isa);
       for (const DType dtype : {DType::F32, DType::F64}) {
         CAPTURE(c.name);
@@ -298,7 +282,7 @@ TEST_CASE("a fused Winograd convolution is the composition of its parts") {
     const Neighbours neighbours(c);
     for (const Parts& parts : all_parts()) {
       const FusedResults expected = composed(c, in, neighbours, parts);
-      for (const cpu::Isa isa : isas()) {
+      for (const cpu::Isa isa : tests::isas()) {
         const cpu::ForceIsa forced(isa);
         for (const bool single : {true, false}) {
           CAPTURE(c.name);

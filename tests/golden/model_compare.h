@@ -28,7 +28,6 @@ struct Tolerances {
   double output = 1e-9;           ///< of max |output|
   double loss = 1e-9;             ///< of max(1, |loss|)
   double gradient = 1e-9;         ///< of the tensor's norm; also of running statistics
-  bool compare_gradients = true;  ///< false where float32 gradients are ill-conditioned
   /// The loss after an SGD step, like `loss`. False in float32: files give no noise for it, and weights
   /// rounded to float32 alone can move it by 5 % where a ReLU switches (cifar_mobilenet, measured in
   /// float64).
@@ -40,7 +39,8 @@ Tolerances tolerances(DType dtype, const Value& mode_results);
 std::string compare_output(const std::vector<double>& ours, const Shape& shape, const Value& reference,
                            double tolerance);
 std::string compare_number(double ours, double reference, double tolerance);
-/// The columns l2, sum, first, middle, last.
+/// The columns l2, sum, first, middle, last: a row of a file, or that of one of our tensors.
+Value columns_of(const Tensor& tensor, bool channels_last);
 std::string compare_columns(const std::vector<double>& ours, const Value& reference, double tolerance);
 std::string compare_zero(const std::vector<double>& ours, double tolerance);
 

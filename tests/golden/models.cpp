@@ -14,6 +14,7 @@
 #include "models/registry.h"
 #include "tests/golden/fill.h"
 #include "tests/golden/model_compare.h"
+#include "tests/support/kinks.h"
 
 namespace lathe::golden {
 namespace {
@@ -32,30 +33,6 @@ const std::map<std::string, std::string, std::less<>>& sections_by_name() {
       {"wrn_28_10", R"({"type": "wrn28_10", "classes": 100})"},
   };
   return table;
-}
-
-// A float32 gradient's tolerance, where the file's noise does not say how far ours may be.
-double float32_tolerance(const std::string& file, const std::string& tensor, double tolerance) {
-  // With Winograd's rounding two relus of cifar_resnet10_tiny switch in training (none without it, counted
-  // against float64); gradients below move by up to 7e-4.
-  if (math_mode().winograd && file == "cifar_resnet10_tiny") return std::max(tolerance, 1e-3);
-  // Element 24378 of layer1.0.bn2's output in wrn_10_1_tiny is 6e-7 in float64; the portable instruction set
-  // with Winograd is 4e-6 off there and closes it, the only relu that switches. Gradients of that block move
-  // by 5e-4, none above it does. wrn_28_10's were not counted: they are ill-conditioned in float32.
-  if (math_mode().winograd && file.starts_with("wrn_") && tensor.starts_with("layer1.0"))
-    return std::max(tolerance, 1e-3);
-  // Element 1663 of layer4.0's output is 7e-6 closed in float64, where float32 is 2e-5 off in the mean; with
-  // Winograd another in layer1.1 is within its error too. Gradients below move by up to 3.1e-3.
-  if (file == "cifar_resnet18") return std::max(tolerance, 4e-3);
-  // One relu, at element 13713 of layer2.1's output: closed in float64, 3e-8 open in our float32. The
-  // gradients below it move by up to 2e-3, none above does.
-  const bool above = tensor.starts_with("layer3") || tensor.starts_with("layer4") || tensor.starts_with("fc");
-  if (file == "tv_resnet18" && !above) return std::max(tolerance, 2e-3);
-  // Norms over 64 values and fewer, 27 deep: float32's activations are 1e-6 off in the first layers and 2e-5
-  // in the last, and for most orders of addition one relu lies within that of 0 (element 21618 of
-  // layers.7.bn1's output, 3.4e-6 in float64). It moves gradients by up to 4e-3.
-  if (file == "cifar_mobilenet") return std::max(tolerance, 5e-3);
-  return tolerance;
 }
 
 // What this build cannot run; the reason becomes the row's message.
@@ -212,11 +189,10 @@ class ModelRun {
   void run_mode(const std::string& mode, const Value& results) {
     model_->run().mode = mode == "train" ? Mode::Train : Mode::Eval;
     const Tolerances allowed = tolerances(dtype_, results);
-    const Value* grads = results.find("grads");
-    const bool backwards = grads != nullptr && allowed.compare_gradients;
+    const bool backwards = results.find("grads") != nullptr;
     const NoGrad forward_only(!backwards);
-    const Var images = input(backwards && results.find("input_grad") != nullptr);
-    const Var output = forward(images);
+    images_in_ = input(backwards && results.find("input_grad") != nullptr);
+    const Var output = forward(images_in_);
     const Var loss = cross_entropy(output, labels_);
     report(mode + " output", compare_output(to_file(output.data(), false), output.shape(),
                                             need(results, "output"), allowed.output));
@@ -224,18 +200,52 @@ class ModelRun {
     if (const Value* stats = results.find("running_stats_after_forward"))
       check_statistics(mode, *stats, allowed.gradient);
     if (!backwards) return;
+    if (dtype_ == DType::F32) follow_kinks(mode, results, tests::kinks_of(loss), allowed);
     backward(loss);
     if (const Value* reference = results.find("input_grad")) {
-      report(mode + " input_grad", compare_columns(to_file(images.grad(), true), *reference,
-                                                   tolerance_of("input", allowed.gradient)));
+      const Value row = twin_ == nullptr ? *reference : columns_of(twin_->images_in_.grad(), true);
+      report(mode + " input_grad", compare_columns(to_file(images_in_.grad(), true), row, allowed.gradient));
     }
     check_gradients(mode, results, allowed.gradient);
     const Value* step = results.find("sgd_step");
     if (step != nullptr && allowed.compare_step) check_step(mode, *step, allowed.loss);
   }
 
-  double tolerance_of(const std::string& tensor, double tolerance) const {
-    return dtype_ == DType::F32 ? float32_tolerance(name_, tensor, tolerance) : tolerance;
+  // Where a kink of this float32 run is in another state than in float64, twin_ becomes a float64 run in the
+  // same states, whose gradients stand for the file's.
+  void follow_kinks(const std::string& mode, const Value& results, const std::vector<tests::Kink>& kinks,
+                    const Tolerances& allowed) {
+    twin_ = nullptr;
+    if (kinks.empty()) return;
+    auto twin = std::make_unique<ModelRun>(file_, name_, DType::F64);
+    const MathModeScope direct({.winograd = false});
+    const Var output = twin->reference_output(mode, results);
+    report(mode + " reference output",
+           compare_output(to_file(output.data(), false), output.shape(), need(results, "output"),
+                          tolerances(DType::F64, results).output));
+    const Var loss = cross_entropy(output, labels_);
+    std::vector<tests::Kink> reference = tests::kinks_of(loss);
+    const tests::Switches switches = tests::follow(reference, twin->leaves(), kinks, allowed.output);
+    report(mode + " activations", switches.complaint);
+    if (switches.complaint.empty()) rows_.back().message = switches.text();
+    if (!switches.any()) return;
+    backward(loss);
+    twin_ = std::move(twin);
+  }
+
+  Var reference_output(const std::string& mode, const Value& results) {
+    tests::save_every_output(*model_);
+    fill();
+    model_->run().mode = mode == "train" ? Mode::Train : Mode::Eval;
+    images_in_ = input(results.find("input_grad") != nullptr);
+    return forward(images_in_);
+  }
+
+  tests::Leaves leaves() const {
+    tests::Leaves leaves;
+    for (const Parameter* parameter : model_->parameters())
+      leaves[&parameter->raw().grad()] = parameter->raw().data();
+    return leaves;
   }
 
   void check_statistics(const std::string& mode, const Value& reference, double tolerance) {
@@ -271,8 +281,15 @@ class ModelRun {
       const std::vector<double> ours = to_file(grad, parameter->axes() != Axes::Plain);
       report(check, zeros.count(path) != 0
                         ? compare_zero(ours, tolerance * largest)
-                        : compare_columns(ours, need(reference, path), tolerance_of(path, tolerance)));
+                        : compare_columns(ours, gradient_row(path, need(reference, path)), tolerance));
     }
+  }
+
+  // Of the file, or of the twin where there is one.
+  Value gradient_row(const std::string& path, const Value& file_row) const {
+    if (twin_ == nullptr) return file_row;
+    const Parameter& parameter = *twin_->model_->find_parameter(path);
+    return columns_of(parameter.raw().grad(), parameter.axes() != Axes::Plain);
   }
 
   // One step of plain SGD on every parameter, then the loss of the same batch.
@@ -302,6 +319,8 @@ class ModelRun {
   ImageModel* image_model_ = nullptr;        // one of these two
   LanguageModel* language_model_ = nullptr;  // is null
   Tensor images_, tokens_, labels_;
+  Var images_in_;                   // of the last forward
+  std::unique_ptr<ModelRun> twin_;  // see follow_kinks
   std::vector<GoldenResult> rows_;
 };
 

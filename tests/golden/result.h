@@ -11,7 +11,7 @@ struct GoldenResult {
   std::string file;   ///< the case's name: "conv2d_1x1"
   std::string check;  ///< what was compared: "y f64", "grad weight f32"; empty for the whole file
   Status status = Passed;
-  std::string message;  ///< empty when passed
+  std::string message;  ///< when passed: empty, or a remark
 };
 
 }  // namespace lathe::golden

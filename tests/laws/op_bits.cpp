@@ -11,20 +11,10 @@
 #include "core/error.h"
 #include "core/parallel.h"
 #include "tests/laws/evaluate.h"
+#include "tests/support/kernels.h"
 
 namespace lathe::laws {
 namespace {
-
-class Threads {
- public:
-  explicit Threads(int n) : previous_(num_threads()) { set_num_threads(n); }
-  Threads(const Threads&) = delete;
-  Threads& operator=(const Threads&) = delete;
-  ~Threads() { set_num_threads(previous_); }
-
- private:
-  int previous_;
-};
 
 // Writes over a tensor through a handle of its own.
 void overwrite(Tensor tensor) {
@@ -38,7 +28,7 @@ std::string same_on_any_threads(const OpCase& op_case) {
   for (const DType dtype : {DType::F32, DType::F64}) {
     Evaluation first;
     for (const int n : {1, 1, 2, 3}) {
-      const Threads threads(n);
+      const tests::Threads threads(n);
       Evaluation now = evaluate(op_case, dtype);
       if (!first.y.defined()) first = now;
       const std::string what = difference(first, now);

@@ -1,6 +1,8 @@
 // Quantizers' loops: the same bits on every instruction set and as the formulas of quant/math/, and the exact
 // selection behind CoDeQ's amplitude.
 
+#include "tests/support/kernels.h"
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -20,14 +22,6 @@
 
 namespace lathe {
 namespace {
-
-std::vector<cpu::Isa> supported() {
-  std::vector<cpu::Isa> isas;
-  for (const cpu::Isa isa : {cpu::Isa::Portable, cpu::Isa::V3, cpu::Isa::V4}) {
-    if (isa <= cpu::widest_isa()) isas.push_back(isa);
-  }
-  return isas;
-}
 
 /// Several pieces, and tails of every vector.
 const Shape kLarge{{40011}};
@@ -84,26 +78,25 @@ std::vector<OpCase> large_cases() {
   return cases;
 }
 
-/// What sorting says about places `place` and place + 1.
-template <class T>
-std::pair<T, T> sorted_magnitudes(std::vector<T> x, int64_t place) {
-  for (T& value : x) value = std::abs(value);
-  std::sort(x.begin(), x.end());
-  const auto at = static_cast<size_t>(place);
-  return {x[at], x[std::min(at + 1, x.size() - 1)]};
-}
-
+/// On every instruction set: what sorting says about places `place` and place + 1.
 template <class T>
 void check_selection(const char* name, const std::vector<T>& x) {
   CAPTURE(name);
   CAPTURE(x.size());
   const auto n = static_cast<int64_t>(x.size());
-  T largest = 0;
-  for (const T value : x) largest = std::max(largest, std::abs(value));
+  std::vector<T> sorted = x;
+  for (T& value : sorted) value = std::abs(value);
+  std::sort(sorted.begin(), sorted.end());
   for (const double share : {0.0, 0.01, 0.5, 0.9, 0.99, 1.0}) {
     const auto place = static_cast<int64_t>(share * static_cast<double>(n - 1));
     CAPTURE(place);
-    CHECK((quant::nth_magnitudes(x.data(), n, place, largest) == sorted_magnitudes(x, place)));
+    const auto at = static_cast<size_t>(place);
+    const std::pair<T, T> expected{sorted[at], sorted[std::min(at + 1, sorted.size() - 1)]};
+    for (const cpu::Isa isa : tests::isas()) {
+      CAPTURE(isa);
+      const cpu::ForceIsa forced(isa);
+      CHECK((quant::nth_magnitudes(x.data(), n, place, sorted.back()) == expected));
+    }
   }
 }
 
@@ -144,7 +137,7 @@ TEST_CASE("values and gradients have the same bits on every instruction set") {
   for (const OpCase& one : large_cases()) {
     for (const DType dtype : {DType::F32, DType::F64}) {
       laws::Evaluation portable;
-      for (const cpu::Isa isa : supported()) {
+      for (const cpu::Isa isa : tests::isas()) {
         const cpu::ForceIsa forced(isa);
         const laws::Evaluation now = laws::evaluate(one, dtype);
         if (!portable.y.defined()) portable = now;
@@ -169,7 +162,7 @@ TEST_CASE("loops compute the formulas of quant/math/, bit for bit") {
       CHECK(std::memcmp(&y[i], &expected, sizeof expected) == 0);
     }
   };
-  for (const cpu::Isa isa : supported()) {
+  for (const cpu::Isa isa : tests::isas()) {
     const cpu::ForceIsa forced(isa);
     cpu::minmax_f32(y.data(), x.data(), kN, 15.0f, 3.1f, -1.45f);
     check("minmax", [](float w) { return quant::minmax_value(w, 15.0f, 3.1f, -1.45f); });
@@ -199,7 +192,7 @@ TEST_CASE("DiffQ's noise: element i is the documented normal, close to Box and M
   constexpr uint64_t kFirstRow = 3;
   constexpr int kRows = 40;
   std::vector<float> noise(64 * kRows);
-  for (const cpu::Isa isa : supported()) {
+  for (const cpu::Isa isa : tests::isas()) {
     const cpu::ForceIsa forced(isa);
     cpu::noise_rows(noise.data(), philox, true, kFirstRow, kRows);
     double worst = 0;
@@ -250,11 +243,8 @@ TEST_CASE("DiffQ's noise has the moments of a normal, and neighbours do not corr
 }
 
 TEST_CASE("selection gives the elements that sorting gives") {
-  for (const cpu::Isa isa : supported()) {
-    const cpu::ForceIsa forced(isa);
-    check_selections<float>();
-    check_selections<double>();
-  }
+  check_selections<float>();
+  check_selections<double>();
 }
 
 TEST_SUITE_END();

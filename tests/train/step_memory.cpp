@@ -6,7 +6,7 @@
 
 #include <doctest/doctest.h>
 
-#include "core/allocator.h"
+#include "core/block_cache.h"
 #include "core/json.h"
 #include "models/registry.h"
 #include "train/model_state.h"
@@ -116,15 +116,15 @@ TEST_CASE("step memory: no activation outlives its last use") {
     Subject subject(one, false, Device::meta());
     subject.memory(one, one.batch, true);
     const Batch batch = blank_batch(one, one.batch, Device::meta());
-    const size_t before = meta_allocator::stats().live_bytes;
+    const size_t before = meta_memory().stats().live_bytes;
     const Var loss = subject.task->loss(*subject.model, batch);
-    CHECK(meta_allocator::stats().live_bytes > before + batch.inputs[0].bytes());
+    CHECK(meta_memory().stats().live_bytes > before + batch.inputs[0].bytes());
     backward(loss);
     size_t left = loss.data().bytes();
     for (const Parameter* parameter : subject.model->parameters())
       if (!parameter->tied()) left += parameter->raw().grad().bytes();
     const double rounding = 4096.0 * static_cast<double>(subject.model->parameters().size());
-    CHECK(static_cast<double>(meta_allocator::stats().live_bytes) <
+    CHECK(static_cast<double>(meta_memory().stats().live_bytes) <
           static_cast<double>(before + left) + rounding);
     subject.optimizer->drop_gradients();
   }
