@@ -64,7 +64,7 @@ TEST_CASE("widths are multiples of 8 and never below 90 % of what was asked, dep
 TEST_CASE("dropped paths and units change training only, and from step to step") {
   const auto model = model_registry().build(
       parse_json(R"({"type": "efficientnet_b3", "classes": 4, "stem": 8, "head": 16, "drop_path": 0.9,
-                     "stages": ["ds_c8", "ir_r3_e2_c8_se0.25"], "width_multiplier": 1, "depth_multiplier": 1})",
+          "stages": ["ds_c8", "ir_r3_e2_c8_se0.25"], "width_multiplier": 1, "depth_multiplier": 1})",
                  "test"),
       {}, {.seed = 1});
   Tensor images = Tensor::full({4, 16, 16, 3}, 0.5);
