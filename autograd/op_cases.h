@@ -51,5 +51,6 @@ std::vector<OpCase> embedding_cases();
 std::vector<OpCase> shape_cases();
 std::vector<OpCase> random_cases();
 std::vector<OpCase> attention_cases();
+std::vector<OpCase> interpolate_cases();
 
 }  // namespace lathe

@@ -44,49 +44,54 @@ Var causal_mask(int64_t length, const Var& like) {
 
 }  // namespace
 
+AttentionProducts::AttentionProducts(Module& layer, int64_t width, int64_t heads, double scale, bool causal,
+                                     double dropout)
+    : width_(width),
+      heads_(checked_heads(layer, width, heads)),
+      scale_(scale != 0 ? scale : 1 / std::sqrt(static_cast<double>(width) / static_cast<double>(heads))),
+      causal_(causal),
+      dropout_(layer, "attn_drop", dropout),
+      q_(layer, "q"),
+      k_(layer, "k"),
+      v_(layer, "v"),
+      probabilities_(layer, "probabilities") {}
+
+Var AttentionProducts::operator()(const Var& qkv, const Var& bias) const {
+  const AttentionOptions options{.scale = scale_, .causal = causal_, .key_padding = {}};
+  const bool quantized = q_.attached() != nullptr || k_.attached() != nullptr || v_.attached() != nullptr ||
+                         probabilities_.attached() != nullptr;
+  if (!quantized && !dropout_.active()) return packed_attention(qkv, heads_, options, bias);
+  const auto third = [&](int64_t i) {
+    return reshape(slice(qkv, 2, i * width_, (i + 1) * width_),
+                   {qkv.dim(0), qkv.dim(1), heads_, width_ / heads_});
+  };
+  const Var q = q_(third(0)), k = k_(third(1)), v = v_(third(2));
+  const Var y = dropout_.active() || probabilities_.attached() != nullptr ? composed(q, k, v, bias)
+                                                                          : attention(q, k, v, options, bias);
+  return reshape(y, {qkv.dim(0), qkv.dim(1), width_});
+}
+
+Var AttentionProducts::composed(const Var& q, const Var& k, const Var& v, const Var& bias) const {
+  Var scores = scale(matmul(swap_heads(q), swap_heads(k), {.transpose_b = true}), scale_);
+  if (bias.defined()) scores = add(scores, bias);
+  if (causal_) scores = add(scores, causal_mask(q.dim(1), q));
+  return swap_heads(matmul(probabilities_(dropout_(softmax(scores))), swap_heads(v)));
+}
+
 SelfAttention::SelfAttention(Module& parent, std::string name, int64_t width,
                              const SelfAttentionOptions& options)
     : Module(parent, std::move(name)),
       width_(width),
-      heads_(checked_heads(*this, width, options.heads)),
-      scale_(options.scale != 0 ? options.scale
-                                : 1 / std::sqrt(static_cast<double>(width) / static_cast<double>(heads_))),
-      causal_(options.causal),
       qkv_(*this, options.qkv_name, width, 3 * width, options.qkv),
       out_parent_(parent_of(*this, options.out_name)),
       out_(out_parent_ ? *out_parent_ : *this, leaf_of(options.out_name), width, width, options.out),
-      dropout_(*this, "attn_drop", options.dropout),
-      q_(*this, "q"),
-      k_(*this, "k"),
-      v_(*this, "v"),
-      probabilities_(*this, "probabilities") {}
+      products_(*this, width, options.heads, options.scale, options.causal, options.dropout) {}
 
 Var SelfAttention::operator()(const Var& x, const Var& residual) {
   const ErrorScope scope(*this);
   LATHE_CHECK(ShapeError, x.shape().rank() == 3 && x.dim(2) == width_, describe(), ": expected (N, T, ",
               width_, "), found ", x.shape());
-  const Var qkv = qkv_(x);
-  const bool quantized = q_.attached() != nullptr || k_.attached() != nullptr || v_.attached() != nullptr ||
-                         probabilities_.attached() != nullptr;
-  if (!quantized && !dropout_.active()) {
-    const Var y = packed_attention(qkv, heads_, {.scale = scale_, .causal = causal_, .key_padding = {}});
-    return out_.fused(y, false, residual);
-  }
-  const auto third = [&](int64_t i) {
-    return reshape(slice(qkv, 2, i * width_, (i + 1) * width_),
-                   {x.dim(0), x.dim(1), heads_, width_ / heads_});
-  };
-  const Var q = q_(third(0)), k = k_(third(1)), v = v_(third(2));
-  const Var y = dropout_.active() || probabilities_.attached() != nullptr
-                    ? composed(q, k, v)
-                    : attention(q, k, v, {.scale = scale_, .causal = causal_, .key_padding = {}});
-  return out_.fused(reshape(y, x.shape()), false, residual);
-}
-
-Var SelfAttention::composed(const Var& q, const Var& k, const Var& v) const {
-  Var scores = scale(matmul(swap_heads(q), swap_heads(k), {.transpose_b = true}), scale_);
-  if (causal_) scores = add(scores, causal_mask(q.dim(1), q));
-  return swap_heads(matmul(probabilities_(dropout_(softmax(scores))), swap_heads(v)));
+  return out_.fused(products_(qkv_(x)), false, residual);
 }
 
 }  // namespace lathe

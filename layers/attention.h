@@ -18,6 +18,27 @@ struct SelfAttentionOptions {
   const char* out_name = "proj";  ///< or "module.name" for a projection inside a module of its own
 };
 
+/// What stands between an attention layer's projections: its sites "q", "k", "v" and "probabilities", its
+/// dropout "attn_drop" and the products.
+class AttentionProducts {
+ public:
+  /// Members of `layer`. ConfigError unless heads divide width. A scale of 0 is 1 / sqrt(width / heads).
+  AttentionProducts(Module& layer, int64_t width, int64_t heads, double scale, bool causal, double dropout);
+
+  /// qkv (N, T, 3 width), thirds [q | k | v][head][width / heads]; bias (heads, T, T), added to the scores,
+  /// or undefined -> (N, T, width).
+  Var operator()(const Var& qkv, const Var& bias = {}) const;
+
+ private:
+  Var composed(const Var& q, const Var& k, const Var& v, const Var& bias) const;
+
+  int64_t width_, heads_;
+  double scale_;
+  bool causal_;
+  Dropout dropout_;
+  QuantSite q_, k_, v_, probabilities_;
+};
+
 /// out(softmax(scale q k^T) v), heads side by side; q, k, v are thirds of qkv(x), each [head][width / heads].
 /// Before the two products stand the sites "q", "k", "v" and "probabilities". The fused op never has the
 /// probabilities in memory: with a quantizer there, or their dropout in training, it is composed of ops and
@@ -32,16 +53,11 @@ class SelfAttention : public Module {
   Var operator()(const Var& x, const Var& residual = {});
 
  private:
-  Var composed(const Var& q, const Var& k, const Var& v) const;
-
-  int64_t width_, heads_;
-  double scale_;
-  bool causal_;
+  int64_t width_;
   Linear qkv_;
   std::unique_ptr<Module> out_parent_;  // of a dotted out_name
   Linear out_;
-  Dropout dropout_;
-  QuantSite q_, k_, v_, probabilities_;
+  AttentionProducts products_;
 };
 
 }  // namespace lathe

@@ -36,9 +36,9 @@ Conv2d::Conv2d(Module& parent, std::string name, int64_t in, int64_t out, const 
       weight_(*this, "weight", weight_spec(*this, in, out, options)),
       input_(*this, "input") {
   if (options.bias) {
-    bias_.emplace(
-        *this, "bias",
-        ParameterSpec{.shape = {out}, .kind = Kind::Bias, .init = init::fan_in_uniform(fan_in(in, options))});
+    const Initializer init =
+        options.bias_init ? options.bias_init : init::fan_in_uniform(fan_in(in, options));
+    bias_.emplace(*this, "bias", ParameterSpec{.shape = {out}, .kind = Kind::Bias, .init = init});
   }
 }
 

@@ -11,7 +11,8 @@ namespace lathe {
 struct Conv2dOptions {
   int64_t kernel = 1, stride = 1, pad = 0, dilation = 1, groups = 1;
   bool bias = false;
-  Initializer weight_init = {};  ///< empty: U(+-1/sqrt(fan_in)); the bias always starts so
+  Initializer weight_init = {};  ///< empty: U(+-1/sqrt(fan_in))
+  Initializer bias_init = {};    ///< likewise
 };
 
 /// weight (out, kernel, kernel, in / groups), bias (out).

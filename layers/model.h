@@ -10,6 +10,9 @@ class Model : public Module {
  public:
   explicit Model(const RootOptions& options) : Module(options) {}
   virtual Var forward(const Batch& batch) = 0;
+  /// What given weights for `parameter`, of another shape in PyTorch's layout, become: positions of another
+  /// image size are resampled. Undefined where nothing sensible is.
+  virtual Tensor fitted(const Parameter&, const Tensor&) const { return {}; }
   /// Element type of batch.inputs[0], for dry runs.
   virtual DType input_dtype() const { return DType::F32; }
 };

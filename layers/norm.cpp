@@ -17,7 +17,7 @@ BatchNorm::BatchNorm(Module& parent, std::string name, int64_t channels, const B
       running_mean_(*this, "running_mean", {channels}, 0),
       running_var_(*this, "running_var", {channels}, 1) {
   if (config.affine) {
-    weight_.emplace(*this, "weight", norm_spec(channels, 1));
+    weight_.emplace(*this, "weight", norm_spec(channels, config.initial_weight));
     bias_.emplace(*this, "bias", norm_spec(channels, 0));
   }
 }

@@ -12,6 +12,7 @@ struct BatchNormConfig {
   double momentum = 0.1;  ///< weight of the new batch in the running statistics
   double eps = 1e-5;
   bool affine = true;
+  double initial_weight = 1;
 };
 
 /// What follows a normalisation, fused with it: y = relu(norm(x) + residual).

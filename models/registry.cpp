@@ -2,13 +2,16 @@
 
 #include <algorithm>
 
+#include "models/efficientnet.h"
 #include "models/gpt.h"
 #include "models/lenet.h"
 #include "models/mlp.h"
+#include "models/mobilenetv1.h"
 #include "models/mobilenetv1_cifar.h"
 #include "models/resnet.h"
 #include "models/resnet18_cifar.h"
 #include "models/resnet20.h"
+#include "models/tiny_vit.h"
 #include "models/vit.h"
 #include "models/vit_cifar.h"
 #include "models/wrn28_10.h"
@@ -52,7 +55,8 @@ VisionTransformerOptions vision_transformer(int64_t width, int64_t heads, double
 }
 
 const std::vector<Row>& rows() {
-  static const Shape cifar = {32, 32, 3}, mnist = {28, 28, 1}, imagenet = {224, 224, 3}, text = {256};
+  static const Shape cifar = {32, 32, 3}, mnist = {28, 28, 1}, imagenet = {224, 224, 3}, b3 = {300, 300, 3},
+                     text = {256};
   static const std::vector<Row> table = {
       row<Mlp, MlpOptions>("mlp", "perceptron on flattened images", mnist),
       row<LeNet, LeNetOptions>("lenet", "LeNet-5 with relu and max pooling", mnist),
@@ -65,6 +69,8 @@ const std::vector<Row>& rows() {
       row<MobileNetV1Cifar, MobileNetV1CifarOptions>("mobilenetv1_cifar", "MobileNetV1 for CIFAR", cifar),
       row<ResNet<BasicBlock>, ResNetOptions>("resnet18", "ResNet-18 for ImageNet", imagenet),
       row<ResNet<Bottleneck>>("resnet50", "ResNet-50 for ImageNet", imagenet, resnet50()),
+      row<MobileNetV1, MobileNetV1Options>("mobilenetv1", "MobileNetV1 for ImageNet", imagenet),
+      row<EfficientNet, EfficientNetOptions>("efficientnet_b3", "EfficientNet-B3 for ImageNet", b3),
       row<VitCifar, VitCifarOptions>("vit_cifar", "vision transformer for CIFAR", cifar),
       row<VisionTransformer>("deit_tiny", "DeiT-Tiny for ImageNet", imagenet,
                              vision_transformer(192, 3, 0.1)),
@@ -73,6 +79,7 @@ const std::vector<Row>& rows() {
       row<VisionTransformer>("deit_base", "DeiT-Base for ImageNet", imagenet,
                              vision_transformer(768, 12, 0.1)),
       row<VisionTransformer>("vit_tiny", "ViT-Tiny for ImageNet", imagenet, vision_transformer(192, 3, 0)),
+      row<TinyVit, TinyVitOptions>("tiny_vit_5m", "TinyViT-5M for ImageNet", imagenet),
       row<Gpt, GptOptions>("gpt", "decoder-only language model", text),
   };
   return table;

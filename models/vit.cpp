@@ -4,6 +4,7 @@
 
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/shape.h"
+#include "models/positions.h"
 
 namespace lathe {
 namespace {
@@ -83,6 +84,11 @@ std::pair<Var, Var> VisionTransformer::heads(const Var& images) {
 Var VisionTransformer::logits(const Var& images) {
   const auto [classes, distilled] = heads(images);
   return distilled.defined() ? scale(add(classes, distilled), 0.5) : classes;
+}
+
+Tensor VisionTransformer::fitted(const Parameter& parameter, const Tensor& given) const {
+  if (&parameter != &pos_embed_) return {};
+  return resized_positions(given, pos_embed_.shape(), dist_token_ ? 2 : 1);
 }
 
 }  // namespace lathe

@@ -51,6 +51,8 @@ class VisionTransformer : public ImageModel {
   const char* type() const override { return "VisionTransformer"; }
   /// Of a distilled model the mean of both heads.
   Var logits(const Var& images) override;
+  /// Positions of another image size, resampled.
+  Tensor fitted(const Parameter& parameter, const Tensor& given) const override;
   /// Logits of the class token and of the distillation token, for a loss with a teacher; the second is
   /// undefined unless distilled.
   std::pair<Var, Var> heads(const Var& images);

@@ -4,6 +4,7 @@
 
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/shape.h"
+#include "models/positions.h"
 
 namespace lathe {
 namespace {
@@ -84,6 +85,10 @@ Var VitCifar::logits(const Var& images) {
   Var x = dropout_(add(tokens, cast(pos_embedding_.value(), images.dtype())));
   for (const auto& block : layers_) x = (*block)(x);
   return head_(token_at(x, 0));
+}
+
+Tensor VitCifar::fitted(const Parameter& parameter, const Tensor& given) const {
+  return &parameter == &pos_embedding_ ? resized_positions(given, pos_embedding_.shape(), 1) : Tensor();
 }
 
 }  // namespace lathe

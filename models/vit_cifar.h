@@ -88,6 +88,8 @@ class VitCifar : public ImageModel {
   VitCifar(const VitCifarOptions& options, const RootOptions& root);
   const char* type() const override { return "VitCifar"; }
   Var logits(const Var& images) override;
+  /// Positions of another image size, resampled.
+  Tensor fitted(const Parameter& parameter, const Tensor& given) const override;
 
  private:
   Var patches(const Var& images) const;

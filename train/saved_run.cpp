@@ -190,7 +190,7 @@ std::unique_ptr<Model> quantize_run(const SavedRun& run, const Value& quant, con
 std::function<void(Model&)> initialiser(const std::string& from) {
   if (from.ends_with(".safetensors")) return [from](Model& model) { import_weights(model, from); };
   return [run = open_run(from), from](Model& model) {
-    load_weights(model, weights_of(*load_run_model(run)), from);
+    from_pytorch(model, to_pytorch(*load_run_model(run)), from);
   };
 }
 

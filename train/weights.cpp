@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <deque>
 #include <map>
 #include <set>
 #include <string_view>
@@ -9,8 +10,10 @@
 #include "core/error.h"
 #include "core/fields.h"
 #include "core/kernels/shape.h"
+#include "layers/model.h"
 #include "layers/parameter.h"
 #include "quant/quantizer.h"
+#include "train/published_names.h"
 
 namespace lathe {
 namespace {
@@ -70,11 +73,10 @@ std::vector<Place> places_of(const Module& model) {
 /// Matches given tensors with a model's places, and collects everything that does not fit.
 class Matching {
  public:
-  Matching(const std::vector<Place>& places, std::span<const NamedTensor> tensors) : places_(places) {
-    const std::string_view prefix = common_prefix(tensors);
+  Matching(const Module& module, const std::vector<Place>& places, std::span<const NamedTensor> tensors)
+      : model_(dynamic_cast<const Model*>(&module)), places_(places) {
     for (const NamedTensor& tensor : tensors) {
-      const std::string name = tensor.name.substr(prefix.size());
-      if (!is_batch_count(name)) given_.emplace(name, &tensor.tensor);
+      if (!is_derived(tensor.name)) given_.emplace(tensor.name, &tensor.tensor);
     }
     for (const Place& place : places) match(place);
     for (const auto& [name, tensor] : given_) {
@@ -84,10 +86,12 @@ class Matching {
 
   /// FormatError naming the first problems, if there are any.
   void check(const std::string& source) const {
-    if (problems_ == 0) return;
+    if (texts_.empty()) return;
     std::string list;
     for (const std::string& text : texts_) list += concat(list.empty() ? "" : "; ", text);
-    if (problems_ > texts_.size()) list += concat("; and ", problems_ - texts_.size(), " more");
+    if (!others_.empty()) list += concat("; and ", others_.size(), " more: ");
+    for (const std::string& name : others_)
+      list += concat(&name == &others_.front() ? "'" : ", '", name, "'");
     LATHE_THROW(FormatError, source, ": the weights do not fit the model: ", list);
   }
   /// The given tensor of each place; null at tied names that are absent.
@@ -99,45 +103,40 @@ class Matching {
                        [&](const Place& place) { return place.name == name; });
   }
 
-  /// "module." when every name has it and it is no module of the model.
-  std::string_view common_prefix(std::span<const NamedTensor> tensors) const {
-    constexpr std::string_view kWrapper = "module.";
-    const bool all = std::all_of(tensors.begin(), tensors.end(), [&](const NamedTensor& tensor) {
-      return tensor.name.starts_with(kWrapper);
+  /// A tensor beside one of ours that no formula of ours reads: PyTorch's count of batches, and the places in
+  /// a table of relative positions.
+  bool is_derived(const std::string& name) const {
+    constexpr std::pair<std::string_view, std::string_view> kDerived[] = {
+        {"num_batches_tracked", "running_mean"}, {"attention_bias_idxs", "attention_biases"}};
+    return std::any_of(std::begin(kDerived), std::end(kDerived), [&](const auto& row) {
+      return name.ends_with(row.first) &&
+             has_place(concat(name.substr(0, name.size() - row.first.size()), row.second));
     });
-    const bool own = std::any_of(places_.begin(), places_.end(),
-                                 [&](const Place& place) { return place.name.starts_with(kWrapper); });
-    return all && !own ? kWrapper : std::string_view();
-  }
-
-  /// PyTorch's count of batches, which no formula of ours reads.
-  bool is_batch_count(const std::string& name) const {
-    constexpr std::string_view kCount = "num_batches_tracked", kMean = "running_mean";
-    if (!name.ends_with(kCount)) return false;
-    return has_place(name.substr(0, name.size() - kCount.size()) + std::string(kMean));
   }
 
   void match(const Place& place) {
     const auto it = given_.find(place.name);
     const Tensor* tensor = it == given_.end() ? given_alias(place) : it->second;
-    found_.push_back(tensor);
     const Shape wanted = their_shape(place.current().shape(), place.axes);
+    if (tensor != nullptr && tensor->shape() != wanted) tensor = fitted(place, *tensor);
+    found_.push_back(tensor);
     if (tensor == nullptr) {
       if (!place.tied()) missing(place.name, wanted);
       return;
     }
     used_.insert(place.name);
     if (tensor->shape() != wanted) {
-      problem([&] {
+      problem(place.name, [&] {
         return concat("'", place.name, "' has shape ", tensor->shape(), ", the model expects ", wanted);
       });
     } else if (!is_floating(tensor->dtype())) {
-      problem([&] { return concat("'", place.name, "' holds ", tensor->dtype(), ", not real numbers"); });
+      problem(place.name,
+              [&] { return concat("'", place.name, "' holds ", tensor->dtype(), ", not real numbers"); });
     }
     if (!place.tied()) return;
     const auto owner = given_.find(place.parameter->owner().path());
     if (owner != given_.end() && !same_bits(*owner->second, *tensor)) {
-      problem([&] {
+      problem(place.name, [&] {
         return concat("'", place.name, "' differs from '", owner->first, "', to which it is tied");
       });
     }
@@ -155,7 +154,7 @@ class Matching {
   }
 
   void missing(const std::string& name, const Shape& wanted) {
-    problem([&] {
+    problem(name, [&] {
       std::vector<std::string> others;
       for (const auto& [other, tensor] : given_) {
         if (!has_place(other)) others.push_back(other);
@@ -167,7 +166,7 @@ class Matching {
   }
 
   void unexpected(const std::string& name, const Shape& shape) {
-    problem([&] {
+    problem(name, [&] {
       std::vector<std::string> names;
       for (const Place& place : places_) names.push_back(place.name);
       const std::string near = nearest(name, names);
@@ -176,20 +175,45 @@ class Matching {
     });
   }
 
-  /// Counts a problem; only the first are put into words.
+  /// The first problems are put into words, the others named.
   template <class Text>
-  void problem(Text text) {
-    constexpr size_t kShown = 8;
-    if (problems_++ < kShown) texts_.push_back(text());
+  void problem(const std::string& name, Text text) {
+    constexpr size_t kInWords = 8;
+    if (texts_.size() < kInWords) {
+      texts_.push_back(text());
+    } else {
+      others_.push_back(name);
+    }
   }
 
+  /// What the model makes of a tensor of another shape; the tensor itself where it knows nothing.
+  const Tensor* fitted(const Place& place, const Tensor& tensor) {
+    if (model_ == nullptr || place.parameter == nullptr || !is_floating(tensor.dtype())) return &tensor;
+    Tensor fitting = model_->fitted(*place.parameter, tensor);
+    return fitting.defined() ? &fitted_.emplace_back(std::move(fitting)) : &tensor;
+  }
+
+  const Model* model_;  // null where the module is none
   const std::vector<Place>& places_;
   std::map<std::string, const Tensor*> given_;
   std::set<std::string> used_;
   std::vector<const Tensor*> found_;
-  std::vector<std::string> texts_;
-  size_t problems_ = 0;
+  std::deque<Tensor> fitted_;
+  std::vector<std::string> texts_, others_;
 };
+
+/// Without what wraps every name, unless the model has such a module.
+std::vector<NamedTensor> unwrapped(const std::vector<Place>& places, std::span<const NamedTensor> tensors) {
+  const std::string_view prefix = wrapper_prefix(tensors);
+  const std::string_view outer = prefix.substr(0, prefix.find('.') + 1);
+  const bool own = !prefix.empty() && std::any_of(places.begin(), places.end(), [&](const Place& place) {
+    return place.name.starts_with(outer);
+  });
+  std::vector<NamedTensor> result;
+  for (const NamedTensor& tensor : tensors)
+    result.push_back({tensor.name.substr(own ? 0 : prefix.size()), tensor.tensor});
+  return result;
+}
 
 /// A tensor of the model's own that holds what PyTorch's does.
 Tensor to_ours(const Tensor& theirs, const Place& place) {
@@ -213,7 +237,8 @@ std::vector<NamedTensor> to_pytorch(const Module& model) {
 
 void from_pytorch(Module& model, std::span<const NamedTensor> tensors, const std::string& source) {
   const std::vector<Place> places = places_of(model);
-  const Matching matching(places, tensors);
+  const std::vector<NamedTensor> named = with_our_names(unwrapped(places, tensors));
+  const Matching matching(model, places, named);
   matching.check(source);
   std::vector<Tensor> fresh;
   for (size_t i = 0; i < places.size(); ++i) {

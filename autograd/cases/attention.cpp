@@ -45,6 +45,14 @@ OpCase attend_packed(std::string name, const Shape& qkv, int64_t heads, Attentio
           }};
 }
 
+OpCase attend_packed_biased(std::string name, const Shape& qkv, int64_t heads) {
+  return {.name = "packed_attention " + name,
+          .inputs = {{qkv, -2, 2}, {{heads, qkv[1], qkv[1]}}},
+          .apply = [heads](const std::vector<Var>& in) {
+            return packed_attention(in[0], heads, {.key_padding = {}}, in[1]);
+          }};
+}
+
 }  // namespace
 
 std::vector<OpCase> attention_cases() {
@@ -70,6 +78,8 @@ std::vector<OpCase> attention_cases() {
                     {.scale = 0.3, .causal = true, .key_padding = padding_of({.samples = 3, .keys = 7})}),
       attend_packed("as many samples as tasks", {17, 4, 12}, 2, {.causal = true, .key_padding = {}}),
       attend_packed("several blocks", {1, 101, 6}, 1, {.causal = true, .key_padding = {}}),
+      attend_packed_biased("bias", {3, 5, 12}, 2),
+      attend_packed_biased("bias, more samples than groups", {10, 4, 9}, 1),
       attend_packed("no samples", {0, 5, 12}, 2, {}),
       attend_packed("no tokens", {2, 0, 12}, 2, {}),
       attend("no samples", {.samples = 0}),

@@ -15,6 +15,12 @@ void check_padding(const Tensor& padding, int64_t samples, int64_t keys) {
               ", expected u8");
 }
 
+void check_bias(const Var& bias, const Shape& wanted, DType dtype) {
+  if (!bias.defined()) return;
+  LATHE_CHECK(ShapeError, bias.shape() == wanted, "attention: bias is ", bias.shape(), ", expected ", wanted);
+  LATHE_CHECK(DTypeError, bias.dtype() == dtype, "attention: bias is ", bias.dtype(), ", q ", dtype);
+}
+
 void check_attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options,
                      const Var& bias) {
   LATHE_CHECK(ShapeError, q.rank() == 4 && k.rank() == 4 && v.rank() == 4,
@@ -26,13 +32,7 @@ void check_attention(const Tensor& q, const Tensor& k, const Tensor& v, const At
   LATHE_CHECK(DTypeError, q.dtype() == k.dtype() && q.dtype() == v.dtype(), "attention: q is ", q.dtype(),
               ", k ", k.dtype(), ", v ", v.dtype());
   check_padding(options.key_padding, k.dim(0), k.dim(1));
-  if (bias.defined()) {
-    const Shape wanted{q.dim(2), q.dim(1), k.dim(1)};
-    LATHE_CHECK(ShapeError, bias.shape() == wanted, "attention: bias is ", bias.shape(), ", expected ",
-                wanted);
-    LATHE_CHECK(DTypeError, bias.dtype() == q.dtype(), "attention: bias is ", bias.dtype(), ", q ",
-                q.dtype());
-  }
+  check_bias(bias, {q.dim(2), q.dim(1), k.dim(1)}, q.dtype());
 }
 
 /// `like` is bf16 or what statistics are kept in.
@@ -71,24 +71,28 @@ Var attention(const Var& q, const Var& k, const Var& v, const AttentionOptions& 
       OpInfo{.macs = macs});
 }
 
-Var packed_attention(const Var& qkv, int64_t heads, const AttentionOptions& options) {
+Var packed_attention(const Var& qkv, int64_t heads, const AttentionOptions& options, const Var& bias) {
   const Shape& shape = qkv.shape();
   LATHE_CHECK(ShapeError, shape.rank() == 3 && heads > 0 && shape[2] % (3 * heads) == 0,
               "packed_attention: needs (N, T, 3 heads d) with ", heads, " heads, found ", shape);
   const int64_t d = shape[2] / 3 / heads;
   const Tensor thirds = qkv.data().view({shape[0], shape[1], 3, heads, d});
   check_padding(options.key_padding, shape[0], shape[1]);
+  check_bias(bias, {heads, shape[1], shape[1]}, qkv.dtype());
   const AttentionFlags flags = flags_of(options, d, true);
+  const Tensor added = bias.defined() ? bias.data() : Tensor();
   Tensor y = thirds.empty_like({shape[0], shape[1], heads * d});
   Tensor lse = empty_lse({shape[0], heads, shape[1]}, thirds);
-  kernels::attention_forward(y, lse, thirds, thirds, thirds, options.key_padding, Tensor(), flags);
+  kernels::attention_forward(y, lse, thirds, thirds, thirds, options.key_padding, added, flags);
   return record(
-      "packed_attention", y, {qkv}, Saved{thirds, y, lse, options.key_padding},
+      "packed_attention", y, {qkv, bias}, Saved{thirds, y, lse, options.key_padding, added},
       [flags](Backward& b) {
         const Tensor& saved = b.saved(0);
-        Tensor gradient = b.dx(0).view(saved.shape()), none;
-        kernels::attention_backward(gradient, gradient, gradient, none, b.dy(), saved, saved, saved,
-                                    b.saved(1), b.saved(2), b.saved(3), Tensor(), flags);
+        Tensor gradient, dbias;
+        if (b.wants(0)) gradient = b.dx(0).view(saved.shape());
+        if (b.wants(1)) dbias = b.dx(1);
+        kernels::attention_backward(gradient, gradient, gradient, dbias, b.dy(), saved, saved, saved,
+                                    b.saved(1), b.saved(2), b.saved(3), b.saved(4), flags);
       },
       OpInfo{.macs = 2 * lse.numel() * shape[1] * d});
 }

@@ -15,6 +15,7 @@ Var attention(const Var& q, const Var& k, const Var& v, const AttentionOptions& 
 
 /// The same of one tensor qkv (N, T, 3 heads d), whose rows are those of q, k and v one after the other, each
 /// head by head, without copies of them -> (N, T, heads d).
-Var packed_attention(const Var& qkv, int64_t heads, const AttentionOptions& options = {});
+Var packed_attention(const Var& qkv, int64_t heads, const AttentionOptions& options = {},
+                     const Var& bias = {});
 
 }  // namespace lathe

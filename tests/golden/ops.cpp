@@ -23,7 +23,6 @@ OpRows missing_rows() {
       {"demucs_blstm", nullptr, "no recurrent layers"},
       {"adaptive_input", nullptr, "no adaptive input"},
       {"adaptive_softmax_loss", nullptr, "no adaptive softmax"},
-      {"interpolate", nullptr, "no interpolation"},
       {"resample_frac", nullptr, "no fractional resampling"},
       {"sinusoidal_positional_embedding", nullptr, "no sinusoidal positions"},
       {"rmsprop", nullptr, "no RMSprop"},

@@ -1,6 +1,7 @@
-// Golden ops that move elements: pads, trims, the parameter-free shortcut.
+// Golden ops that move elements: pads, trims, the parameter-free shortcut, resizing.
 
 #include "autograd/ops/elementwise.h"
+#include "autograd/ops/interpolate.h"
 #include "autograd/ops/shape.h"
 #include "tests/golden/ops.h"
 
@@ -62,6 +63,34 @@ void run_mixup(OpRun& run) {
   run.output("y", add(scale(x, lam), scale(concat(rows, 0), 1 - lam)));
 }
 
+Interpolation interpolation(const std::string& mode) {
+  if (mode == "nearest") return Interpolation::Nearest;
+  if (mode == "linear" || mode == "bilinear") return Interpolation::Linear;
+  if (mode == "bicubic") return Interpolation::Cubic;
+  throw Unsupported("interpolate mode " + mode);
+}
+
+void run_interpolate(OpRun& run) {
+  const int rank = run.rank("x");
+  const Layout layout = channels_last(rank);
+  const Var x = run.input("x", layout);
+  const Interpolation mode = interpolation(run.text("mode", "nearest"));
+  if (run.boolean("align_corners", false)) throw Unsupported("interpolate with align_corners");
+  if (run.boolean("antialias", false)) throw Unsupported("interpolate with antialiasing");
+  if (run.real("A", -0.75) != -0.75) throw Unsupported("interpolate with another cubic kernel");
+  run.text("border", "clamp indices");
+  run.text("rule", "src=floor(dst*in/out)");
+  const size_t axes = static_cast<size_t>(rank) - 2;
+  std::vector<int64_t> size;
+  if (run.has_attr("scale_factor")) {
+    const std::vector<int64_t> factors = run.integers("scale_factor", axes, 1);
+    for (size_t i = 0; i < axes; ++i) size.push_back(factors[i] * x.dim(static_cast<int>(i) + 1));
+  } else {
+    size = run.integers("size", axes, 1);
+  }
+  run.output("y", interpolate(x, size, mode), layout);
+}
+
 }  // namespace
 
 OpRows shape_rows() {
@@ -70,7 +99,8 @@ OpRows shape_rows() {
           {"center_trim", run_center_trim},
           {"decimate", run_decimate},
           {"linear_upsample_demucs_v1", run_linear_upsample},
-          {"mixup", run_mixup}};
+          {"mixup", run_mixup},
+          {"interpolate", run_interpolate}};
 }
 
 }  // namespace lathe::golden

@@ -155,6 +155,9 @@ TEST_CASE("cifar_vit_tiny") {
 TEST_CASE("deit_micro") {
   check_file("deit_micro");
 }
+TEST_CASE("efficientnet_tiny") {
+  check_file("efficientnet_tiny");
+}
 TEST_CASE("gpt_micro") {
   check_file("gpt_micro");
 }
@@ -185,6 +188,21 @@ TEST_CASE("tv_resnet50_224_eval") {
   check_file("tv_resnet50_224_eval");
 }
 
+TEST_CASE("mobilenetv1_100") {
+  check_file("mobilenetv1_100");
+}
+TEST_CASE("efficientnet_b3") {
+  check_file("efficientnet_b3");
+}
+TEST_CASE("efficientnet_b3_300_eval") {
+  check_file("efficientnet_b3_300_eval");
+}
+TEST_CASE("tiny_vit_5m_64px") {
+  check_file("tiny_vit_5m_64px");
+}
+TEST_CASE("tiny_vit_5m_224_eval") {
+  check_file("tiny_vit_5m_224_eval");
+}
 TEST_CASE("cifar_vit") {
   check_file("cifar_vit");
 }

@@ -77,6 +77,16 @@ const std::vector<Case>& cases() {
       {R"({"type": "deit_base"})", 86567656, {224, 224, 3}},
       {R"({"type": "deit_base", "classes": 10})", 85806346, {224, 224, 3}},
       {R"({"type": "vit_tiny", "classes": 10})", 5526346, {224, 224, 3}},
+      {R"({"type": "mobilenetv1"})", 4231976, {224, 224, 3}},
+      {R"({"type": "mobilenetv1", "width_multiplier": 0.25, "classes": 10})", 215642, {33, 64, 3}},
+      {R"({"type": "efficientnet_b3"})", 12233232, {300, 300, 3}},
+      {R"({"type": "efficientnet_b3", "classes": 12, "stem": 16, "head": 96, "width_multiplier": 1,
+          "depth_multiplier": 1, "stages": ["ds_r1_k3_s1_e1_c16_se0.25", "ir_r2_k3_s2_e6_c24_se0.25",
+          "ir_r2_k5_s2_e4_c40_se0.25"]})",
+       54138,
+       {40, 33, 3}},
+      {R"({"type": "tiny_vit_5m"})", 5392764, {224, 224, 3}},
+      {R"({"type": "tiny_vit_5m", "image": 50, "classes": 10})", 5074974, {50, 50, 3}},
       {R"({"type": "gpt"})", 10745088, {256}},
       {R"({"type": "gpt", "context": 16, "vocab": 32, "layers": 2, "heads": 2, "width": 24,
           "bias": true})",
@@ -159,6 +169,8 @@ TEST_CASE("samples that do not fit are refused in the user's words") {
   says(R"({"type": "vit_cifar"})", {28, 28, 3}, "the option 'image' says 32x32");
   says(R"({"type": "vit_cifar"})", {32, 32, 1}, "expected images (N, H, W, 3), found (2, 32, 32, 1)");
   says(R"({"type": "gpt"})", {257}, "gpt: a sequence of 257 tokens, the option 'context' says at most 256");
+  says(R"({"type": "efficientnet_b3"})", {32, 32, 1}, "expected images (N, H, W, 3), found (2, 32, 32, 1)");
+  says(R"({"type": "tiny_vit_5m"})", {32, 32, 3}, "the image is 32x32, the option 'image' says 224x224");
   says(R"({"type": "gpt"})", {32, 32, 3}, "expected token ids (N, T), found (2, 32, 32, 3)");
   CHECK(message(R"({"type": "resnet20"})", {9, 14, 3}) == "accepted");
   CHECK(message(R"({"type": "resnet18_cifar"})", {25, 25, 3}) == "accepted");
