@@ -51,5 +51,7 @@ std::vector<OpCase> embedding_cases();
 std::vector<OpCase> shape_cases();
 std::vector<OpCase> random_cases();
 std::vector<OpCase> attention_cases();
+std::vector<OpCase> lstm_cases();
+std::vector<OpCase> resample_cases();
 
 }  // namespace lathe

@@ -11,9 +11,11 @@
 #include "core/json.h"
 #include "core/math_mode.h"
 #include "layers/parameter.h"
+#include "layers/separation_model.h"
 #include "models/registry.h"
 #include "tests/golden/fill.h"
 #include "tests/golden/model_compare.h"
+#include "tests/golden/model_sound.h"
 
 namespace lathe::golden {
 namespace {
@@ -106,10 +108,19 @@ class ModelRun {
                                        : "f32, direct") {
     const Value& input = need(file, "input");
     const std::string& loss = need(file, "loss").as_string();
-    model_ =
-        model_registry().build(model_section(file, name), {.file = name, .path = "lathe"}, {.dtype = dtype});
+    const Value section = model_section(file, name);
+    model_ = model_registry().build(section, {.file = name, .path = "lathe"}, {.dtype = dtype});
     image_model_ = dynamic_cast<ImageModel*>(model_.get());
     language_model_ = dynamic_cast<LanguageModel*>(model_.get());
+    sound_model_ = dynamic_cast<SeparationModel*>(model_.get());
+    if (sound_model_ != nullptr) {
+      if (loss != kSoundLoss) throw Unsupported{concat("there is no loss '", loss, "' of sound here")};
+      float_tables_ = need(section, "version").as_int() == 2 && need(section, "resample").as_bool();
+      SoundInput sound = read_sound(input, dtype);
+      images_ = sound.mixture;
+      labels_ = sound.sources;
+      return;
+    }
     const bool text = language_model_ != nullptr;
     const Value* x = input.find(text ? "idx" : "x");
     const Value* labels = input.find(text ? "targets" : "labels");
@@ -199,10 +210,15 @@ class ModelRun {
     LATHE_CHECK(FormatError, buffers.empty(), "the file lacks '", buffers.begin()->first, "'");
   }
 
-  // Of the images, or of the file's tokens.
+  // Of the images or mixtures, or of the file's tokens.
   Var forward(const Var& images) {
     ++model_->run().forward;
+    if (sound_model_ != nullptr) return sound_model_->separate(images);
     return language_model_ != nullptr ? language_model_->logits(tokens_) : image_model_->logits(images);
+  }
+
+  Var loss_of(const Var& output) const {
+    return sound_model_ != nullptr ? sound_loss(output, labels_) : cross_entropy(output, labels_);
   }
 
   Var input(bool with_gradient) const {
@@ -211,15 +227,18 @@ class ModelRun {
 
   void run_mode(const std::string& mode, const Value& results) {
     model_->run().mode = mode == "train" ? Mode::Train : Mode::Eval;
-    const Tolerances allowed = tolerances(dtype_, results);
+    Tolerances allowed = tolerances(dtype_, results);
+    if (float_tables_ && dtype_ == DType::F64)
+      allowed.output = allowed.loss = allowed.gradient = kFloatTables;
     const Value* grads = results.find("grads");
     const bool backwards = grads != nullptr && allowed.compare_gradients;
     const NoGrad forward_only(!backwards);
     const Var images = input(backwards && results.find("input_grad") != nullptr);
     const Var output = forward(images);
-    const Var loss = cross_entropy(output, labels_);
-    report(mode + " output", compare_output(to_file(output.data(), false), output.shape(),
-                                            need(results, "output"), allowed.output));
+    const Var loss = loss_of(output);
+    const Tensor theirs = sound_model_ != nullptr ? sound_in_file_order(output.data()) : output.data();
+    report(mode + " output",
+           compare_output(to_file(theirs, false), theirs.shape(), need(results, "output"), allowed.output));
     report(mode + " loss", compare_number(loss.data().item(), need(results, "loss").as_real(), allowed.loss));
     if (const Value* stats = results.find("running_stats_after_forward"))
       check_statistics(mode, *stats, allowed.gradient);
@@ -289,7 +308,7 @@ class ModelRun {
       });
     }
     const NoGrad no_grad;
-    const double after = cross_entropy(forward(input(false)), labels_).data().item();
+    const double after = loss_of(forward(input(false))).data().item();
     report(mode + " loss after one step",
            compare_number(after, need(step, "loss_after").as_real(), tolerance));
   }
@@ -299,9 +318,11 @@ class ModelRun {
   DType dtype_;
   std::string prefix_;
   std::unique_ptr<Model> model_;
-  ImageModel* image_model_ = nullptr;        // one of these two
-  LanguageModel* language_model_ = nullptr;  // is null
-  Tensor images_, tokens_, labels_;
+  ImageModel* image_model_ = nullptr;        // one of
+  LanguageModel* language_model_ = nullptr;  // these three
+  SeparationModel* sound_model_ = nullptr;   // is not null
+  bool float_tables_ = false;                // resamples by filters that its authors computed in float32
+  Tensor images_, tokens_, labels_;          // mixtures and sources of sound
   std::vector<GoldenResult> rows_;
 };
 
@@ -311,6 +332,10 @@ void run_file(const std::filesystem::path& path, const ModelGoldenOptions& optio
   if (name == "_param_counts") throw Unsupported{"totals of other files, in a form of its own"};
   const Value file = parse_json(read_text(path), path.filename().string());
   const std::string& schema = need(file, "schema").as_string();
+  if (schema == kDemucsEvalSchema) {
+    rows = run_demucs_eval(file, name);
+    return;
+  }
   if (schema != kSchema) throw Unsupported{concat("its schema is '", schema, "', not '", kSchema, "'")};
   const auto run = [&](DType dtype, bool winograd) {
     const MathModeScope mode({.winograd = winograd});
