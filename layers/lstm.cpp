@@ -25,7 +25,8 @@ Var Lstm::Direction::operator()(const Var& x, bool reverse) {
                             .recurrent = weight_hh.value(),
                             .input_bias = bias_ih.value(),
                             .recurrent_bias = bias_hh.value()};
-  return lstm(x, weights, {.reverse = reverse}).hidden;
+  const Var states = lstm(x, weights, {.reverse = reverse});
+  return reshape(slice(states, 0, 0, 1), {x.dim(0), x.dim(1), states.dim(3)});
 }
 
 Lstm::Lstm(Module& parent, std::string name, int64_t in, int64_t hidden, const LstmLayersOptions& options)

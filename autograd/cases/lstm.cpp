@@ -1,12 +1,10 @@
 #include "autograd/ops/lstm.h"
 
 #include "autograd/op_cases.h"
-#include "autograd/ops/shape.h"
 
 namespace lathe {
 namespace {
 
-/// Outputs and cells side by side, so that both have gradients.
 OpCase one(std::string name, const Shape& x, int64_t units, bool reverse = false, bool first = false,
            bool bias = true) {
   OpCase result{.name = "lstm " + name,
@@ -23,8 +21,7 @@ OpCase one(std::string name, const Shape& x, int64_t units, bool reverse = false
                     options.h0 = in[next++];
                     options.c0 = in[next++];
                   }
-                  const LstmStates y = lstm(in[0], w, options);
-                  return concat({y.hidden, y.cell}, 2);
+                  return lstm(in[0], w, options);
                 }};
   if (bias) result.inputs.insert(result.inputs.end(), 2, {{4 * units}});
   if (first) result.inputs.insert(result.inputs.end(), 2, {{x[0], units}});

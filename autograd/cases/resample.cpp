@@ -22,6 +22,12 @@ std::vector<OpCase> resample_cases() {
       by("one sample", {1, 1, 2}, 1, 2),
       by("same rate", {1, 4, 1}, 3, 3),
       by("no rows", {0, 5, 2}, 1, 2),
+      {.name = "resample_with filters",
+       .inputs = {{{2, 7, 2}}},
+       .apply = [](const std::vector<Var>& in) { return resample_with(in[0], resample_filters(2, 3), 2); }},
+      {.name = "resample_valid",
+       .inputs = {{{1, 120, 2}}},
+       .apply = [](const std::vector<Var>& in) { return resample_valid(in[0], resample_filters(2, 1), 2); }},
   };
 }
 

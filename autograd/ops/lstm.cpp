@@ -1,6 +1,5 @@
 #include "autograd/ops/lstm.h"
 
-#include "autograd/ops/shape.h"
 #include "core/kernels/elementwise.h"
 #include "core/kernels/linear.h"
 #include "core/kernels/lstm.h"
@@ -76,7 +75,7 @@ void backward_rule(Backward& b, bool reverse) {
 
 }  // namespace
 
-LstmStates lstm(const Var& x, const LstmWeights& w, const LstmOptions& options) {
+Var lstm(const Var& x, const LstmWeights& w, const LstmOptions& options) {
   check(x, w, options);
   const int64_t rows = x.dim(0), times = x.dim(1), in = x.dim(2), n = w.recurrent.dim(1);
   Tensor gates = x.data().empty_like({rows, times, kGates * n});
@@ -90,13 +89,11 @@ LstmStates lstm(const Var& x, const LstmWeights& w, const LstmOptions& options) 
   kernels::lstm_forward(states, gates, w.recurrent.data(), data_or_none(options.h0), data_or_none(options.c0),
                         options.reverse);
   const OpInfo info{.macs = rows * times * kGates * n * (in + n)};
-  const Var y = record(
+  return record(
       "lstm", states, {x, w.input, w.recurrent, w.input_bias, w.recurrent_bias, options.h0, options.c0},
       Saved{x.data(), w.input.data(), w.recurrent.data(), states, gates, data_or_none(options.h0),
             data_or_none(options.c0)},
       [reverse = options.reverse](Backward& b) { backward_rule(b, reverse); }, info);
-  const Shape each{rows, times, n};
-  return {reshape(slice(y, 0, 0, 1), each), reshape(slice(y, 0, 1, 2), each)};
 }
 
 }  // namespace lathe

@@ -37,11 +37,14 @@ Recurrence run_layers(OpRun& run, const std::string& prefix, Var x, int64_t laye
       const auto index = static_cast<int64_t>(out.h.size());
       if (h0.defined()) options.h0 = state_of(h0, index);
       if (c0.defined()) options.c0 = state_of(c0, index);
-      const LstmStates states = lstm(x, weights, options);
+      const Var states = lstm(x, weights, options);
+      const Shape each{x.dim(0), x.dim(1), states.dim(3)};
+      const Var hidden = reshape(slice(states, 0, 0, 1), each);
+      const Var cell = reshape(slice(states, 0, 1, 2), each);
       const int64_t end = reverse ? 0 : x.dim(1) - 1;
-      sides.push_back(states.hidden);
-      out.h.push_back(permute(slice(states.hidden, 1, end, end + 1), {1, 0, 2}));
-      out.c.push_back(permute(slice(states.cell, 1, end, end + 1), {1, 0, 2}));
+      sides.push_back(hidden);
+      out.h.push_back(permute(slice(hidden, 1, end, end + 1), {1, 0, 2}));
+      out.c.push_back(permute(slice(cell, 1, end, end + 1), {1, 0, 2}));
     }
     x = concat(sides, 2);
   }
