@@ -12,7 +12,8 @@ const std::vector<OpCase>& op_cases() {
     for (std::vector<OpCase> family :
          {elementwise_cases(), activation_cases(), reduce_cases(), matmul_cases(), conv_cases(),
           conv_chain_cases(), pool_cases(), norm_cases(), softmax_cases(), loss_cases(), embedding_cases(),
-          shape_cases(), random_cases(), attention_cases(), interpolate_cases()}) {
+          shape_cases(), random_cases(), attention_cases(), interpolate_cases(), lstm_cases(),
+          resample_cases()}) {
       cases.insert(cases.end(), std::move_iterator(family.begin()), std::move_iterator(family.end()));
     }
     return cases;

@@ -52,5 +52,7 @@ std::vector<OpCase> shape_cases();
 std::vector<OpCase> random_cases();
 std::vector<OpCase> attention_cases();
 std::vector<OpCase> interpolate_cases();
+std::vector<OpCase> lstm_cases();
+std::vector<OpCase> resample_cases();
 
 }  // namespace lathe

@@ -22,14 +22,23 @@ enum class DataTask {
   Separation,      ///< the sources of a mixture
 };
 
+/// How sound is evaluated; lengths in samples.
+struct SoundInfo {
+  int64_t rate = 0;       ///< samples a second
+  int64_t segment = 0;    ///< separated at once; 0: whole tracks
+  double overlap = 0.25;  ///< share of a segment that the next one covers too
+  int64_t shifts = 0;     ///< averages over this many shifts; 0: none
+};
+
 struct DatasetInfo {
   std::string type;   ///< registry name
   std::string split;  ///< "train" or "test"
   DataTask task = DataTask::Classification;
   Shape sample;  ///< of one input: pictures (H, W, C), text (T), sound (T, channels)
   int64_t classes = 0;
-  std::vector<std::string> class_names;  ///< empty when unknown
+  std::vector<std::string> class_names;  ///< empty when unknown; of the sources for separation
   std::string content_hash;  ///< of the samples in use, unaugmented; hexadecimal; goes into environment.json
+  SoundInfo sound = {};      ///< of separation
 };
 
 /// Threads: concurrent const use is safe.

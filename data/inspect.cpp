@@ -10,8 +10,11 @@
 #include "data/cifar.h"
 #include "data/dataset.h"
 #include "data/image_set.h"
+#include "data/musdb.h"
 #include "data/picture.h"
 #include "data/preview.h"
+#include "data/sound_inspect.h"
+#include "data/sounds.h"
 
 namespace lathe {
 namespace {
@@ -68,6 +71,28 @@ const ImageSet& images_of(const Dataset& dataset, const Value& section, const Fi
   return *dataset.images();
 }
 
+// The tracks of a data set of sound, else null.
+const SoundSet* sounds_of(const Dataset& dataset) {
+  const auto* sounds = dynamic_cast<const SoundDataset*>(&dataset);
+  return sounds == nullptr ? nullptr : &sounds->sounds();
+}
+
+void look_at_sound_splits(const std::array<std::unique_ptr<Dataset>, 2>& splits, DataReport& report) {
+  for (size_t i = 0; i < splits.size(); ++i) {
+    const SoundSet* set = splits[i] == nullptr ? nullptr : sounds_of(*splits[i]);
+    if (set == nullptr) continue;
+    try {
+      for (std::string& problem : look_at_sounds(*set)) report.warnings.push_back({kSplits[i], problem});
+    } catch (const DataError& error) {
+      report.errors.push_back({kSplits[i], error.what()});
+      return;
+    }
+  }
+  if (splits[0] == nullptr || splits[1] == nullptr || sounds_of(*splits[0]) == nullptr) return;
+  for (const std::string& name : shared_tracks(*sounds_of(*splits[0]), *sounds_of(*splits[1])))
+    report.warnings.push_back({"", concat("test track '", name, "' stands in train too")});
+}
+
 }  // namespace
 
 Value describe_data(const Value& section, const FieldPath& where) {
@@ -91,10 +116,11 @@ DataReport check_data(const Value& section, const FieldPath& where) {
   const Value whole = without_limits(section);
   DataReport report;
   std::array<std::vector<uint64_t>, 2> hashes;
+  std::array<std::unique_ptr<Dataset>, 2> splits;
   for (size_t i = 0; i < kSplits.size(); ++i) {
     try {
-      const auto dataset = open_split(whole, where, kSplits[i]);
-      const ImageSet* images = dataset->images();
+      splits[i] = open_split(whole, where, kSplits[i]);
+      const ImageSet* images = splits[i]->images();
       if (images == nullptr) continue;
       hashes[i] = image_hashes(*images);
       look_at_split(*images, hashes[i], report.warnings);
@@ -102,6 +128,7 @@ DataReport check_data(const Value& section, const FieldPath& where) {
       report.errors.push_back({kSplits[i], error.what()});
     }
   }
+  look_at_sound_splits(splits, report);
   if (const int64_t shared = shared_images(hashes[0], hashes[1]); shared > 0) {
     report.warnings.push_back(
         {"", concat(shared, " of ", hashes[1].size(), " test images stand in train too")});
@@ -130,6 +157,14 @@ void export_pictures(const Value& section, const FieldPath& where, int64_t count
     write_png(folder / concat(number, "-", name, ".png"),
               {images.height, images.width, images.channels, {pixels.begin(), pixels.end()}});
   }
+}
+
+bool export_musdb(const Value& section, const FieldPath& where, const std::filesystem::path& root) {
+  const auto train = open_split(section, where, "train"), test = open_split(section, where, "test");
+  if (sounds_of(*train) == nullptr) return false;
+  write_musdb(root, *sounds_of(*train));
+  write_musdb(root, *sounds_of(*test));
+  return true;
 }
 
 }  // namespace lathe

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "models/demucs.h"
 #include "models/efficientnet.h"
 #include "models/gpt.h"
 #include "models/lenet.h"
@@ -21,7 +22,7 @@ namespace {
 
 struct Row {
   ModelRegistry::Entry entry;
-  Shape input;  // (H, W, C) or (T)
+  Shape input;  // (H, W, C), (T) or (T, C)
 };
 
 template <class M, class Options>
@@ -56,7 +57,7 @@ VisionTransformerOptions vision_transformer(int64_t width, int64_t heads, double
 
 const std::vector<Row>& rows() {
   static const Shape cifar = {32, 32, 3}, mnist = {28, 28, 1}, imagenet = {224, 224, 3}, b3 = {300, 300, 3},
-                     text = {256};
+                     text = {256}, sound = {447146, 2};
   static const std::vector<Row> table = {
       row<Mlp, MlpOptions>("mlp", "perceptron on flattened images", mnist),
       row<LeNet, LeNetOptions>("lenet", "LeNet-5 with relu and max pooling", mnist),
@@ -81,6 +82,7 @@ const std::vector<Row>& rows() {
       row<VisionTransformer>("vit_tiny", "ViT-Tiny for ImageNet", imagenet, vision_transformer(192, 3, 0)),
       row<TinyVit, TinyVitOptions>("tiny_vit_5m", "TinyViT-5M for ImageNet", imagenet),
       row<Gpt, GptOptions>("gpt", "decoder-only language model", text),
+      row<Demucs, DemucsOptions>("demucs", "waveform U-Net with an LSTM, separates music", sound),
   };
   return table;
 }

@@ -14,7 +14,7 @@ using ModelRegistry = Registry<std::unique_ptr<Model>, const RootOptions&>;
 const ModelRegistry& model_registry();
 
 /// Sample shape the model's defaults expect ("lathe info --model", dry runs), by registry name: (H, W, C) of
-/// images, (T) of sequences of token ids.
+/// images, (T) of sequences of token ids, (T, channels) of sound.
 Shape model_input_shape(std::string_view name);
 
 }  // namespace lathe

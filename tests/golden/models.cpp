@@ -11,9 +11,11 @@
 #include "core/json.h"
 #include "core/math_mode.h"
 #include "layers/parameter.h"
+#include "layers/separation_model.h"
 #include "models/registry.h"
 #include "tests/golden/fill.h"
 #include "tests/golden/model_compare.h"
+#include "tests/golden/model_sound.h"
 #include "tests/support/kinks.h"
 
 namespace lathe::golden {
@@ -83,10 +85,19 @@ class ModelRun {
                                        : "f32, direct") {
     const Value& input = need(file, "input");
     const std::string& loss = need(file, "loss").as_string();
-    model_ =
-        model_registry().build(model_section(file, name), {.file = name, .path = "lathe"}, {.dtype = dtype});
+    const Value section = model_section(file, name);
+    model_ = model_registry().build(section, {.file = name, .path = "lathe"}, {.dtype = dtype});
     image_model_ = dynamic_cast<ImageModel*>(model_.get());
     language_model_ = dynamic_cast<LanguageModel*>(model_.get());
+    sound_model_ = dynamic_cast<SeparationModel*>(model_.get());
+    if (sound_model_ != nullptr) {
+      if (loss != kSoundLoss) throw Unsupported{concat("there is no loss '", loss, "' of sound here")};
+      float_tables_ = need(section, "version").as_int() == 2 && need(section, "resample").as_bool();
+      SoundInput sound = read_sound(input, dtype);
+      images_ = sound.mixture;
+      labels_ = sound.sources;
+      return;
+    }
     const bool text = language_model_ != nullptr;
     const Value* x = input.find(text ? "idx" : "x");
     const Value* labels = input.find(text ? "targets" : "labels");
@@ -176,10 +187,27 @@ class ModelRun {
     LATHE_CHECK(FormatError, buffers.empty(), "the file lacks '", buffers.begin()->first, "'");
   }
 
-  // Of the images, or of the file's tokens.
+  // Of the images or mixtures, or of the file's tokens.
   Var forward(const Var& images) {
     ++model_->run().forward;
+    if (sound_model_ != nullptr) return sound_model_->separate(images);
     return language_model_ != nullptr ? language_model_->logits(tokens_) : image_model_->logits(images);
+  }
+
+  Var loss_of(const Var& output) const {
+    return sound_model_ != nullptr ? sound_loss(output, labels_) : cross_entropy(output, labels_);
+  }
+
+  // The file's, and those of tables that its authors computed in float32.
+  Tolerances tolerances_of(const Value& results) const {
+    Tolerances allowed = tolerances(dtype_, results);
+    if (float_tables_ && dtype_ == DType::F64)
+      allowed.output = allowed.loss = allowed.gradient = kFloatTables;
+    return allowed;
+  }
+
+  Tensor in_file_order(const Var& output) const {
+    return sound_model_ != nullptr ? sound_in_file_order(output.data()) : output.data();
   }
 
   Var input(bool with_gradient) const {
@@ -188,14 +216,15 @@ class ModelRun {
 
   void run_mode(const std::string& mode, const Value& results) {
     model_->run().mode = mode == "train" ? Mode::Train : Mode::Eval;
-    const Tolerances allowed = tolerances(dtype_, results);
+    const Tolerances allowed = tolerances_of(results);
     const bool backwards = results.find("grads") != nullptr;
     const NoGrad forward_only(!backwards);
     images_in_ = input(backwards && results.find("input_grad") != nullptr);
     const Var output = forward(images_in_);
-    const Var loss = cross_entropy(output, labels_);
-    report(mode + " output", compare_output(to_file(output.data(), false), output.shape(),
-                                            need(results, "output"), allowed.output));
+    const Var loss = loss_of(output);
+    const Tensor theirs = in_file_order(output);
+    report(mode + " output",
+           compare_output(to_file(theirs, false), theirs.shape(), need(results, "output"), allowed.output));
     report(mode + " loss", compare_number(loss.data().item(), need(results, "loss").as_real(), allowed.loss));
     if (const Value* stats = results.find("running_stats_after_forward"))
       check_statistics(mode, *stats, allowed.gradient);
@@ -220,10 +249,11 @@ class ModelRun {
     auto twin = std::make_unique<ModelRun>(file_, name_, DType::F64);
     const MathModeScope direct({.winograd = false});
     const Var output = twin->reference_output(mode, results);
+    const Tensor theirs = in_file_order(output);
     report(mode + " reference output",
-           compare_output(to_file(output.data(), false), output.shape(), need(results, "output"),
-                          tolerances(DType::F64, results).output));
-    const Var loss = cross_entropy(output, labels_);
+           compare_output(to_file(theirs, false), theirs.shape(), need(results, "output"),
+                          twin->tolerances_of(results).output));
+    const Var loss = twin->loss_of(output);
     std::vector<tests::Kink> reference = tests::kinks_of(loss);
     const tests::Switches switches = tests::follow(reference, twin->leaves(), kinks, allowed.output);
     report(mode + " activations", switches.complaint);
@@ -306,7 +336,7 @@ class ModelRun {
       });
     }
     const NoGrad no_grad;
-    const double after = cross_entropy(forward(input(false)), labels_).data().item();
+    const double after = loss_of(forward(input(false))).data().item();
     report(mode + " loss after one step",
            compare_number(after, need(step, "loss_after").as_real(), tolerance));
   }
@@ -316,11 +346,13 @@ class ModelRun {
   DType dtype_;
   std::string prefix_;
   std::unique_ptr<Model> model_;
-  ImageModel* image_model_ = nullptr;        // one of these two
-  LanguageModel* language_model_ = nullptr;  // is null
-  Tensor images_, tokens_, labels_;
-  Var images_in_;                   // of the last forward
-  std::unique_ptr<ModelRun> twin_;  // see follow_kinks
+  ImageModel* image_model_ = nullptr;        // one of
+  LanguageModel* language_model_ = nullptr;  // these three
+  SeparationModel* sound_model_ = nullptr;   // is not null
+  bool float_tables_ = false;                // resamples by filters that its authors computed in float32
+  Tensor images_, tokens_, labels_;          // mixtures and sources of sound
+  Var images_in_;                            // of the last forward
+  std::unique_ptr<ModelRun> twin_;           // see follow_kinks
   std::vector<GoldenResult> rows_;
 };
 
@@ -330,6 +362,10 @@ void run_file(const std::filesystem::path& path, const ModelGoldenOptions& optio
   if (name == "_param_counts") throw Unsupported{"totals of other files, in a form of its own"};
   const Value file = parse_json(read_text(path), path.filename().string());
   const std::string& schema = need(file, "schema").as_string();
+  if (schema == kDemucsEvalSchema) {
+    rows = run_demucs_eval(file, name);
+    return;
+  }
   if (schema != kSchema) throw Unsupported{concat("its schema is '", schema, "', not '", kSchema, "'")};
   const auto run = [&](DType dtype, bool winograd) {
     const MathModeScope mode({.winograd = winograd});

@@ -26,6 +26,7 @@ OpRows attention_rows();
 OpRows pool_rows();
 OpRows shape_rows();
 OpRows random_rows();
+OpRows sound_rows();
 OpRows train_rows();
 OpRows missing_rows();
 

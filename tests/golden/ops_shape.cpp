@@ -3,6 +3,8 @@
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/interpolate.h"
 #include "autograd/ops/shape.h"
+#include "layers/separation_model.h"
+#include "models/demucs.h"
 #include "tests/golden/ops.h"
 
 namespace lathe::golden {
@@ -31,8 +33,7 @@ void run_option_a(OpRun& run) {
 void run_center_trim(OpRun& run) {
   const Layout sequences = channels_last(3);
   const Var x = run.input("x", sequences);
-  const int64_t to = run.integer("to"), begin = (x.dim(1) - to) / 2;
-  run.output("y", slice(x, 1, begin, begin + to), sequences);
+  run.output("y", center_trim(x, 1, run.integer("to")), sequences);
 }
 
 void run_decimate(OpRun& run) {
@@ -40,18 +41,10 @@ void run_decimate(OpRun& run) {
   run.output("y", slice(run.input("x", sequences), 1, 0, -1, run.integer("stride")), sequences);
 }
 
-// Every gap between neighbours becomes `stride` points on a line; the last sample itself is left out.
 void run_linear_upsample(OpRun& run) {
   const Layout sequences = channels_last(3);
   const Var x = run.input("x", sequences);
-  const int64_t stride = run.integer("stride"), n = x.dim(0), gaps = x.dim(1) - 1, c = x.dim(2);
-  const Var left = slice(x, 1, 0, gaps), right = slice(x, 1, 1, -1);
-  std::vector<Var> points;
-  for (int64_t j = 0; j < stride; ++j) {
-    const double t = static_cast<double>(j) / static_cast<double>(stride);
-    points.push_back(reshape(add(scale(left, 1 - t), scale(right, t)), {n, gaps, 1, c}));
-  }
-  run.output("y", reshape(concat(points, 2), {n, gaps * stride, c}), sequences);
+  run.output("y", linear_upsample(x, run.integer("stride")), sequences);
 }
 
 // x lam + flip(x) (1 - lam), flipped over the batch.

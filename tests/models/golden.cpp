@@ -60,7 +60,7 @@ TEST_CASE("what cannot be run is named, what is broken fails") {
       verdict(R"({"schema": "model-golden-v1", "lathe": {"type": "resnet2000"}, "input": {}, "loss": ""})");
   CHECK(unknown.status == GoldenResult::Unsupported);
   CHECK(unknown.message.find("'resnet2000'") != std::string::npos);
-  CHECK(verdict(R"({"schema": "demucs-eval-golden-v1"})").status == GoldenResult::Unsupported);
+  CHECK(verdict(R"({"schema": "model-golden-v9"})").status == GoldenResult::Unsupported);
   CHECK(verdict("{").status == GoldenResult::Failed);
   CHECK(verdict("[1]").status == GoldenResult::Failed);
   CHECK(verdict(R"({"schema": "model-golden-v1", "lathe": {"type": "lenet", "clases": 3}})").status ==
@@ -161,6 +161,21 @@ TEST_CASE("efficientnet_tiny") {
 TEST_CASE("gpt_micro") {
   check_file("gpt_micro");
 }
+TEST_CASE("demucs_v1_micro") {
+  check_file("demucs_v1_micro");
+}
+TEST_CASE("demucs_v2_micro") {
+  check_file("demucs_v2_micro");
+}
+TEST_CASE("demucs_v2_micro_noresample") {
+  check_file("demucs_v2_micro_noresample");
+}
+TEST_CASE("demucs_v2_relu_norewrite") {
+  check_file("demucs_v2_relu_norewrite");
+}
+TEST_CASE("demucs_eval_protocol") {
+  check_file("demucs_eval_protocol");
+}
 
 TEST_SUITE_END();
 
@@ -217,6 +232,12 @@ TEST_CASE("deit_base_eval") {
 }
 TEST_CASE("gpt_shakespeare_char") {
   check_file("gpt_shakespeare_char");
+}
+TEST_CASE("demucs_v2_unittest_ch4_depth6") {
+  check_file("demucs_v2_unittest_ch4_depth6");
+}
+TEST_CASE("demucs_v2_64ch_eval") {
+  check_file("demucs_v2_64ch_eval");
 }
 
 TEST_SUITE_END();

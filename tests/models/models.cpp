@@ -111,9 +111,11 @@ Batch meta_batch(const Model& model, int64_t n, const Shape& sample) {
   return {.inputs = {Tensor::empty(Shape(dims), model.input_dtype(), Device::meta())}, .size = n};
 }
 
-// Logits of n samples, by the options of the section.
+// Logits of n samples, or their sources, by the options of the section.
 Shape logits_shape(const std::string& section, int64_t n, const Shape& sample) {
   const Value resolved = model_registry().resolve(parse_json(section, "test"), {});
+  if (const Value* sources = resolved.find("sources"))  // its context takes the rest
+    return {n, sample[0] - 5460, sources->as_int(), sample[1]};
   if (const Value* vocab = resolved.find("vocab")) return {n, sample[0], vocab->as_int()};
   return {n, resolved.find("classes")->as_int()};
 }

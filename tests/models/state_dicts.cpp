@@ -52,6 +52,8 @@ constexpr Row kRows[] = {
     {"gpt_shakespeare_char", R"({"type": "gpt"})"},
     {"gpt2_small_124m", R"({"type": "gpt", "context": 1024, "vocab": 50257, "layers": 12, "heads": 12,
                             "width": 768, "dropout": 0.0, "bias": true})"},
+    {"demucs_v2_64", R"({"type": "demucs"})"},
+    {"demucs_v2_64_noresample", R"({"type": "demucs", "resample": false})"},
 };
 
 std::unique_ptr<Model> build_meta(const char* section) {
@@ -61,6 +63,7 @@ std::unique_ptr<Model> build_meta(const char* section) {
 // The sample that the manifest counts, images channels last; its shape alone.
 Tensor meta_sample(const Value& manifest) {
   const Shape shape = golden::read_shape(golden::need(manifest, "mac_input"));
+  if (shape.rank() == 3) return Tensor::empty({1, shape[2], shape[1]}, DType::F32, Device::meta());
   if (shape.rank() == 2) return Tensor::empty(shape, DType::I64, Device::meta());
   return Tensor::empty({1, shape[2], shape[3], shape[1]}, DType::F32, Device::meta());
 }

@@ -6,9 +6,11 @@
 #include "autograd/ops/shape.h"
 #include "core/json.h"
 #include "core/kernels/random.h"
+#include "layers/separation_model.h"
 #include "models/registry.h"
 #include "quant/attach.h"
 #include "train/model_state.h"
+#include "train/separation.h"
 
 namespace lathe::bench {
 namespace {
@@ -31,7 +33,8 @@ Tensor random_classes(const Shape& shape, int64_t classes, const Philox& philox)
   return drawn;
 }
 
-// n images and their classes, or n sequences of token ids and the tokens that follow them.
+// n images and their classes, n sequences of token ids and the tokens that follow them, or n mixtures and
+// their sources.
 Batch random_batch(const Model& model, const TrainingCase& one) {
   const Philox philox{1, stream_id("bench"), 0};
   const Shape sample = one.sample.rank() > 0 ? one.sample : model_input_shape(one.model);
@@ -42,6 +45,11 @@ Batch random_batch(const Model& model, const TrainingCase& one) {
   if (model.input_dtype() == DType::I64) {
     batch.inputs = {random_classes(shape, one.classes, philox)};
     batch.targets = {random_classes(shape, one.classes, philox.at(1))};
+  } else if (const auto* sound = dynamic_cast<const SeparationModel*>(&model)) {
+    batch.inputs = {Tensor::empty(shape)};
+    batch.targets = {Tensor::empty({one.batch, sample[0], sound->sources(), sound->channels()})};
+    kernels::fill_normal(batch.inputs[0], 1.0, philox);
+    kernels::fill_normal(batch.targets[0], 1.0, philox.at(1));
   } else {
     batch.inputs = {Tensor::empty(shape)};
     kernels::fill_normal(batch.inputs[0], 1.0, philox);
@@ -66,7 +74,13 @@ std::unique_ptr<Optimizer> build_optimizer(const TrainingCase& one, const Model&
   return optimizer_registry().build(given ? one.optimizer : sgd, FieldPath(), unique_parameters(model));
 }
 
-std::unique_ptr<Task> build_task() {
+std::unique_ptr<Task> build_task(const Model& model) {
+  if (dynamic_cast<const SeparationModel*>(&model) != nullptr) {
+    const Value l1 = Value::object({{"type", Value::string("l1")}});
+    DatasetInfo data;
+    data.task = DataTask::Separation;
+    return separation_task(loss_registry().build(l1, FieldPath()), data);
+  }
   const Value cross_entropy = Value::object({{"type", Value::string("cross_entropy")}});
   return classification_task(loss_registry().build(cross_entropy, FieldPath()));
 }
@@ -99,7 +113,7 @@ TrainingCase quantized(TrainingCase training_case, const Method& method) {
 Training::Training(const TrainingCase& training_case)
     : math_{.tf32 = training_case.precision == "tf32", .winograd = math_mode().winograd},
       model_(build_model(training_case)),
-      task_(build_task()),
+      task_(build_task(*model_)),
       batch_(random_batch(*model_, training_case)) {
   attach_quantizers(*model_, training_case.quant, FieldPath());
   quantizers_ = quantizers_of(*model_);

@@ -43,8 +43,8 @@ std::span<const Method> methods();
 TrainingCase quantized(TrainingCase training_case, const Method& method);
 
 /// Steps on one fixed batch that lies on the device, each group of parameters at its own rate, cross-entropy
-/// over classes or tokens, products as this thread's math_mode() was when it was made; quantizers are
-/// attached, initialised and updated as a run does.
+/// over classes or tokens or the mean absolute error of separated sound, products as this thread's
+/// math_mode() was when it was made; quantizers are attached, initialised and updated as a run does.
 class Training {
  public:
   explicit Training(const TrainingCase& training_case);

@@ -14,12 +14,17 @@ configure_package_config_file(${PROJECT_SOURCE_DIR}/tools/cmake/latheConfig.cmak
   ${PROJECT_BINARY_DIR}/latheConfig.cmake INSTALL_DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/lathe)
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/latheConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/latheConfig.cmake ${PROJECT_BINARY_DIR}/latheConfigVersion.cmake
+  ${PROJECT_SOURCE_DIR}/tools/cmake/FindSndFile.cmake
   DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/lathe)
 # Found relative to the .pc file, so that the tree may be installed or moved anywhere.
 if(LATHE_ASSERTS)
   set(lathe_pc_asserts 1)
 else()
   set(lathe_pc_asserts 0)
+endif()
+set(lathe_pc_sndfile "")
+if(lathe_sndfile)
+  set(lathe_pc_sndfile " sndfile")
 endif()
 if(LATHE_HAS_CUDA)
   set(lathe_pc_cuda 1)

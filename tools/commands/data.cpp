@@ -79,6 +79,15 @@ int check(const Session& session, const DataArguments& arguments) {
 
 int generate(const Session& session, const DataArguments& arguments) {
   const Section section = section_of(arguments);
+  if (export_musdb(section.value, section.where, arguments.out)) {
+    LATHE_CHECK(ConfigError, arguments.pictures == 0, "--pictures: '", arguments.what, "' has no pictures");
+    if (session.json) {
+      print_json(Value::object({{"out", Value::string(arguments.out)}}));
+    } else {
+      fmt::print("wrote {} in MUSDB18's layout\n", arguments.out);
+    }
+    return kOk;
+  }
   export_cifar10(section.value, section.where, arguments.out);
   if (arguments.pictures > 0) {
     export_pictures(section.value, section.where, arguments.pictures,
@@ -128,8 +137,11 @@ void add_data(CLI::App& app, Session& session) {
   add_action(*command, session, "check",
              "Reads every file with every check; exit code 3 when a split cannot be used",
              "Examples:\n  lathe data check cifar10 --root data/cifar10", &check);
-  add_action(*command, session, "generate", "Writes a data set's images in CIFAR-10's binary format",
-             "Examples:\n  lathe data generate glyphs --out /tmp/glyphs --pictures 10", &generate);
+  add_action(*command, session, "generate",
+             "Writes a data set's images in CIFAR-10's binary format, its music as WAV files",
+             "Examples:\n  lathe data generate glyphs --out /tmp/glyphs --pictures 10\n"
+             "  lathe data generate tones --out /tmp/tones",
+             &generate);
 }
 
 }  // namespace lathe::cli

@@ -1,0 +1,110 @@
+#include "data/sound_registry.h"
+
+#include "data/musdb.h"
+#include "data/sounds.h"
+#include "data/source.h"
+#include "data/tones.h"
+
+namespace lathe {
+namespace {
+
+using Entry = SplitRegistry::Entry;
+
+struct MusdbOptions {
+  std::string root = "data/musdb";
+  std::vector<std::string> sources{"drums", "bass", "other", "vocals"};
+  int64_t sample_rate = 44100, channels = 2;
+  SoundOptions sounds;
+  void fields(FieldVisitor& v) {
+    v.visit("root", root, {.doc = "folder with train/TRACK/mixture.wav, drums.wav, ... and test/..."});
+    v.visit("sources", sources, {.doc = "file names of the sources, in the model's order"});
+    v.visit("sample_rate", sample_rate, {.doc = "that every file must have", .min = 1, .max = 1e6});
+    v.visit("channels", channels, {.doc = "that every file must have", .min = 1, .max = 64});
+    sounds.fields(v);
+  }
+};
+
+struct TonesOptions {
+  int64_t train = 8, test = 2;
+  int64_t track_samples = 48000;
+  int64_t sample_rate = 8000, channels = 2;
+  int64_t seed = 1;
+  SoundOptions sounds;
+  void fields(FieldVisitor& v) {
+    v.visit("train", train, {.doc = "training tracks", .min = 1, .max = 1e4});
+    v.visit("test", test, {.doc = "test tracks", .min = 1, .max = 1e4});
+    v.visit("track_samples", track_samples, {.doc = "samples of each track", .min = 1, .max = 1e8});
+    v.visit("sample_rate", sample_rate, {.doc = "samples a second", .min = 1000, .max = 1e6});
+    v.visit("channels", channels, {.doc = "1 or 2", .min = 1, .max = 2});
+    v.visit("seed", seed, {.doc = "of the music; the run's seed does not change it", .min = 0});
+    sounds.fields(v);
+  }
+};
+
+// {"type": "array", "items": one of the augmentations}.
+Value augment_schema() {
+  Value kinds = Value::array();
+  for (const auto& entry : sound_augment_registry().entries()) {
+    Value kind = entry.schema();
+    kind.find("properties")->set("type", Value::object({{"const", Value::string(entry.name)}}));
+    kind.set("required", Value::array({Value::string("type")}));
+    kinds.push_back(std::move(kind));
+  }
+  return Value::object(
+      {{"type", Value::string("array")}, {"items", Value::object({{"oneOf", std::move(kinds)}})}});
+}
+
+// A data set of sound: `open` gives a split's tracks, at most so many.
+template <class Options, class Open>
+Entry sound_entry(std::string name, std::string doc, const Options& defaults, Open open) {
+  Entry entry = make_entry<std::unique_ptr<Dataset>, std::string, uint64_t>(
+      std::move(name), std::move(doc), defaults,
+      [open](const Options& options, const FieldPath& where, const std::string& split, uint64_t seed) {
+        LATHE_CHECK(ConfigError, split == "train" || split == "test", "there is no split '", split,
+                    "', expected 'train' or 'test'");
+        const int64_t most = split == "test" ? options.sounds.common.limited(split, kNoLimit) : kNoLimit;
+        return std::make_unique<SoundDataset>(open(options, where, split, most), options.sounds, where, seed);
+      });
+  entry.resolve = [resolve = entry.resolve](const Value& section, const FieldPath& where) {
+    Value resolved = resolve(section, where);
+    resolve_sounds(resolved, where);
+    return resolved;
+  };
+  entry.schema = [schema = entry.schema] {
+    Value object = schema();
+    Value augment = augment_schema();
+    for (const char* key : {"description", "default"})
+      augment.set(key, *object.find("properties")->find("augment")->find(key));
+    object.find("properties")->set("augment", std::move(augment));
+    return object;
+  };
+  return entry;
+}
+
+SoundOptions short_sounds() {
+  SoundOptions options;
+  options.samples = 16000;
+  return options;
+}
+
+}  // namespace
+
+std::vector<SplitRegistry::Entry> sound_entries() {
+  return {
+      sound_entry("musdb", "music and its sources as WAV files in MUSDB18's layout", MusdbOptions{},
+                  [](const MusdbOptions& o, const FieldPath& where, const std::string& split, int64_t most) {
+                    if (o.sources.empty()) config_error(where / "sources", 0, "expected at least one source");
+                    return open_musdb(o.root, split, {o.sources, o.sample_rate, o.channels}, most);
+                  }),
+      sound_entry("tones", "generated music of four instruments, nothing to download",
+                  TonesOptions{.sounds = short_sounds()},
+                  [](const TonesOptions& o, const FieldPath&, const std::string& split, int64_t most) {
+                    const int64_t tracks = split == "train" ? o.train : o.test;
+                    return generate_tones(
+                        {std::min(tracks, most), o.track_samples, o.sample_rate, o.channels},
+                        static_cast<uint64_t>(o.seed), split);
+                  }),
+  };
+}
+
+}  // namespace lathe

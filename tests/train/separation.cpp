@@ -1,0 +1,184 @@
+// Separation of whole tracks, its metric and its task.
+
+#include "train/separation.h"
+
+#include <cmath>
+
+#include <doctest/doctest.h>
+
+#include "core/error.h"
+#include "core/files.h"
+#include "core/json.h"
+#include "data/sounds.h"
+#include "data/tones.h"
+#include "models/registry.h"
+#include "tests/golden/model_compare.h"
+#include "tests/support/golden.h"
+#include "train/evaluate.h"
+#include "train/separate.h"
+
+using namespace lathe;
+
+namespace {
+
+// Gives back its mixture as every source and needs no context.
+class Echo : public SeparationModel {
+ public:
+  explicit Echo(int64_t needs = 0) : SeparationModel({}), needs_(needs) {}
+  Var separate(const Var& mixture) override {
+    const int64_t n = mixture.dim(0), t = mixture.dim(1) - 2 * needs_, c = mixture.dim(2);
+    Tensor y = Tensor::empty({n, t, 2, c});
+    for (int64_t i = 0; i < t; ++i) {
+      for (int64_t s = 0; s < 2; ++s) {
+        for (int64_t k = 0; k < c; ++k)
+          y.mut<float>()[(i * 2 + s) * c + k] =
+              static_cast<float>(s + 1) * mixture.data().ptr<float>()[(i + needs_) * c + k];
+      }
+    }
+    return Var(y);
+  }
+  int64_t valid_length(int64_t length) const override { return length + 2 * needs_; }
+  int64_t sources() const override { return 2; }
+  int64_t channels() const override { return 2; }
+
+ private:
+  int64_t needs_;
+};
+
+Tensor ramp(int64_t count) {
+  Tensor x = Tensor::empty({count, 2});
+  for (int64_t i = 0; i < x.numel(); ++i) x.mut<float>()[i] = static_cast<float>(i % 97) + 1;
+  return x;
+}
+
+// Linear congruence of the reference's file.
+class Noise {
+ public:
+  explicit Noise(uint64_t seed) : x_(seed) {}
+  double next() {
+    x_ = (1103515245 * x_ + 12345) % (uint64_t{1} << 31);
+    return static_cast<double>(x_) / static_cast<double>(1 << 30) - 1;
+  }
+
+ private:
+  uint64_t x_;
+};
+
+}  // namespace
+
+TEST_SUITE_BEGIN("sound");
+
+TEST_CASE("segments, overlaps and shifts give back what a model without memory gives") {
+  const Tensor x = ramp(1003);
+  for (const int64_t needs : {0, 13}) {
+    Echo model(needs);
+    for (const int64_t segment : {0, 1, 100, 256, 5000}) {
+      for (const int64_t shifts : {0, 2}) {
+        SeparateOptions options{.segment = segment, .overlap = segment > 1 ? 0.3 : 0, .shifts = shifts};
+        options.max_shift = 20;
+        CAPTURE(segment);
+        CAPTURE(shifts);
+        const Tensor y = separate(model, x, options);
+        REQUIRE(y.shape() == Shape{1003, 2, 2});
+        double worst = 0;
+        for (int64_t t = 0; t < 1003; ++t) {
+          for (int64_t s = 0; s < 2; ++s) {
+            for (int64_t c = 0; c < 2; ++c) {
+              const double expected = static_cast<double>(s + 1) * x.ptr<float>()[2 * t + c];
+              worst = std::max(worst, std::abs(y.ptr<float>()[(t * 2 + s) * 2 + c] - expected));
+            }
+          }
+        }
+        CHECK(worst < 1e-4);
+      }
+    }
+  }
+}
+
+TEST_CASE("parts are handed out in order, each sample once, and hold one segment") {
+  Echo model;
+  int64_t next = 0;
+  separate_parts(model, read_from(ramp(1003)), {.segment = 100, .overlap = 0.25},
+                 [&](int64_t from, const Tensor& part) {
+                   CHECK(from == next);
+                   CHECK(part.dim(0) <= 100);
+                   next += part.dim(0);
+                 });
+  CHECK(next == 1003);
+  CHECK_THROWS_AS(separate(model, ramp(10), {.segment = 10, .overlap = 1}), ConfigError);
+  CHECK_THROWS_AS(separate(model, ramp(10), {.segment = 1, .overlap = 0.5}), ConfigError);
+  CHECK_THROWS_AS(separate(model, Tensor::zeros({10, 3})), ShapeError);
+}
+
+TEST_CASE("sdr is museval's") {
+  const auto folder = tests::golden_folder("metrics");
+  if (!folder) return;
+  const std::string name = "metrics_energy_cost_eval.json";
+  const Value file = parse_json(read_text(*folder / name), name);
+  const Value& golden = golden::need(golden::need(file, "eval"), "sdr");
+  const int64_t rate = golden::need(golden, "fs").as_int(), n = golden::need(golden, "n").as_int();
+  // Two stereo references, and estimates = 0.9 reference + 0.1 of the other source + 0.05 noise.
+  Tensor reference = Tensor::empty({n, 2, 2}), estimate = reference.clone();
+  std::vector<Noise> sounds, noises;
+  for (uint64_t i = 1; i <= 4; ++i) sounds.emplace_back(i);
+  for (uint64_t i = 5; i <= 8; ++i) noises.emplace_back(i);
+  float *r = reference.mut<float>(), *e = estimate.mut<float>();
+  for (int64_t t = 0; t < n; ++t) {
+    double now[4], noise[4];
+    for (size_t i = 0; i < 4; ++i) {
+      now[i] = sounds[i].next();
+      noise[i] = noises[i].next();
+    }
+    if (t >= rate && t < 2 * rate) now[0] = now[1] = 0;
+    for (size_t i = 0; i < 4; ++i) {
+      r[t * 4 + static_cast<int64_t>(i)] = static_cast<float>(now[i]);
+      e[t * 4 + static_cast<int64_t>(i)] =
+          static_cast<float>(0.9 * now[i] + 0.1 * now[i ^ 2] + 0.05 * noise[i]);
+    }
+  }
+  const std::vector<double> expected = golden::read_reals(golden::need(golden, "nanmedian_SDR"));
+  const std::vector<double> found = museval_sdr(reference, estimate, rate);
+  REQUIRE(found.size() == 2);
+  for (size_t i = 0; i < 2; ++i) CHECK(found[i] == doctest::Approx(expected[i]).epsilon(1e-6));
+}
+
+TEST_CASE("sdr: short sounds are one frame, a perfect frame is infinite, silence has no score") {
+  const Tensor x = Tensor::full({10, 1, 1}, 2), half = Tensor::full({10, 1, 1}, 1);
+  CHECK(museval_sdr(x, half, 100)[0] == doctest::Approx(10 * std::log10(4.0)));
+  CHECK(std::isinf(museval_sdr(x, x, 5)[0]));
+  CHECK(std::isnan(museval_sdr(x, Tensor::zeros({10, 1, 1}), 5)[0]));
+  CHECK_THROWS_AS(museval_sdr(x, Tensor::zeros({9, 1, 1}), 5), ShapeError);
+  CHECK(nan_median({3, std::nan(""), 1, 2, 9}) == 2.5);
+  CHECK(nan_median({7}) == 7);
+  CHECK(std::isnan(nan_median({})));
+}
+
+TEST_CASE("the task trims targets to the model's output, and scores whole tracks") {
+  SoundOptions options;
+  options.samples = 900;
+  options.segment = 1000;
+  const SoundDataset train(generate_tones({2, 3000, 1000, 2}, 1, "train"), options, FieldPath(), 1);
+  const SoundDataset test(generate_tones({2, 3000, 1000, 2}, 1, "test"), options, FieldPath(), 1);
+  const auto model = model_registry().build(
+      parse_json(R"({"type": "demucs", "channels": 4, "depth": 2, "lstm_layers": 1})", "test"), {}, {});
+  const auto task = task_for(train.info(), loss_registry().build(parse_json(R"({"type": "l1"})", ""), {}));
+  CHECK(task->metric() == "sdr");
+  Batch batch = train.allocate(2);
+  train.load(0, 0, batch, 0);
+  train.load(1, 0, batch, 1);
+  const Var loss = task->loss(*model, batch);
+  CHECK(std::isfinite(loss.data().item()));
+  const EvaluationResult result = evaluate(*model, *task, test, 1, {.hash = true});
+  CHECK(result.samples == 2);
+  for (const char* name :
+       {"loss", "sdr", "sdr_mixture", "sdr_drums", "sdr_bass", "sdr_other", "sdr_vocals"}) {
+    CAPTURE(std::string(name));
+    const double* value = find_metric(result.metrics, name);
+    REQUIRE(value != nullptr);
+    CHECK(std::isfinite(*value));
+  }
+  // The mixture is each source plus three others of about its loudness.
+  CHECK(*find_metric(result.metrics, "sdr_mixture") < 0);
+}
+
+TEST_SUITE_END();
