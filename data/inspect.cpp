@@ -94,6 +94,8 @@ DataReport check_data(const Value& section, const FieldPath& where) {
   for (size_t i = 0; i < kSplits.size(); ++i) {
     try {
       const auto dataset = open_split(whole, where, kSplits[i]);
+      for (std::string& problem : dataset->oddities())
+        report.warnings.push_back({kSplits[i], std::move(problem)});
       const ImageSet* images = dataset->images();
       if (images == nullptr) continue;
       hashes[i] = image_hashes(*images);

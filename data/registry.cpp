@@ -11,6 +11,7 @@
 #include "data/glyphs.h"
 #include "data/idx.h"
 #include "data/images.h"
+#include "data/text_sets.h"
 
 namespace lathe {
 namespace {
@@ -136,6 +137,7 @@ std::vector<Entry> entries() {
                            "Sneaker", "Bag", "Ankle boot"}));
   all.push_back(idx_entry("mnist", "MNIST in IDX files, plain or .gz", image_defaults({0.1307}, {0.3081}),
                           {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}));
+  for (Entry& entry : text_entries()) all.push_back(std::move(entry));
   return all;
 }
 

@@ -1,12 +1,19 @@
 #pragma once
 // Multi-head self-attention (Vaswani et al. 2017, section 3.2.2).
 
+#include <functional>
 #include <memory>
 
+#include "autograd/ops/attention.h"
 #include "layers/dropout.h"
 #include "layers/linear.h"
 
 namespace lathe {
+
+/// attention() (autograd/ops/attention.h) made of other ops, which keep (N, heads, T, S) numbers several
+/// times; `probabilities` maps them, (N, heads, T, S), on their way. Each query must see a key.
+Var composed_attention(const Var& q, const Var& k, const Var& v, const AttentionOptions& options,
+                       const std::function<Var(const Var&)>& probabilities);
 
 struct SelfAttentionOptions {
   int64_t heads = 1;
@@ -32,8 +39,6 @@ class SelfAttention : public Module {
   Var operator()(const Var& x, const Var& residual = {});
 
  private:
-  Var composed(const Var& q, const Var& k, const Var& v) const;
-
   int64_t width_, heads_;
   double scale_;
   bool causal_;

@@ -9,6 +9,7 @@
 #include "models/resnet.h"
 #include "models/resnet18_cifar.h"
 #include "models/resnet20.h"
+#include "models/transformer_lm.h"
 #include "models/vit.h"
 #include "models/vit_cifar.h"
 #include "models/wrn28_10.h"
@@ -74,6 +75,10 @@ const std::vector<Row>& rows() {
                              vision_transformer(768, 12, 0.1)),
       row<VisionTransformer>("vit_tiny", "ViT-Tiny for ImageNet", imagenet, vision_transformer(192, 3, 0)),
       row<Gpt, GptOptions>("gpt", "decoder-only language model", text),
+      row<TransformerLm, TransformerLmOptions>("transformer_lm",
+                                               "language model with adaptive input and softmax", text),
+      row<TransformerLm>("transformer_lm_wiki103", "the same for WikiText-103, 247 M parameters", {3072},
+                         transformer_lm_wiki103()),
   };
   return table;
 }

@@ -131,6 +131,7 @@ std::unique_ptr<Task> task_for(const DatasetInfo& data, std::unique_ptr<Loss> lo
     case DataTask::Regression:
       return regression_task(std::move(loss));
     case DataTask::Language:
+      return language_task(data, std::move(loss));
     case DataTask::Separation:
       break;
   }

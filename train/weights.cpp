@@ -11,6 +11,7 @@
 #include "core/kernels/shape.h"
 #include "layers/parameter.h"
 #include "quant/quantizer.h"
+#include "train/published_layouts.h"
 
 namespace lathe {
 namespace {
@@ -211,7 +212,8 @@ std::vector<NamedTensor> to_pytorch(const Module& model) {
   return tensors;
 }
 
-void from_pytorch(Module& model, std::span<const NamedTensor> tensors, const std::string& source) {
+void from_pytorch(Module& model, std::span<const NamedTensor> given, const std::string& source) {
+  const std::vector<NamedTensor> tensors = in_our_layout(model, given);
   const std::vector<Place> places = places_of(model);
   const Matching matching(places, tensors);
   matching.check(source);

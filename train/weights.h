@@ -18,10 +18,10 @@ std::vector<NamedTensor> to_pytorch(const Module& model);
 /// The reverse: fills the whole model, and leaves it untouched on failure. Numbers are converted to the
 /// model's element type.
 ///
-/// Names may all begin with "module." (data parallel training writes that). "num_batches_tracked" beside
-/// running statistics is not needed and left out. One of a tied parameter's names is enough; if there are
-/// more, they must agree. FormatError, naming `source` and up to eight tensors, for missing, unexpected and
-/// misshapen ones.
+/// Layouts of in_our_layout() (train/published_layouts.h) are understood. Names may all begin with "module."
+/// (data parallel training writes that). "num_batches_tracked" beside running statistics is not needed and
+/// left out. One of a tied parameter's names is enough; if there are more, they must agree. FormatError,
+/// naming `source` and up to eight tensors, for missing, unexpected and misshapen ones.
 void from_pytorch(Module& model, std::span<const NamedTensor> tensors, const std::string& source);
 
 /// The same with a safetensors file, written atomically. What was exported imports with the same bits.

@@ -12,6 +12,7 @@
 #include "core/math_mode.h"
 #include "layers/parameter.h"
 #include "models/registry.h"
+#include "models/transformer_lm.h"
 #include "tests/golden/fill.h"
 #include "tests/golden/model_compare.h"
 
@@ -19,6 +20,8 @@ namespace lathe::golden {
 namespace {
 
 constexpr std::string_view kSchema = "model-golden-v1";
+constexpr std::string_view kAdaptiveLoss =
+    "adaptive_loss: sum over bands of CE(sum, ignore pad) divided by number of non-pad targets (natural log)";
 
 // Sections of files that were written before the field `lathe` existed.
 const std::map<std::string, std::string, std::less<>>& sections_by_name() {
@@ -84,6 +87,17 @@ Value model_section(const Value& file, const std::string& name) {
   return section;
 }
 
+// Tokens at the end of the last row that a rule makes padding; true, and out of the rule, where it does.
+constexpr ptrdiff_t kPadded = 5;
+bool take_padding(std::string& rule) {
+  for (const std::string_view words : {"; last 5 of last row = 1 (pad)", " with same pads"}) {
+    if (!rule.ends_with(words)) continue;
+    rule.resize(rule.size() - words.size());
+    return true;
+  }
+  return false;
+}
+
 // Of a list or of lists of lists, row-major.
 void append_integers(const Value& list, std::vector<int64_t>& integers) {
   for (const Value& item : list.items()) {
@@ -110,15 +124,18 @@ class ModelRun {
         model_registry().build(model_section(file, name), {.file = name, .path = "lathe"}, {.dtype = dtype});
     image_model_ = dynamic_cast<ImageModel*>(model_.get());
     language_model_ = dynamic_cast<LanguageModel*>(model_.get());
+    adaptive_model_ = dynamic_cast<TransformerLm*>(model_.get());
     const bool text = language_model_ != nullptr;
-    const Value* x = input.find(text ? "idx" : "x");
+    const Value* x = input.find(adaptive_model_ != nullptr ? "tokens" : text ? "idx" : "x");
     const Value* labels = input.find(text ? "targets" : "labels");
     if ((image_model_ == nullptr && !text) || x == nullptr || labels == nullptr ||
         input.members().size() != 2)
       throw Unsupported{
-          "only models of images with inputs 'x' and 'labels' and of text with 'idx' and "
+          "only models of images with inputs 'x' and 'labels' and of text with 'idx' or 'tokens' and "
           "'targets' are run here"};
-    if (loss != (text ? "mean cross entropy over all positions" : "mean cross entropy"))
+    if (loss != (adaptive_model_ != nullptr ? kAdaptiveLoss
+                 : text                     ? "mean cross entropy over all positions"
+                                            : "mean cross entropy"))
       throw Unsupported{concat("there is no loss '", loss, "' here")};
     labels_ = read_indices(*labels);
     if (text) {
@@ -147,8 +164,10 @@ class ModelRun {
 
   static Tensor read_indices(const Value& indices) {
     const Shape shape = read_shape(need(indices, "shape"));
-    const std::string& rule = need(indices, "rule").as_string();
-    const std::vector<int64_t> values = fill_indices(rule, shape.numel());
+    std::string rule = need(indices, "rule").as_string();
+    const bool padded = take_padding(rule);
+    std::vector<int64_t> values = fill_indices(rule, shape.numel());
+    if (padded) std::fill(values.end() - kPadded, values.end(), 1);
     if (const Value* listed = indices.find("values")) {
       std::vector<int64_t> expected;
       append_integers(*listed, expected);
@@ -202,7 +221,31 @@ class ModelRun {
   // Of the images, or of the file's tokens.
   Var forward(const Var& images) {
     ++model_->run().forward;
+    if (adaptive_model_ != nullptr) return adaptive_model_->features(tokens_);
     return language_model_ != nullptr ? language_model_->logits(tokens_) : image_model_->logits(images);
+  }
+
+  Var loss_of(const Var& output) {
+    return adaptive_model_ != nullptr ? adaptive_model_->loss(tokens_, labels_)
+                                      : cross_entropy(output, labels_);
+  }
+
+  // Probabilities that an adaptive softmax need not form for its loss.
+  void check_probabilities(const std::string& mode, const Value& results, double tolerance) {
+    const Value* extra = results.find("extra");
+    if (adaptive_model_ == nullptr || extra == nullptr) return;
+    const NoGrad no_grad;
+    const Var all = adaptive_model_->logits(tokens_);
+    report(mode + " log_prob",
+           compare_output(to_file(all.data(), false), all.shape(), need(*extra, "full_log_prob"), tolerance));
+    const Tensor own = adaptive_model_->target_log_probabilities(tokens_, labels_).data().to(DType::F64);
+    const std::vector<double> reference = read_reals(need(*extra, "target_log_prob"));
+    LATHE_CHECK(FormatError, own.numel() == static_cast<int64_t>(reference.size()), "target_log_prob has ",
+                reference.size(), " numbers, expected ", own.numel());
+    std::string complaint;
+    for (size_t i = 0; i < reference.size() && complaint.empty(); ++i)
+      complaint = compare_number(own.span<double>()[i], reference[i], tolerance);
+    report(mode + " target log_prob", complaint);
   }
 
   Var input(bool with_gradient) const {
@@ -217,10 +260,11 @@ class ModelRun {
     const NoGrad forward_only(!backwards);
     const Var images = input(backwards && results.find("input_grad") != nullptr);
     const Var output = forward(images);
-    const Var loss = cross_entropy(output, labels_);
+    const Var loss = loss_of(output);
     report(mode + " output", compare_output(to_file(output.data(), false), output.shape(),
                                             need(results, "output"), allowed.output));
     report(mode + " loss", compare_number(loss.data().item(), need(results, "loss").as_real(), allowed.loss));
+    check_probabilities(mode, results, allowed.output);
     if (const Value* stats = results.find("running_stats_after_forward"))
       check_statistics(mode, *stats, allowed.gradient);
     if (!backwards) return;
@@ -289,7 +333,7 @@ class ModelRun {
       });
     }
     const NoGrad no_grad;
-    const double after = cross_entropy(forward(input(false)), labels_).data().item();
+    const double after = loss_of(forward(input(false))).data().item();
     report(mode + " loss after one step",
            compare_number(after, need(step, "loss_after").as_real(), tolerance));
   }
@@ -301,6 +345,7 @@ class ModelRun {
   std::unique_ptr<Model> model_;
   ImageModel* image_model_ = nullptr;        // one of these two
   LanguageModel* language_model_ = nullptr;  // is null
+  TransformerLm* adaptive_model_ = nullptr;  // a language model
   Tensor images_, tokens_, labels_;
   std::vector<GoldenResult> rows_;
 };

@@ -27,6 +27,7 @@ OpRows pool_rows();
 OpRows shape_rows();
 OpRows random_rows();
 OpRows train_rows();
+OpRows language_rows();
 OpRows missing_rows();
 
 /// Null for an op that no row names.

@@ -159,6 +159,16 @@ TEST_CASE("gpt_micro") {
   check_file("gpt_micro");
 }
 
+TEST_CASE("lm_adaptive_micro") {
+  check_file("lm_adaptive_micro");
+}
+TEST_CASE("lm_adaptive_micro_pad") {
+  check_file("lm_adaptive_micro_pad");
+}
+TEST_CASE("lm_adaptive_small") {
+  check_file("lm_adaptive_small");
+}
+
 TEST_SUITE_END();
 
 TEST_SUITE_BEGIN("slow golden models");
@@ -199,6 +209,10 @@ TEST_CASE("deit_base_eval") {
 }
 TEST_CASE("gpt_shakespeare_char") {
   check_file("gpt_shakespeare_char");
+}
+
+TEST_CASE("lm_wiki103_full_eval") {
+  check_file("lm_wiki103_full_eval");
 }
 
 TEST_SUITE_END();

@@ -158,7 +158,7 @@ TEST_CASE("samples that do not fit are refused in the user's words") {
        "vit: the image is 224x192, the option 'image' says 224x224");
   says(R"({"type": "vit_cifar"})", {28, 28, 3}, "the option 'image' says 32x32");
   says(R"({"type": "vit_cifar"})", {32, 32, 1}, "expected images (N, H, W, 3), found (2, 32, 32, 1)");
-  says(R"({"type": "gpt"})", {257}, "gpt: a sequence of 257 tokens, the option 'context' says at most 256");
+  says(R"({"type": "gpt"})", {257}, "Gpt: a sequence of 257 tokens, the option 'context' says at most 256");
   says(R"({"type": "gpt"})", {32, 32, 3}, "expected token ids (N, T), found (2, 32, 32, 3)");
   CHECK(message(R"({"type": "resnet20"})", {9, 14, 3}) == "accepted");
   CHECK(message(R"({"type": "resnet18_cifar"})", {25, 25, 3}) == "accepted");

@@ -34,6 +34,7 @@ std::vector<BadInput> bad_weights();
 std::vector<BadInput> bad_runs();
 std::vector<BadInput> bad_outputs();
 std::vector<BadInput> bad_sweeps();
+std::vector<BadInput> bad_texts();
 
 /// A small experiment that trains in a moment: two steps an epoch, three epochs, three checkpoints.
 extern const std::string kExperiment;

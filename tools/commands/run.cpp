@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "tools/commands.h"
+#include "tools/commands/run_text.h"
 #include "tools/exit_code.h"
 #include "tools/output.h"
 #include "train/classify.h"
@@ -13,6 +14,7 @@ struct RunArguments {
   std::string model;
   std::vector<std::string> inputs;
   int64_t top = 5;
+  ContinueOptions text;
 };
 
 Value to_value(const std::string& input, const std::vector<Guess>& guesses) {
@@ -26,6 +28,12 @@ Value to_value(const std::string& input, const std::vector<Guess>& guesses) {
 }
 
 int run(const Session& session, const RunArguments& arguments) {
+  SavedRun saved = open_run(arguments.model);
+  if (TextContinuer::continues(saved)) {
+    ContinueOptions text = arguments.text;
+    if (session.seed) text.seed = static_cast<uint64_t>(*session.seed);
+    return run_text(session, std::move(saved), arguments.inputs, text);
+  }
   Classifier classifier(arguments.model, available_device(session.device));
   for (const std::string& input : arguments.inputs) {
     const std::vector<Guess> guesses = classifier.classify(std::filesystem::path(input), arguments.top);
@@ -42,16 +50,28 @@ int run(const Session& session, const RunArguments& arguments) {
 }  // namespace
 
 void add_run(CLI::App& app, Session& session) {
-  CLI::App* command = app.add_subcommand("run", "Classifies pictures with a packed file, and nothing else");
+  CLI::App* command =
+      app.add_subcommand("run", "Applies a packed file, and nothing else, to pictures or text");
   command->footer(
       "Pictures are PNG or JPEG; another size than the model's is scaled to cover it and cut to its centre.\n"
-      "With --json a line for each picture.\n"
-      "Examples:\n  lathe run glyphs.lathe digit.png\n  lathe run cifar.lathe photos/*.jpg --top 1 --json");
+      "A language model goes on with each INPUT, token by token; the same seed draws the same text.\n"
+      "With --json a line for each input.\n"
+      "Examples:\n  lathe run glyphs.lathe digit.png\n  lathe run cifar.lathe photos/*.jpg --top 1 --json\n"
+      "  lathe run lm.lathe \"To be, or\" --tokens 300 --temperature 0.8 --top-k 20 --seed 3");
   auto arguments = std::make_shared<RunArguments>();
   command->add_option("MODEL", arguments->model, "Packed file, or folder of a run")->required();
-  command->add_option("INPUT", arguments->inputs, "Pictures")->required();
+  command->add_option("INPUT", arguments->inputs, "Pictures, or texts to continue")->required();
   command->add_option("--top", arguments->top, "Classes to print, the most probable first")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
+  command->add_option("--tokens", arguments->text.tokens, "Tokens to add to a text")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 30));
+  command
+      ->add_option("--temperature", arguments->text.temperature,
+                   "Of the draws: below 1 more probable tokens, 0 always the most probable")
+      ->check(CLI::Range(0.0, 100.0));
+  command
+      ->add_option("--top-k", arguments->text.top_k, "Draw among so many of the most probable; 0: among all")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 30));
   add_common_options(*command, session);
   command->callback([&session, arguments] {
     session.command = [&session, arguments] { return run(session, *arguments); };
