@@ -6,12 +6,14 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/files.h"
 #include "core/hash.h"
 #include "data/cifar.h"
 #include "data/dataset.h"
 #include "data/image_set.h"
 #include "data/picture.h"
 #include "data/preview.h"
+#include "data/text.h"
 
 namespace lathe {
 namespace {
@@ -115,6 +117,17 @@ void export_cifar10(const Value& section, const FieldPath& where, const std::fil
   const auto train = open_split(section, where, "train"), test = open_split(section, where, "test");
   write_cifar10(root, images_of(*train, section, where), images_of(*test, section, where));
   write_preview(root / "preview.png", *train->images());
+}
+
+bool export_texts(const Value& section, const FieldPath& where, const std::filesystem::path& root) {
+  for (const char* split : kSplits) {
+    const auto dataset = open_split(section, where, split);
+    const auto* text = dynamic_cast<const TextDataset*>(dataset.get());
+    if (text == nullptr) return false;
+    std::filesystem::create_directories(root);
+    write_atomic(root / concat(split, ".txt"), text->vocabulary().decode(text->tokens()));
+  }
+  return true;
 }
 
 void export_pictures(const Value& section, const FieldPath& where, int64_t count,

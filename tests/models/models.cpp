@@ -90,6 +90,11 @@ const std::vector<Case>& cases() {
           "width": 768, "bias": true})",
        124439808,
        {1024}},
+      {R"({"type": "transformer_lm", "vocab": 100, "cutoffs": [20, 60], "width": 32, "layers": 2, "heads": 4,
+          "ffn": 64})",
+       19536,
+       {12}},
+      {R"({"type": "transformer_lm_wiki103"})", 246933504, {3072}},
   };
   return table;
 }
@@ -104,6 +109,10 @@ Batch meta_batch(const Model& model, int64_t n, const Shape& sample) {
 // Logits of n samples, by the options of the section.
 Shape logits_shape(const std::string& section, int64_t n, const Shape& sample) {
   const Value resolved = model_registry().resolve(parse_json(section, "test"), {});
+  if (const Value* cutoffs = resolved.find("cutoffs")) {  // the softmax's first level
+    const auto tails = static_cast<int64_t>(cutoffs->items().size());
+    return {n, sample[0], cutoffs->items()[0].as_int() + tails};
+  }
   if (const Value* vocab = resolved.find("vocab")) return {n, sample[0], vocab->as_int()};
   return {n, resolved.find("classes")->as_int()};
 }

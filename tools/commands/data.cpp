@@ -79,7 +79,8 @@ int check(const Session& session, const DataArguments& arguments) {
 
 int generate(const Session& session, const DataArguments& arguments) {
   const Section section = section_of(arguments);
-  export_cifar10(section.value, section.where, arguments.out);
+  const bool text = export_texts(section.value, section.where, arguments.out);
+  if (!text) export_cifar10(section.value, section.where, arguments.out);
   if (arguments.pictures > 0) {
     export_pictures(section.value, section.where, arguments.pictures,
                     std::filesystem::path(arguments.out) / "pictures");
@@ -87,7 +88,8 @@ int generate(const Session& session, const DataArguments& arguments) {
   if (session.json) {
     print_json(Value::object({{"out", Value::string(arguments.out)}}));
   } else {
-    fmt::print("wrote {} in CIFAR-10's binary format, with preview.png\n", arguments.out);
+    fmt::print("wrote {} {}\n", arguments.out,
+               text ? "with train.txt and test.txt" : "in CIFAR-10's binary format, with preview.png");
   }
   return kOk;
 }
@@ -128,8 +130,11 @@ void add_data(CLI::App& app, Session& session) {
   add_action(*command, session, "check",
              "Reads every file with every check; exit code 3 when a split cannot be used",
              "Examples:\n  lathe data check cifar10 --root data/cifar10", &check);
-  add_action(*command, session, "generate", "Writes a data set's images in CIFAR-10's binary format",
-             "Examples:\n  lathe data generate glyphs --out /tmp/glyphs --pictures 10", &generate);
+  add_action(*command, session, "generate",
+             "Writes a data set's images in CIFAR-10's binary format, or its texts",
+             "Examples:\n  lathe data generate glyphs --out /tmp/glyphs --pictures 10\n"
+             "  lathe data generate prose --out /tmp/prose",
+             &generate);
 }
 
 }  // namespace lathe::cli
