@@ -87,17 +87,6 @@ Value model_section(const Value& file, const std::string& name) {
   return section;
 }
 
-// Tokens at the end of the last row that a rule makes padding; true, and out of the rule, where it does.
-constexpr ptrdiff_t kPadded = 5;
-bool take_padding(std::string& rule) {
-  for (const std::string_view words : {"; last 5 of last row = 1 (pad)", " with same pads"}) {
-    if (!rule.ends_with(words)) continue;
-    rule.resize(rule.size() - words.size());
-    return true;
-  }
-  return false;
-}
-
 // Of a list or of lists of lists, row-major.
 void append_integers(const Value& list, std::vector<int64_t>& integers) {
   for (const Value& item : list.items()) {
@@ -164,10 +153,8 @@ class ModelRun {
 
   static Tensor read_indices(const Value& indices) {
     const Shape shape = read_shape(need(indices, "shape"));
-    std::string rule = need(indices, "rule").as_string();
-    const bool padded = take_padding(rule);
-    std::vector<int64_t> values = fill_indices(rule, shape.numel());
-    if (padded) std::fill(values.end() - kPadded, values.end(), 1);
+    const std::string& rule = need(indices, "rule").as_string();
+    const std::vector<int64_t> values = fill_indices(rule, shape.numel());
     if (const Value* listed = indices.find("values")) {
       std::vector<int64_t> expected;
       append_integers(*listed, expected);
@@ -254,7 +241,10 @@ class ModelRun {
 
   void run_mode(const std::string& mode, const Value& results) {
     model_->run().mode = mode == "train" ? Mode::Train : Mode::Eval;
-    const Tolerances allowed = tolerances(dtype_, results);
+    Tolerances allowed = tolerances(dtype_, results);
+    // The authors' table of positions is f32, made by functions whose last bits are their library's.
+    if (adaptive_model_ != nullptr && dtype_ == DType::F64)
+      allowed.output = allowed.loss = allowed.gradient = 1e-6;
     const Value* grads = results.find("grads");
     const bool backwards = grads != nullptr && allowed.compare_gradients;
     const NoGrad forward_only(!backwards);

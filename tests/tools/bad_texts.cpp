@@ -8,6 +8,9 @@
 namespace lathe::tests {
 namespace {
 
+const std::string kGpt =
+    R"({"type": "gpt", "context": 8, "vocab": 4, "layers": 1, "heads": 1, "width": 4, "dropout": 0})";
+
 // A small language model on text that stands in input.txt.
 const std::string kLanguage = R"({
   "schema": 1, "name": "tiny", "seed": 4,
@@ -89,21 +92,17 @@ std::vector<BadInput> model_rows() {
             {"lm.json:4: model.vocab: ", "the model has 5 tokens", "text has 4"}),
       model("context longer than the model's", R"("root": ".", "context": 8)", R"("root": ".", "context": 9)",
             {"lm.json:4: model: ", "(9)", "a sequence of 9 tokens", "at most 8"}),
-      model("image model on text",
-            R"({"type": "gpt", "context": 8, "vocab": 4, "layers": 1, "heads": 1, "width": 4, "dropout": 0})",
-            R"({"type": "resnet20"})", {"model.type: ", "'text' is text", "'resnet20' is no language model"}),
+      model("image model on text", kGpt, R"({"type": "resnet20"})",
+            {"model.type: ", "'text' is text", "'resnet20' is no language model"}),
       model("language model on images", R"({"type": "text", "root": ".", "context": 8, "batch": 4})",
             R"({"type": "glyphs", "train": 64, "test": 16})",
             {"model: ", "(32, 32, 3)", "expected token ids"}),
       model("loss that no language model has", R"("optimizer")", R"("loss": {"type": "mse"}, "optimizer")",
             {"expected cross_entropy"}),
-      model(
-          "padding that is a token",
-          R"({"type": "gpt", "context": 8, "vocab": 4, "layers": 1, "heads": 1, "width": 4, "dropout": 0})",
-          R"({"type": "transformer_lm", "context": 8, "vocab": 4, "cutoffs": [2], "width": 4, "heads": 1, "ffn": 4})",
-          {"model.padding: ", "token 1", "' '", "expected -1"}),
-      model("cutoffs that do not rise",
-            R"({"type": "gpt", "context": 8, "vocab": 4, "layers": 1, "heads": 1, "width": 4, "dropout": 0})",
+      model("padding that is a token", kGpt,
+            R"({"type": "transformer_lm", "context": 8, "vocab": 4, "cutoffs": [2], "width": 4, "heads": 1})",
+            {"model.padding: ", "token 1", "' '", "expected -1"}),
+      model("cutoffs that do not rise", kGpt,
             R"({"type": "transformer_lm", "context": 8, "vocab": 4, "cutoffs": [3, 2], "padding": -1})",
             {"model: ", "cutoffs rise"}),
       model("nothing left to score", R"("root": ".")", R"("root": ".", "context_window": 8)",

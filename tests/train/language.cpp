@@ -37,7 +37,7 @@ std::unique_ptr<Task> task_of(const DatasetInfo& data,
   return task_for(data, loss_registry().build(parse_json(loss, "test"), {"", "loss"}));
 }
 
-const std::string kProse = R"({"type": "prose", "train": 6000, "test": 2000, "context": 16, "samples": 64)";
+const std::string kProse = R"({"type": "prose", "train": 6000, "test": 2000, "context": 16, "samples": 256)";
 const std::string kGpt =
     R"({"type": "gpt", "context": 16, "vocab": 29, "layers": 1, "heads": 2, "width": 16, "dropout": 0.0})";
 const std::string kAdaptive = R"({"type": "transformer_lm", "context": 16, "vocab": 29, "cutoffs": [8, 16],
