@@ -51,13 +51,13 @@ void check_tokens(const Value& model, const Value& section, const FieldPath& whe
 
 void check_model(const Value& section, const FieldPath& where, const DatasetInfo& data) {
   const Value resolved = model_registry().resolve(section, where);
+  check_tokens(resolved, section, where, data);
   const Value* classes = resolved.find("classes");
   if (data.classes > 0 && classes != nullptr && classes->as_int() != data.classes) {
     config_error(where / "classes", section.line(),
                  concat("the model has ", classes->as_int(), " classes, the data set ", data.type, " has ",
                         data.classes));
   }
-  check_tokens(resolved, section, where, data);
   const auto refuse = [&](const Error& error) {
     config_error(where, section.line(),
                  concat("cannot take samples of ", data.sample, " (", data.type, "): ", error.brief()));

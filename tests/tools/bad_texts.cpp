@@ -80,9 +80,12 @@ std::vector<BadInput> data_rows() {
       data("missing vocabulary", nothing(), {"./words.txt: ", "no such file"}, words),
       data("word that a vocabulary without <unk> lacks", file("words.txt", "aab\nabab\n"),
            {"./input.txt: line 2", "'abaa'", "2", "the nearest is 'abab'"}, words),
-      data("WikiText without its validation file", file("wiki.train.tokens", repeated(" a b c \n", 20)),
-           {"wiki.valid.tokens: ", "no such file"},
-           R"("type": "wikitext", "root": ".", "evaluate": "valid")"),
+      {"WikiText without its validation file",
+       all({language(R"("text", "root": ".")", R"("wikitext", "root": ".", "evaluate": "valid")"),
+            file("wiki.train.tokens", repeated(" a b c \n", 20))}),
+       kPlan,
+       3,
+       {"wiki.valid.tokens: ", "no such file"}},
   };
 }
 
