@@ -39,6 +39,7 @@ struct DatasetInfo {
   std::vector<std::string> class_names;  ///< empty when unknown; of the sources for separation
   std::string content_hash;  ///< of the samples in use, unaugmented; hexadecimal; goes into environment.json
   SoundInfo sound = {};      ///< of separation
+  Value tokenizer = {};      ///< of texts, Vocabulary::to_value(); else null
 };
 
 /// Threads: concurrent const use is safe.
@@ -55,6 +56,8 @@ class Dataset {
   virtual void finish(Batch& batch, uint32_t epoch, int64_t number) const;
   /// What `lathe data describe` shows: the info, and what a kind of data set knows beyond it.
   virtual Value describe() const;
+  /// What is formally right but suspicious, for `lathe data check`.
+  virtual std::vector<std::string> oddities() const { return {}; }
   /// The images themselves where this is a set of images in memory, else null.
   virtual const ImageSet* images() const { return nullptr; }
   /// The same samples made on a device from a copy of the set there (data/device_images.h); null where that

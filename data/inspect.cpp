@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/files.h"
 #include "core/hash.h"
 #include "data/cifar.h"
 #include "data/dataset.h"
@@ -15,6 +16,7 @@
 #include "data/preview.h"
 #include "data/sound_inspect.h"
 #include "data/sounds.h"
+#include "data/text.h"
 
 namespace lathe {
 namespace {
@@ -120,6 +122,8 @@ DataReport check_data(const Value& section, const FieldPath& where) {
   for (size_t i = 0; i < kSplits.size(); ++i) {
     try {
       splits[i] = open_split(whole, where, kSplits[i]);
+      for (std::string& problem : splits[i]->oddities())
+        report.warnings.push_back({kSplits[i], std::move(problem)});
       const ImageSet* images = splits[i]->images();
       if (images == nullptr) continue;
       hashes[i] = image_hashes(*images);
@@ -140,6 +144,17 @@ void export_cifar10(const Value& section, const FieldPath& where, const std::fil
   const auto train = open_split(section, where, "train"), test = open_split(section, where, "test");
   write_cifar10(root, images_of(*train, section, where), images_of(*test, section, where));
   write_preview(root / "preview.png", *train->images());
+}
+
+bool export_texts(const Value& section, const FieldPath& where, const std::filesystem::path& root) {
+  for (const char* split : kSplits) {
+    const auto dataset = open_split(section, where, split);
+    const auto* text = dynamic_cast<const TextDataset*>(dataset.get());
+    if (text == nullptr) return false;
+    std::filesystem::create_directories(root);
+    write_atomic(root / concat(split, ".txt"), text->vocabulary().decode(text->tokens()));
+  }
+  return true;
 }
 
 void export_pictures(const Value& section, const FieldPath& where, int64_t count,

@@ -35,6 +35,9 @@ void export_cifar10(const Value& section, const FieldPath& where, const std::fil
 /// written, for other data.
 bool export_musdb(const Value& section, const FieldPath& where, const std::filesystem::path& root);
 
+/// Writes the splits of a data set of texts as train.txt and test.txt; false, and nothing, for other data.
+bool export_texts(const Value& section, const FieldPath& where, const std::filesystem::path& root);
+
 /// Writes the first `count` test images as PNG files "00000-NAME.png", numbered and named after their class,
 /// into `folder`. ConfigError as above.
 void export_pictures(const Value& section, const FieldPath& where, int64_t count,

@@ -12,6 +12,7 @@
 #include "data/idx.h"
 #include "data/images.h"
 #include "data/sound_registry.h"
+#include "data/text_sets.h"
 
 namespace lathe {
 namespace {
@@ -138,6 +139,7 @@ std::vector<Entry> entries() {
   all.push_back(idx_entry("mnist", "MNIST in IDX files, plain or .gz", image_defaults({0.1307}, {0.3081}),
                           {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}));
   for (Entry& sound : sound_entries()) all.push_back(std::move(sound));
+  for (Entry& entry : text_entries()) all.push_back(std::move(entry));
   return all;
 }
 

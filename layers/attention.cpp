@@ -3,7 +3,6 @@
 #include <cmath>
 #include <limits>
 
-#include "autograd/ops/attention.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/matmul.h"
 #include "autograd/ops/shape.h"
@@ -32,17 +31,35 @@ Var swap_heads(const Var& x) {
   return permute(x, {0, 2, 1, 3});
 }
 
-// (T, T), -inf where a key comes after the query.
-Var causal_mask(int64_t length, const Var& like) {
-  Tensor mask = Tensor::zeros({length, length}, DType::F64);
+// What is added to scores (N, heads, T, S): -inf where a key is not seen.
+Var mask_of(const Var& q, const Var& k, const AttentionOptions& options) {
+  const int64_t queries = q.dim(1), keys = k.dim(1);
+  const bool padded = options.key_padding.defined();
+  const int64_t n = padded ? q.dim(0) : 1;
+  Tensor mask = Tensor::zeros({n, 1, queries, keys}, DType::F64);
+  const Tensor padding = padded ? options.key_padding.to(Device::cpu()) : Tensor();
   double* m = mask.mut<double>();
-  for (int64_t t = 0; t < length; ++t) {
-    for (int64_t s = t + 1; s < length; ++s) m[t * length + s] = -std::numeric_limits<double>::infinity();
+  for (int64_t row = 0; row < n * queries; ++row, m += keys) {
+    const int64_t i = row / queries, last = row % queries + keys - queries;
+    for (int64_t s = 0; s < keys; ++s) {
+      const bool hidden =
+          (options.causal && s > last) || (padded && padding.ptr<uint8_t>()[i * keys + s] != 0);
+      if (hidden) m[s] = -std::numeric_limits<double>::infinity();
+    }
   }
-  return Var(mask.to(like.dtype()).to(like.data().device()));
+  return Var(mask.to(q.dtype()).to(q.data().device()));
 }
 
 }  // namespace
+
+Var composed_attention(const Var& q, const Var& k, const Var& v, const AttentionOptions& options,
+                       const std::function<Var(const Var&)>& probabilities, const Var& bias) {
+  Var scores = scale(matmul(swap_heads(q), swap_heads(k), {.transpose_b = true}),
+                     options.scale != 0 ? options.scale : 1 / std::sqrt(static_cast<double>(q.dim(3))));
+  if (bias.defined()) scores = add(scores, bias);
+  if (options.causal || options.key_padding.defined()) scores = add(scores, mask_of(q, k, options));
+  return swap_heads(matmul(probabilities(softmax(scores)), swap_heads(v)));
+}
 
 AttentionProducts::AttentionProducts(Module& layer, int64_t width, int64_t heads, double scale, bool causal,
                                      double dropout)
@@ -66,16 +83,12 @@ Var AttentionProducts::operator()(const Var& qkv, const Var& bias) const {
                    {qkv.dim(0), qkv.dim(1), heads_, width_ / heads_});
   };
   const Var q = q_(third(0)), k = k_(third(1)), v = v_(third(2));
-  const Var y = dropout_.active() || probabilities_.attached() != nullptr ? composed(q, k, v, bias)
-                                                                          : attention(q, k, v, options, bias);
+  const Var y =
+      dropout_.active() || probabilities_.attached() != nullptr
+          ? composed_attention(
+                q, k, v, options, [this](const Var& p) { return probabilities_(dropout_(p)); }, bias)
+          : attention(q, k, v, options, bias);
   return reshape(y, {qkv.dim(0), qkv.dim(1), width_});
-}
-
-Var AttentionProducts::composed(const Var& q, const Var& k, const Var& v, const Var& bias) const {
-  Var scores = scale(matmul(swap_heads(q), swap_heads(k), {.transpose_b = true}), scale_);
-  if (bias.defined()) scores = add(scores, bias);
-  if (causal_) scores = add(scores, causal_mask(q.dim(1), q));
-  return swap_heads(matmul(probabilities_(dropout_(softmax(scores))), swap_heads(v)));
 }
 
 SelfAttention::SelfAttention(Module& parent, std::string name, int64_t width,

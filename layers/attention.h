@@ -1,12 +1,20 @@
 #pragma once
 // Multi-head self-attention (Vaswani et al. 2017, section 3.2.2).
 
+#include <functional>
 #include <memory>
 
+#include "autograd/ops/attention.h"
 #include "layers/dropout.h"
 #include "layers/linear.h"
 
 namespace lathe {
+
+/// attention() (autograd/ops/attention.h) made of other ops, which keep (N, heads, T, S) numbers several
+/// times; `probabilities` maps them, (N, heads, T, S), on their way. `bias` is added to the scores unless it
+/// is undefined. Each query must see a key.
+Var composed_attention(const Var& q, const Var& k, const Var& v, const AttentionOptions& options,
+                       const std::function<Var(const Var&)>& probabilities, const Var& bias = {});
 
 struct SelfAttentionOptions {
   int64_t heads = 1;
@@ -30,8 +38,6 @@ class AttentionProducts {
   Var operator()(const Var& qkv, const Var& bias = {}) const;
 
  private:
-  Var composed(const Var& q, const Var& k, const Var& v, const Var& bias) const;
-
   int64_t width_, heads_;
   double scale_;
   bool causal_;

@@ -8,6 +8,7 @@ namespace lathe {
 
 FeedForward::FeedForward(Module& parent, std::string name, int64_t width, const FeedForwardOptions& options)
     : Module(parent, std::move(name)),
+      gelu_tanh_(options.gelu_tanh),
       in_(*this, options.in_name, width, options.hidden, options.in),
       out_(*this, options.out_name, options.hidden, width, options.out),
       dropout_(*this, "drop", options.dropout) {}
@@ -15,8 +16,8 @@ FeedForward::FeedForward(Module& parent, std::string name, int64_t width, const 
 Var FeedForward::operator()(const Var& x, const Var& residual) {
   const ErrorScope scope(*this);
   const Var hidden = in_(x);
-  return dropout_.active() ? out_.fused(dropout_(gelu(hidden)), false, residual)
-                           : out_.fused(hidden, true, residual);
+  if (!gelu_tanh_ && !dropout_.active()) return out_.fused(hidden, true, residual);
+  return out_.fused(dropout_(gelu_tanh_ ? lathe::gelu_tanh(hidden) : gelu(hidden)), false, residual);
 }
 
 TransformerBlock::TransformerBlock(Module& parent, std::string name, const TransformerBlockOptions& options)

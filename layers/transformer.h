@@ -8,7 +8,8 @@ namespace lathe {
 
 struct FeedForwardOptions {
   int64_t hidden = 1;
-  double dropout = 0;  ///< of the hidden activations
+  double dropout = 0;      ///< of the hidden activations
+  bool gelu_tanh = false;  ///< the tanh form of gelu
   LinearOptions in = {}, out = {};
   const char* in_name = "fc1";
   const char* out_name = "fc2";
@@ -24,6 +25,7 @@ class FeedForward : public Module {
   Var operator()(const Var& x, const Var& residual = {});
 
  private:
+  bool gelu_tanh_;
   Linear in_, out_;
   Dropout dropout_;
 };

@@ -17,6 +17,7 @@ struct GptOptions {
   double dropout = 0.2;
   bool bias = false;
   bool tied = true;
+  std::string activation = "gelu";
 
   void fields(FieldVisitor& v) {
     v.visit("context", context, {.doc = "most tokens of a sequence", .min = 1});
@@ -28,6 +29,9 @@ struct GptOptions {
             {.doc = "dropout of embeddings, attention probabilities and branches", .min = 0, .max = 1});
     v.visit("bias", bias, {.doc = "biases of linear layers and norms; the head has none"});
     v.visit("tied", tied, {.doc = "the head's weight is the token embedding; else a tensor of its own"});
+    v.visit("activation", activation,
+            {.doc = "of the hidden layers; published GPT-2 weights expect gelu_tanh",
+             .choices = {"gelu", "gelu_tanh"}});
   }
 };
 
@@ -38,6 +42,8 @@ class Gpt : public LanguageModel {
  public:
   Gpt(const GptOptions& options, const RootOptions& root);
   const char* type() const override { return "Gpt"; }
+  int64_t vocabulary() const override { return options_.vocab; }
+  int64_t context() const override { return options_.context; }
   Var logits(const Tensor& tokens) override;
 
  private:

@@ -13,6 +13,7 @@
 #include "models/resnet18_cifar.h"
 #include "models/resnet20.h"
 #include "models/tiny_vit.h"
+#include "models/transformer_lm.h"
 #include "models/vit.h"
 #include "models/vit_cifar.h"
 #include "models/wrn28_10.h"
@@ -83,6 +84,10 @@ const std::vector<Row>& rows() {
       row<TinyVit, TinyVitOptions>("tiny_vit_5m", "TinyViT-5M for ImageNet", imagenet),
       row<Gpt, GptOptions>("gpt", "decoder-only language model", text),
       row<Demucs, DemucsOptions>("demucs", "waveform U-Net with an LSTM, separates music", sound),
+      row<TransformerLm, TransformerLmOptions>("transformer_lm",
+                                               "language model with adaptive input and softmax", text),
+      row<TransformerLm>("transformer_lm_wiki103", "the same for WikiText-103, 247 M parameters", {3072},
+                         transformer_lm_wiki103()),
   };
   return table;
 }

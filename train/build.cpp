@@ -1,5 +1,6 @@
 #include "train/build.h"
 
+#include "data/vocabulary.h"
 #include "models/registry.h"
 #include "train/model_info.h"
 
@@ -21,8 +22,36 @@ std::unique_ptr<Model> build_model(const Experiment& experiment, Device device) 
   return model_registry().build(experiment.model, experiment.where / "model", root);
 }
 
+namespace {
+
+/// What a language model and a text must agree on.
+void check_tokens(const Value& model, const Value& section, const FieldPath& where, const DatasetInfo& data) {
+  if (data.task != DataTask::Language) return;
+  const Value* vocab = model.find("vocab");
+  if (vocab == nullptr) {
+    config_error(where / "type", section.line(),
+                 concat("data set '", data.type, "' is text, '", model.find("type")->as_string(),
+                        "' is no language model"));
+  }
+  if (vocab->as_int() != data.classes) {
+    config_error(where / "vocab", section.line(),
+                 concat("the model has ", vocab->as_int(), " tokens, the data set ", data.type, " has ",
+                        data.classes));
+  }
+  const Value* padding = model.find("padding");
+  if (padding == nullptr || padding->as_int() < 0) return;
+  const Vocabulary vocabulary = Vocabulary::from_value(data.tokenizer, "data set " + data.type);
+  if (padding->as_int() == vocabulary.padding()) return;
+  config_error(where / "padding", section.line(),
+               concat("the model takes token ", padding->as_int(), " for padding, in the data it is ",
+                      vocabulary.name(padding->as_int()), "; expected ", vocabulary.padding()));
+}
+
+}  // namespace
+
 void check_model(const Value& section, const FieldPath& where, const DatasetInfo& data) {
   const Value resolved = model_registry().resolve(section, where);
+  check_tokens(resolved, section, where, data);
   const Value* classes = resolved.find("classes");
   if (data.classes > 0 && classes != nullptr && classes->as_int() != data.classes) {
     config_error(where / "classes", section.line(),

@@ -49,7 +49,9 @@ Value describe_input(const DatasetInfo& info) {
   Value shape = Value::array(), names = Value::array();
   for (const int64_t n : info.sample) shape.push_back(Value::integer(n));
   for (const std::string& name : info.class_names) names.push_back(Value::string(name));
-  return Value::object({{"shape", std::move(shape)}, {"class_names", std::move(names)}});
+  Value input = Value::object({{"shape", std::move(shape)}, {"class_names", std::move(names)}});
+  if (!info.tokenizer.is(Value::Type::Null)) input.set("tokenizer", info.tokenizer);
+  return input;
 }
 
 PackedModel pack_model(const Value& header, const Module& model) {

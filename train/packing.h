@@ -21,7 +21,7 @@ struct PackedHeader {
 };
 Value to_value(const PackedHeader& header);
 
-/// {"shape": [H, W, C], "class_names": [...]} of one sample.
+/// {"shape": [H, W, C], "class_names": [...]} of one sample; of texts also "tokenizer".
 Value describe_input(const DatasetInfo& info);
 
 /// What evaluation computes with: codes of quantized parameters, the others, buffers and the grids of

@@ -5,6 +5,7 @@
 #include "core/json.h"
 #include "data/common.h"
 #include "data/loader.h"
+#include "data/vocabulary.h"
 #include "models/registry.h"
 #include "quant/activation.h"
 #include "quant/attach.h"
@@ -151,6 +152,7 @@ void calibrate(const SavedRun& run, Model& model) {
   LoaderOptions order;
   order.batch = read_data_common(run.data, where).batch;
   Loader loader(*split, order);
+  const std::unique_ptr<Task> task = run_task(run, split->info());
   const NoGrad no_grad;
   const MathModeScope math(run.math);
   model.run().mode = Mode::Eval;
@@ -159,7 +161,7 @@ void calibrate(const SavedRun& run, Model& model) {
   Batch batch;
   loader.start(0);
   for (int64_t i = 0; i < kCalibrationBatches && loader.next(batch); ++i)
-    model.forward(batch.to(model.device()));
+    task->output(model, batch.to(model.device()));
   for (ActivationQuantizer* quantizer : activation_quantizers_of(model)) quantizer->set_observing(false);
 }
 
@@ -194,6 +196,12 @@ std::function<void(Model&)> initialiser(const std::string& from) {
   };
 }
 
+void check_tokens(const SavedRun& run, const DatasetInfo& data) {
+  const Value* tokenizer = run.input.find("tokenizer");
+  if (tokenizer == nullptr || data.tokenizer.is(Value::Type::Null)) return;
+  check_same_vocabulary(*tokenizer, data.tokenizer, run.name);
+}
+
 std::unique_ptr<Task> run_task(const SavedRun& run, const DatasetInfo& data) {
   return task_for(data, loss_registry().build(run.loss, run.where / "loss"));
 }
@@ -202,6 +210,7 @@ std::unique_ptr<Dataset> evaluation_split(const Value& data, const FieldPath& wh
                                           uint64_t seed) {
   Value plain = data;
   if (plain.find("augment") != nullptr) plain.set("augment", Value::array());
+  if (plain.find("windows") != nullptr) plain.set("windows", Value::string("blocks"));
   return split_registry().build(plain, where, split, seed);
 }
 

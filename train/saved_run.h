@@ -58,6 +58,9 @@ std::unique_ptr<Model> quantize_run(const SavedRun& run, const Value& quant, con
 /// PyTorch's names. Reads it when called, but opens a run at once.
 std::function<void(Model&)> initialiser(const std::string& from);
 
+/// ConfigError where the data are text whose tokens are not those that the run was trained on.
+void check_tokens(const SavedRun& run, const DatasetInfo& data);
+
 /// The task its metrics come from, on the given data.
 std::unique_ptr<Task> run_task(const SavedRun& run, const DatasetInfo& data);
 

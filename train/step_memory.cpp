@@ -12,8 +12,9 @@
 namespace lathe {
 namespace {
 
-constexpr int64_t kAhead = 3;  // batches of a loader: two prepared ahead, one lent
-constexpr int64_t kProbe = 8;  // samples of a step that shows what kernels take
+constexpr int64_t kAhead = 3;         // batches of a loader: two prepared ahead, one lent
+constexpr int64_t kProbe = 8;         // samples of a step that shows what kernels take
+constexpr int64_t kProbeTokens = 64;  // and tokens of a text: what kernels keep does not grow with them
 
 /// The allocator behind a device's tensors.
 struct Watched {
@@ -51,9 +52,13 @@ void update_parameters(const StepParts& parts) {
   for (Quantizer* quantizer : quantizers) quantizer->after_update();
 }
 
-/// n samples of zeros.
-Batch blank_batch(const Dataset& data, int64_t n, Device device) {
-  const Batch made = data.allocate(n);
+/// n samples of zeros; texts of at most `length` tokens.
+Batch blank_batch(const Dataset& data, int64_t n, Device device, int64_t length = INT64_MAX) {
+  Batch made = data.allocate(n);
+  if (data.info().task == DataTask::Language) {
+    const int64_t tokens = std::min(length, data.info().sample[0]);
+    made = {{Tensor::empty({n, tokens}, DType::I64)}, {Tensor::empty({n, tokens}, DType::I64)}, n};
+  }
   const auto blank = [&](const std::vector<Tensor>& from) {
     std::vector<Tensor> to;
     for (const Tensor& tensor : from) to.push_back(Tensor::zeros(tensor.shape(), tensor.dtype(), device));
@@ -95,13 +100,15 @@ MetaObjects meta_objects(const Experiment& experiment, const DatasetInfo& data) 
 int64_t kernels_memory(const Experiment& experiment, const TrainingObjects& objects) {
   const int64_t batch = experiment.data_common.batch;
   const MetaObjects meta = meta_objects(experiment, objects.data.train->info());
-  const int64_t samples = std::min(batch, std::max<int64_t>(kProbe, num_threads()));
   const Dataset& data = *objects.data.train;
+  const bool text = data.info().task == DataTask::Language;
+  const int64_t samples = std::min(batch, std::max<int64_t>(text ? 1 : kProbe, num_threads()));
   for (Quantizer* quantizer : quantizers_of(*objects.model)) quantizer->initialise();
   const StepParts real{*objects.model, *objects.task, *objects.optimizer, objects.regularizers};
-  const int64_t taken = step_memory(real, blank_batch(data, samples, Device::cpu()), 2, false).peak;
+  const int64_t taken =
+      step_memory(real, blank_batch(data, samples, Device::cpu(), kProbeTokens), 2, false).peak;
   const int64_t tensors =
-      step_memory(meta.parts(), blank_batch(data, samples, Device::meta()), 2, false).peak;
+      step_memory(meta.parts(), blank_batch(data, samples, Device::meta(), kProbeTokens), 2, false).peak;
   return std::max<int64_t>(0, taken - tensors);
 }
 

@@ -131,10 +131,10 @@ std::unique_ptr<Task> task_for(const DatasetInfo& data, std::unique_ptr<Loss> lo
       return classification_task(std::move(loss));
     case DataTask::Regression:
       return regression_task(std::move(loss));
+    case DataTask::Language:
+      return language_task(data, std::move(loss));
     case DataTask::Separation:
       return separation_task(std::move(loss), data);
-    case DataTask::Language:
-      break;
   }
   LATHE_THROW(ConfigError, "data set '", data.type, "' has a task that this build cannot train");
 }

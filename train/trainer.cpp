@@ -152,6 +152,7 @@ Tensor Trainer::differentiate(const Batch& batch) const {
 
 /// Every step gives the device the same work, but for numbers that it reads from its own memory.
 bool Trainer::steady() const {
+  if (!parts_.model.steady()) return false;
   for (const Quantizer* quantizer : quantizers_) {
     if (!quantizer->steady()) return false;
   }

@@ -13,6 +13,7 @@
 #include "layers/model.h"
 #include "layers/parameter.h"
 #include "quant/quantizer.h"
+#include "train/published_layouts.h"
 #include "train/published_names.h"
 
 namespace lathe {
@@ -235,9 +236,9 @@ std::vector<NamedTensor> to_pytorch(const Module& model) {
   return tensors;
 }
 
-void from_pytorch(Module& model, std::span<const NamedTensor> tensors, const std::string& source) {
+void from_pytorch(Module& model, std::span<const NamedTensor> given, const std::string& source) {
   const std::vector<Place> places = places_of(model);
-  const std::vector<NamedTensor> named = with_our_names(unwrapped(places, tensors));
+  const std::vector<NamedTensor> named = with_our_names(in_our_layout(model, unwrapped(places, given)));
   const Matching matching(model, places, named);
   matching.check(source);
   std::vector<Tensor> fresh;

@@ -18,10 +18,11 @@ std::vector<NamedTensor> to_pytorch(const Module& model);
 /// The reverse: fills the whole model, and leaves it untouched on failure. Numbers are converted to the
 /// model's element type.
 ///
-/// Other libraries' names are understood (train/published_names.h). "num_batches_tracked" beside running
-/// statistics is not needed and left out. One of a tied parameter's names is enough; if there are more, they
-/// must agree. A tensor of another shape is what Model::fitted makes of it. FormatError, naming `source` and
-/// every missing, unexpected or misshapen tensor, the first eight with shapes.
+/// Other libraries' names are understood (train/published_names.h, train/published_layouts.h).
+/// "num_batches_tracked" beside running statistics is not needed and left out. One of a tied parameter's
+/// names is enough; if there are more, they must agree. A tensor of another shape is what Model::fitted makes
+/// of it. FormatError, naming `source` and every missing, unexpected or misshapen tensor, the first eight
+/// with shapes.
 void from_pytorch(Module& model, std::span<const NamedTensor> tensors, const std::string& source);
 
 /// The same with a safetensors file, written atomically. What was exported imports with the same bits.

@@ -19,6 +19,7 @@ struct SgdUpdate {
   double weight_decay = 0;
   double grad_scale = 1;  ///< multiplies the gradients first: the clipping coefficient
   bool nesterov = false;
+  bool decoupled = false;  ///< p *= 1 - lr weight_decay first, instead of g += weight_decay p
   /// On a device: gradients are also multiplied by clip_coefficient(sqrt(squares), limit), and nothing is
   /// updated where the squares are not finite.
   DeviceClip clip = {};

@@ -22,8 +22,11 @@ void check_lists(const char* name, std::span<const Tensor> g, const Span& other)
 
 template <class T>
 SgdScalars<T> scalars_of(const SgdUpdate& update) {
-  return {static_cast<T>(update.lr), static_cast<T>(update.momentum), static_cast<T>(update.weight_decay),
-          static_cast<T>(update.grad_scale)};
+  return {.lr = static_cast<T>(update.lr),
+          .momentum = static_cast<T>(update.momentum),
+          .weight_decay = static_cast<T>(update.decoupled ? 0 : update.weight_decay),
+          .grad_scale = static_cast<T>(update.grad_scale),
+          .shrink = static_cast<T>(update.decoupled ? 1 - update.lr * update.weight_decay : 1)};
 }
 
 /// Of a tensor's update number `step` >= 1.

@@ -15,16 +15,20 @@ LATHE_HD_INLINE double clip_coefficient(double norm, double limit) {
 template <class T>
 struct SgdScalars {
   T lr, momentum, weight_decay, grad_scale;
+  T shrink;  ///< multiplies p first; 1 leaves every bit as it is
 };
 
 /// One weight without momentum.
 template <class T>
 LATHE_HD_INLINE void sgd_element(T& p, T g, const SgdScalars<T>& s) {
-  p -= s.lr * (s.grad_scale * g + s.weight_decay * p);
+  const T gradient = s.grad_scale * g + s.weight_decay * p;
+  if (s.shrink != T(1)) p *= s.shrink;
+  p -= s.lr * gradient;
 }
 template <bool nesterov, class T>
 LATHE_HD_INLINE void sgd_element(T& p, T g, T& momentum, const SgdScalars<T>& s) {
   const T gradient = s.grad_scale * g + s.weight_decay * p;
+  if (s.shrink != T(1)) p *= s.shrink;
   momentum = s.momentum * momentum + gradient;
   if constexpr (nesterov) {
     p -= s.lr * (gradient + s.momentum * momentum);

@@ -72,11 +72,17 @@ TEST_SUITE_BEGIN("gpu ops");
 
 TEST_CASE("sgd on the device equals the host's") {
   for (const bool nesterov : {false, true}) {
-    check_update([&](List& p, List& g, List& m, List&) {
-      kernels::sgd_update(
-          p, g, m,
-          {.lr = 0.1, .momentum = 0.9, .weight_decay = 0.01, .grad_scale = 0.5, .nesterov = nesterov});
-    });
+    for (const bool decoupled : {false, true}) {
+      check_update([&](List& p, List& g, List& m, List&) {
+        kernels::sgd_update(p, g, m,
+                            {.lr = 0.1,
+                             .momentum = 0.9,
+                             .weight_decay = 0.01,
+                             .grad_scale = 0.5,
+                             .nesterov = nesterov,
+                             .decoupled = decoupled});
+      });
+    }
   }
   check_update([](List& p, List& g, List&, List&) {
     kernels::sgd_update(p, g, {}, {.lr = 0.1, .weight_decay = 0.01});

@@ -1,5 +1,6 @@
 #include "tests/golden/fill.h"
 
+#include <algorithm>
 #include <cstdio>
 
 #include "core/error.h"
@@ -47,7 +48,14 @@ std::vector<double> fill_input(const std::string& rule, int64_t count) {
   return values;
 }
 
-std::vector<int64_t> fill_indices(const std::string& rule, int64_t count) {
+std::vector<int64_t> fill_indices(const std::string& given, int64_t count) {
+  std::string rule = given;
+  int64_t padded = 0;
+  for (const std::string_view words : {"; last 5 of last row = 1 (pad)", " with same pads"}) {
+    if (!rule.ends_with(words)) continue;
+    rule.resize(rule.size() - words.size());
+    padded = std::min<int64_t>(5, count);
+  }
   int offset = 0, end = -1;
   unsigned k = 0, modulus = 0;
   if (std::sscanf(rule.c_str(), "h(i,%u) mod %u%n", &k, &modulus, &end) != 2 || end < 0) {
@@ -58,6 +66,7 @@ std::vector<int64_t> fill_indices(const std::string& rule, int64_t count) {
               rule, "'");
   std::vector<int64_t> values(static_cast<size_t>(count));
   for (size_t i = 0; i < values.size(); ++i) values[i] = offset + fill_hash(i, k) % modulus;
+  std::fill(values.end() - padded, values.end(), 1);
   return values;
 }
 

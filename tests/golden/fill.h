@@ -31,7 +31,8 @@ std::vector<double> fill_tensor(const std::string& rule, const Shape& shape, uin
 
 /// Rule of a float input: "s(i,65536)" or "0.5*s(i,65536)". FormatError for any other.
 std::vector<double> fill_input(const std::string& rule, int64_t count);
-/// Rule of an integer input: "h(i,65538) mod 10" or "4 + h(i,65539) mod 96". FormatError for any other.
+/// Rule of an integer input: "h(i,65538) mod 10" or "4 + h(i,65539) mod 96", which may say that the
+/// last five are padding, 1. FormatError for any other.
 std::vector<int64_t> fill_indices(const std::string& rule, int64_t count);
 
 }  // namespace lathe::golden

@@ -13,6 +13,7 @@
 #include "layers/parameter.h"
 #include "layers/separation_model.h"
 #include "models/registry.h"
+#include "models/transformer_lm.h"
 #include "tests/golden/fill.h"
 #include "tests/golden/model_compare.h"
 #include "tests/golden/model_sound.h"
@@ -22,6 +23,8 @@ namespace lathe::golden {
 namespace {
 
 constexpr std::string_view kSchema = "model-golden-v1";
+constexpr std::string_view kAdaptiveLoss =
+    "adaptive_loss: sum over bands of CE(sum, ignore pad) divided by number of non-pad targets (natural log)";
 
 // Sections of files that were written before the field `lathe` existed.
 const std::map<std::string, std::string, std::less<>>& sections_by_name() {
@@ -89,6 +92,7 @@ class ModelRun {
     model_ = model_registry().build(section, {.file = name, .path = "lathe"}, {.dtype = dtype});
     image_model_ = dynamic_cast<ImageModel*>(model_.get());
     language_model_ = dynamic_cast<LanguageModel*>(model_.get());
+    adaptive_model_ = dynamic_cast<TransformerLm*>(model_.get());
     sound_model_ = dynamic_cast<SeparationModel*>(model_.get());
     if (sound_model_ != nullptr) {
       if (loss != kSoundLoss) throw Unsupported{concat("there is no loss '", loss, "' of sound here")};
@@ -99,14 +103,16 @@ class ModelRun {
       return;
     }
     const bool text = language_model_ != nullptr;
-    const Value* x = input.find(text ? "idx" : "x");
+    const Value* x = input.find(adaptive_model_ != nullptr ? "tokens" : text ? "idx" : "x");
     const Value* labels = input.find(text ? "targets" : "labels");
     if ((image_model_ == nullptr && !text) || x == nullptr || labels == nullptr ||
         input.members().size() != 2)
       throw Unsupported{
-          "only models of images with inputs 'x' and 'labels' and of text with 'idx' and "
+          "only models of images with inputs 'x' and 'labels' and of text with 'idx' or 'tokens' and "
           "'targets' are run here"};
-    if (loss != (text ? "mean cross entropy over all positions" : "mean cross entropy"))
+    if (loss != (adaptive_model_ != nullptr ? kAdaptiveLoss
+                 : text                     ? "mean cross entropy over all positions"
+                                            : "mean cross entropy"))
       throw Unsupported{concat("there is no loss '", loss, "' here")};
     labels_ = read_indices(*labels);
     if (text) {
@@ -191,23 +197,43 @@ class ModelRun {
   Var forward(const Var& images) {
     ++model_->run().forward;
     if (sound_model_ != nullptr) return sound_model_->separate(images);
+    if (adaptive_model_ != nullptr) return adaptive_model_->features(tokens_);
     return language_model_ != nullptr ? language_model_->logits(tokens_) : image_model_->logits(images);
   }
 
-  Var loss_of(const Var& output) const {
+  Var loss_of(const Var& output) {
+    if (adaptive_model_ != nullptr) return adaptive_model_->loss(tokens_, labels_);
     return sound_model_ != nullptr ? sound_loss(output, labels_) : cross_entropy(output, labels_);
   }
 
   // The file's, and those of tables that its authors computed in float32.
   Tolerances tolerances_of(const Value& results) const {
     Tolerances allowed = tolerances(dtype_, results);
-    if (float_tables_ && dtype_ == DType::F64)
+    if ((float_tables_ || adaptive_model_ != nullptr) && dtype_ == DType::F64)
       allowed.output = allowed.loss = allowed.gradient = kFloatTables;
     return allowed;
   }
 
   Tensor in_file_order(const Var& output) const {
     return sound_model_ != nullptr ? sound_in_file_order(output.data()) : output.data();
+  }
+
+  // Probabilities that an adaptive softmax need not form for its loss.
+  void check_probabilities(const std::string& mode, const Value& results, double tolerance) {
+    const Value* extra = results.find("extra");
+    if (adaptive_model_ == nullptr || extra == nullptr) return;
+    const NoGrad no_grad;
+    const Var all = adaptive_model_->logits(tokens_);
+    report(mode + " log_prob",
+           compare_output(to_file(all.data(), false), all.shape(), need(*extra, "full_log_prob"), tolerance));
+    const Tensor own = adaptive_model_->target_log_probabilities(tokens_, labels_).data().to(DType::F64);
+    const std::vector<double> reference = read_reals(need(*extra, "target_log_prob"));
+    LATHE_CHECK(FormatError, own.numel() == static_cast<int64_t>(reference.size()), "target_log_prob has ",
+                reference.size(), " numbers, expected ", own.numel());
+    std::string complaint;
+    for (size_t i = 0; i < reference.size() && complaint.empty(); ++i)
+      complaint = compare_number(own.span<double>()[i], reference[i], tolerance);
+    report(mode + " target log_prob", complaint);
   }
 
   Var input(bool with_gradient) const {
@@ -226,6 +252,7 @@ class ModelRun {
     report(mode + " output",
            compare_output(to_file(theirs, false), theirs.shape(), need(results, "output"), allowed.output));
     report(mode + " loss", compare_number(loss.data().item(), need(results, "loss").as_real(), allowed.loss));
+    check_probabilities(mode, results, allowed.output);
     if (const Value* stats = results.find("running_stats_after_forward"))
       check_statistics(mode, *stats, allowed.gradient);
     if (!backwards) return;
@@ -349,6 +376,7 @@ class ModelRun {
   ImageModel* image_model_ = nullptr;        // one of
   LanguageModel* language_model_ = nullptr;  // these three
   SeparationModel* sound_model_ = nullptr;   // is not null
+  TransformerLm* adaptive_model_ = nullptr;  // a language model
   bool float_tables_ = false;                // resamples by filters that its authors computed in float32
   Tensor images_, tokens_, labels_;          // mixtures and sources of sound
   Var images_in_;                            // of the last forward

@@ -28,6 +28,7 @@ OpRows shape_rows();
 OpRows random_rows();
 OpRows sound_rows();
 OpRows train_rows();
+OpRows language_rows();
 OpRows missing_rows();
 
 /// Null for an op that no row names.

@@ -54,6 +54,33 @@ void run_adamw(OpRun& run) {
   run_optimizer(run, section(run, "adamw", std::array{"lr", "betas", "eps", "weight_decay"}));
 }
 
+// The rate before the first step has no effect: the momentum is zero then.
+void run_nag(OpRun& run) {
+  if (run.has_attr("initial_lr_old")) run.real("initial_lr_old");
+  run_optimizer(run, section(run, "nag", std::array{"lr", "momentum", "weight_decay"}));
+}
+
+// The rates of steps t.
+void run_schedule(OpRun& run) {
+  const std::string kind = run.text("kind", "");
+  if (kind != "fairseq cosine") throw Unsupported(concat("no schedule '", kind, "' here"));
+  const Value options = Value::object({{"type", Value::string("cosine_restarts")},
+                                       {"period_steps", run.attr("period")},
+                                       {"period_factor", run.attr("t_mult")},
+                                       {"shrink", run.attr("lr_shrink")},
+                                       {"min_lr", run.attr("min_lr")},
+                                       {"warmup_steps", run.attr("warmup_updates")},
+                                       {"warmup_from", run.attr("warmup_init_lr")}});
+  const auto schedule = schedule_registry().build(options, {.file = "golden", .path = "attrs"});
+  const Tensor steps = run.constant("t").to(DType::F64);
+  Tensor rates = Tensor::empty(steps.shape(), DType::F64);
+  for (int64_t i = 0; i < steps.numel(); ++i) {
+    rates.mut<double>()[i] =
+        schedule->rate(run.real("max_lr"), {.step = static_cast<int64_t>(steps.ptr<double>()[i])});
+  }
+  run.output("y", Var(rates.to(run.dtype())));
+}
+
 void run_clip(OpRun& run) {
   if (run.real("norm_type", 2) != 2) throw Unsupported("clip_grad_norm with another norm than the Euclidean");
   const std::vector<std::string> names = run.input_names();
@@ -77,6 +104,8 @@ OpRows train_rows() {
   return {{"sgd", run_sgd},
           {"adam", run_adam},
           {"adamw", run_adamw},
+          {"nag", run_nag},
+          {"lr_schedule", run_schedule},
           {"clip_grad_norm", run_clip},
           {"ema", run_ema}};
 }

@@ -177,6 +177,16 @@ TEST_CASE("demucs_eval_protocol") {
   check_file("demucs_eval_protocol");
 }
 
+TEST_CASE("lm_adaptive_micro") {
+  check_file("lm_adaptive_micro");
+}
+TEST_CASE("lm_adaptive_micro_pad") {
+  check_file("lm_adaptive_micro_pad");
+}
+TEST_CASE("lm_adaptive_small") {
+  check_file("lm_adaptive_small");
+}
+
 TEST_SUITE_END();
 
 TEST_SUITE_BEGIN("slow golden models");
@@ -238,6 +248,10 @@ TEST_CASE("demucs_v2_unittest_ch4_depth6") {
 }
 TEST_CASE("demucs_v2_64ch_eval") {
   check_file("demucs_v2_64ch_eval");
+}
+
+TEST_CASE("lm_wiki103_full_eval") {
+  check_file("lm_wiki103_full_eval");
 }
 
 TEST_SUITE_END();

@@ -100,6 +100,11 @@ const std::vector<Case>& cases() {
           "width": 768, "bias": true})",
        124439808,
        {1024}},
+      {R"({"type": "transformer_lm", "vocab": 100, "cutoffs": [20, 60], "width": 32, "layers": 2, "heads": 4,
+          "ffn": 64})",
+       19536,
+       {12}},
+      {R"({"type": "transformer_lm_wiki103"})", 246933504, {3072}},
   };
   return table;
 }
@@ -116,6 +121,10 @@ Shape logits_shape(const std::string& section, int64_t n, const Shape& sample) {
   const Value resolved = model_registry().resolve(parse_json(section, "test"), {});
   if (const Value* sources = resolved.find("sources"))  // its context takes the rest
     return {n, sample[0] - 5460, sources->as_int(), sample[1]};
+  if (const Value* cutoffs = resolved.find("cutoffs")) {  // the softmax's first level
+    const auto tails = static_cast<int64_t>(cutoffs->items().size());
+    return {n, sample[0], cutoffs->items()[0].as_int() + tails};
+  }
   if (const Value* vocab = resolved.find("vocab")) return {n, sample[0], vocab->as_int()};
   return {n, resolved.find("classes")->as_int()};
 }
@@ -170,7 +179,7 @@ TEST_CASE("samples that do not fit are refused in the user's words") {
        "vit: the image is 224x192, the option 'image' says 224x224");
   says(R"({"type": "vit_cifar"})", {28, 28, 3}, "the option 'image' says 32x32");
   says(R"({"type": "vit_cifar"})", {32, 32, 1}, "expected images (N, H, W, 3), found (2, 32, 32, 1)");
-  says(R"({"type": "gpt"})", {257}, "gpt: a sequence of 257 tokens, the option 'context' says at most 256");
+  says(R"({"type": "gpt"})", {257}, "Gpt: a sequence of 257 tokens, the option 'context' says at most 256");
   says(R"({"type": "efficientnet_b3"})", {32, 32, 1}, "expected images (N, H, W, 3), found (2, 32, 32, 1)");
   says(R"({"type": "tiny_vit_5m"})", {32, 32, 3}, "the image is 32x32, the option 'image' says 224x224");
   says(R"({"type": "gpt"})", {32, 32, 3}, "expected token ids (N, T), found (2, 32, 32, 3)");

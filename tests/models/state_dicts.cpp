@@ -54,7 +54,14 @@ constexpr Row kRows[] = {
                             "width": 768, "dropout": 0.0, "bias": true})"},
     {"demucs_v2_64", R"({"type": "demucs"})"},
     {"demucs_v2_64_noresample", R"({"type": "demucs", "resample": false})"},
+    {"lm_wiki103_adaptive", R"({"type": "transformer_lm_wiki103"})"},
 };
+
+// Of the originals, what the models need not have: counts, masks, versions and types.
+bool is_left_out(const std::string& name) {
+  return name.find("num_batches_tracked") != std::string::npos || name.ends_with(".attn.bias") ||
+         name.ends_with(".version") || name.ends_with("._float_tensor");
+}
 
 std::unique_ptr<Model> build_meta(const char* section) {
   return model_registry().build(parse_json(section, "test"), {}, {.device = Device::meta()});
@@ -95,8 +102,7 @@ TEST_CASE("state dicts are those of the originals") {
     list_state(*model, ours);
     for (const Value& entry : golden::need(manifest, "state_dict").items()) {
       const std::string& name = golden::need(entry, "name").as_string();
-      if (name.find("num_batches_tracked") == std::string::npos && !name.ends_with(".attn.bias"))  // a mask
-        theirs.push_back({name, golden::read_shape(golden::need(entry, "shape"))});
+      if (!is_left_out(name)) theirs.push_back({name, golden::read_shape(golden::need(entry, "shape"))});
     }
     REQUIRE(ours.size() == theirs.size());
     for (size_t i = 0; i < ours.size(); ++i) {
@@ -117,6 +123,7 @@ TEST_CASE("a forward on the meta device costs what each layer of the original co
     CAPTURE(std::string(row.manifest));
     const Value manifest =
         parse_json(read_text(*folder / (std::string(row.manifest) + ".json")), row.manifest);
+    if (golden::need(manifest, "layers").is(Value::Type::Null)) continue;
     const auto model = build_meta(row.section);
     model->run().mode = Mode::Eval;
     const OpLog log;

@@ -35,6 +35,7 @@ std::vector<BadInput> bad_runs();
 std::vector<BadInput> bad_outputs();
 std::vector<BadInput> bad_sweeps();
 std::vector<BadInput> bad_sounds();
+std::vector<BadInput> bad_texts();
 
 /// A small experiment that trains in a moment: two steps an epoch, three epochs, three checkpoints.
 extern const std::string kExperiment;

@@ -40,6 +40,22 @@ void step(Optimizer& optimizer, std::optional<double> clip = {}) {
 
 }  // namespace
 
+TEST_CASE("nag is Nesterov's momentum with decoupled decay, and follows a changed rate") {
+  ToyParameters model;
+  auto nag = make(model, R"({"type": "nag", "lr": 1, "momentum": 0.5, "weight_decay": 0.1})");
+  // fairseq's own form: p *= 1 - lr wd; p += m^2 r b - (1 + m) lr g; b = m r b - lr g.
+  double p = 0, b = 0, before = 1;
+  for (const double lr : {1.0, 0.25, 0.5}) {
+    give(model.weight, 3);
+    const std::vector<double> rates(nag->groups().size(), lr);
+    nag->step({rates, {}});
+    p = p * (1 - lr * 0.1) + 0.25 * (lr / before) * b - 1.5 * lr * 3;
+    b = 0.5 * (lr / before) * b - lr * 3;
+    before = lr;
+    CHECK(value(model.weight) == doctest::Approx(p).epsilon(1e-14));
+  }
+}
+
 TEST_CASE("sgd: two steps by hand") {
   ToyParameters model;
   set(model.weight, 1);

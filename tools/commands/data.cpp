@@ -88,7 +88,8 @@ int generate(const Session& session, const DataArguments& arguments) {
     }
     return kOk;
   }
-  export_cifar10(section.value, section.where, arguments.out);
+  const bool text = export_texts(section.value, section.where, arguments.out);
+  if (!text) export_cifar10(section.value, section.where, arguments.out);
   if (arguments.pictures > 0) {
     export_pictures(section.value, section.where, arguments.pictures,
                     std::filesystem::path(arguments.out) / "pictures");
@@ -96,7 +97,8 @@ int generate(const Session& session, const DataArguments& arguments) {
   if (session.json) {
     print_json(Value::object({{"out", Value::string(arguments.out)}}));
   } else {
-    fmt::print("wrote {} in CIFAR-10's binary format, with preview.png\n", arguments.out);
+    fmt::print("wrote {} {}\n", arguments.out,
+               text ? "with train.txt and test.txt" : "in CIFAR-10's binary format, with preview.png");
   }
   return kOk;
 }
@@ -138,8 +140,9 @@ void add_data(CLI::App& app, Session& session) {
              "Reads every file with every check; exit code 3 when a split cannot be used",
              "Examples:\n  lathe data check cifar10 --root data/cifar10", &check);
   add_action(*command, session, "generate",
-             "Writes a data set's images in CIFAR-10's binary format, its music as WAV files",
+             "Writes a data set's images in CIFAR-10's binary format, its texts, or its music as WAV files",
              "Examples:\n  lathe data generate glyphs --out /tmp/glyphs --pictures 10\n"
+             "  lathe data generate prose --out /tmp/prose\n"
              "  lathe data generate tones --out /tmp/tones",
              &generate);
 }

@@ -76,6 +76,7 @@ int eval(const Session& session, const EvalArguments& arguments) {
   const std::unique_ptr<Dataset> split =
       evaluation_split(data.data, data.where, arguments.split, static_cast<uint64_t>(run.seed));
   check_model(run.model, run.where / "model", split->info());
+  check_tokens(run, split->info());
   const DataCommon common = read_data_common(data.data, data.where);
   std::vector<Tensor> outputs;
   EvaluateOptions options{.hash = true, .on_output = {}};

@@ -53,6 +53,7 @@ class CrossEntropyLoss : public Loss {
     return evaluate(output, batch, options_.label_smoothing);
   }
   Var plain(const Var& output, const Batch& batch) const override { return evaluate(output, batch, 0); }
+  bool plain_cross_entropy() const override { return options_.label_smoothing == 0; }
 
  private:
   static Var evaluate(const Var& output, const Batch& batch, double smoothing) {

@@ -15,6 +15,8 @@ class Loss {
  public:
   virtual ~Loss() = default;
   virtual Var operator()(const Var& output, const Batch& batch) const = 0;
+  /// Cross entropy of classes and nothing else: what models with a softmax of their own compute themselves.
+  virtual bool plain_cross_entropy() const { return false; }
   /// What evaluation reports: the same without regularising terms such as label smoothing.
   virtual Var plain(const Var& output, const Batch& batch) const { return (*this)(output, batch); }
 };

@@ -58,6 +58,45 @@ class Sgd : public UpdateRule {
   std::vector<std::string_view> slots_;
 };
 
+struct NagOptions {
+  double lr = 1.0;
+  double momentum = 0.99;
+  double weight_decay = 0;
+  void fields(FieldVisitor& v) {
+    v.visit("lr", lr, {.doc = kLrDoc, .min = 0});
+    v.visit("momentum", momentum,
+            {.doc = "share of the last update that is kept",
+             .min = 0,
+             .max = 1,
+             .above_min = true,
+             .below_max = true});
+    v.visit("weight_decay", weight_decay, {.doc = "times lr, shrinks the weight", .min = 0});
+  }
+};
+
+/// fairseq's: p += m^2 r b - (1 + m) lr g, then b = m r b - lr g, with r = lr / lr_old. In terms of
+/// v = -b / lr, v = m v + g and p -= lr (g + m v): Nesterov's momentum that follows every change of the rate,
+/// so that no rate need be remembered. Weight decay is decoupled.
+class Nag : public UpdateRule {
+ public:
+  explicit Nag(const NagOptions& options) : options_(options) {}
+  const std::vector<std::string_view>& slots() const override { return slots_; }
+  void update(UpdateLists& lists, double lr, const GradientScale& scale) const override {
+    kernels::sgd_update(lists.values, lists.gradients, lists.slots[0],
+                        {.lr = lr,
+                         .momentum = options_.momentum,
+                         .weight_decay = options_.weight_decay,
+                         .grad_scale = scale.factor,
+                         .nesterov = true,
+                         .decoupled = true,
+                         .clip = scale.clip});
+  }
+
+ private:
+  NagOptions options_;
+  std::vector<std::string_view> slots_ = {"momentum"};
+};
+
 class Adam : public UpdateRule {
  public:
   Adam(const AdamOptions& options, bool decoupled) : options_(options), decoupled_(decoupled) {}
@@ -126,6 +165,10 @@ const std::vector<RuleEntry>& update_rules() {
       rule_entry(
           "sgd", "stochastic gradient descent with momentum", SgdOptions{},
           [](const SgdOptions& options) { return std::make_unique<Sgd>(options); }, check_sgd),
+      rule_entry(
+          "nag", "Nesterov's accelerated gradient as fairseq has it, with decoupled weight decay",
+          NagOptions{}, [](const NagOptions& options) { return std::make_unique<Nag>(options); },
+          [](const NagOptions&, const Value&, const FieldPath&) {}),
       rule_entry(
           "adam", "Adam; weight decay is added to the gradient (L2)", AdamOptions{},
           [](const AdamOptions& options) { return std::make_unique<Adam>(options, false); }, check_adam),
