@@ -42,6 +42,12 @@ bool unshared(const Buffer& buffer) {
   return true;
 }
 
+// Samples in an epoch of repeated augmentation: as many as without, but for DeiT's rounding.
+int64_t samples_of_repeats(int64_t size) {
+  constexpr int64_t kMultiple = 256;
+  return size < kMultiple ? size : size / kMultiple * kMultiple;
+}
+
 struct Prepared {
   Buffer buffer;
   std::exception_ptr error;
@@ -53,6 +59,9 @@ struct Loader::State {
   const Dataset& dataset;
   const LoaderOptions options;
   int64_t batches = 0;
+
+  int64_t repeats = 1;  // of each sample, in a row
+  int64_t samples = 0;  // of an epoch
 
   // Written by start() while the worker is idle, read by the worker.
   std::vector<int64_t> order;  // empty: samples come in their own order
@@ -86,15 +95,16 @@ struct Loader::State {
   void prepare(Buffer& buffer, int64_t number) const {
     if (buffer.whole.inputs.empty()) buffer.whole = allocate();
     const int64_t first = number * options.batch;
-    const int64_t size = std::min(options.batch, dataset.size() - first);
+    const int64_t size = std::min(options.batch, samples - first);
     set_view(buffer, size);
     for (int64_t slot = 0; slot < size; ++slot) {
       const int64_t place = first + slot;
-      const int64_t index = order.empty() ? place : order[static_cast<size_t>(place)];
+      const int64_t index = order.empty() ? place : order[static_cast<size_t>(place / repeats)];
       if (options.indices) {
         buffer.view.inputs[0].mut<int64_t>()[slot] = index;
       } else {
-        dataset.load(index, epoch, buffer.view, slot);
+        const auto view = static_cast<uint32_t>(epoch * repeats + place % repeats);
+        dataset.load(index, view, buffer.view, slot);
       }
     }
     if (!options.indices) dataset.finish(buffer.view, epoch, number);
@@ -147,7 +157,12 @@ Loader::Loader(const Dataset& dataset, const LoaderOptions& options)
   LATHE_CHECK(ConfigError, dataset.size() <= UINT32_MAX, "loader: ", dataset.size(),
               " samples are more than an order can hold (2^32 - 1)");
   State& s = *state_;
-  s.batches = (dataset.size() + (options.drop_last ? 0 : options.batch - 1)) / options.batch;
+  s.samples = dataset.size();
+  if (options.shuffle && dataset.repeats() > 1) {
+    s.repeats = dataset.repeats();
+    s.samples = samples_of_repeats(dataset.size());
+  }
+  s.batches = (s.samples + (options.drop_last ? 0 : options.batch - 1)) / options.batch;
   s.upcoming = s.batches;
   if (options.prefetch > 0) s.worker = std::thread([&s] { s.work(); });
 }

@@ -72,8 +72,6 @@ TEST_CASE("every golden op passes or is named") {
                                        "lstm_uni_h0",
                                        "optim_nag_fairseq",
                                        "optim_nag_fairseq_lr_change",
-                                       "optim_rmsprop",
-                                       "optim_rmsprop_tf",
                                        "resample_3_to_2",
                                        "resample_up2",
                                        "sinusoidal_positions"};

@@ -54,6 +54,15 @@ void run_adamw(OpRun& run) {
   run_optimizer(run, section(run, "adamw", std::array{"lr", "betas", "eps", "weight_decay"}));
 }
 
+constexpr std::array kRmsprop{"lr", "alpha", "eps", "momentum", "weight_decay"};
+void run_rmsprop(OpRun& run) {
+  run_optimizer(run, section(run, "rmsprop", kRmsprop));
+}
+void run_rmsprop_tf(OpRun& run) {
+  if (!run.flag("lr_in_momentum", true)) throw Unsupported("rmsprop_tf with the rate outside the momentum");
+  run_optimizer(run, section(run, "rmsprop_tf", kRmsprop));
+}
+
 void run_clip(OpRun& run) {
   if (run.real("norm_type", 2) != 2) throw Unsupported("clip_grad_norm with another norm than the Euclidean");
   const std::vector<std::string> names = run.input_names();
@@ -77,6 +86,8 @@ OpRows train_rows() {
   return {{"sgd", run_sgd},
           {"adam", run_adam},
           {"adamw", run_adamw},
+          {"rmsprop", run_rmsprop},
+          {"rmsprop_tf", run_rmsprop_tf},
           {"clip_grad_norm", run_clip},
           {"ema", run_ema}};
 }
