@@ -59,7 +59,8 @@ void run_rmsprop(OpRun& run) {
   run_optimizer(run, section(run, "rmsprop", kRmsprop));
 }
 void run_rmsprop_tf(OpRun& run) {
-  if (!run.flag("lr_in_momentum", true)) throw Unsupported("rmsprop_tf with the rate outside the momentum");
+  if (run.has_attr("lr_in_momentum") && !run.attr("lr_in_momentum").as_bool())
+    throw Unsupported("rmsprop_tf with the rate outside the momentum");
   run_optimizer(run, section(run, "rmsprop_tf", kRmsprop));
 }
 
