@@ -14,6 +14,7 @@ namespace lathe {
 namespace {
 
 constexpr int64_t kMostPixels = int64_t{1} << 27;
+constexpr const char* kExpected = ": expected a PNG or JPEG picture: ";
 constexpr std::array<unsigned char, 8> kPngSignature{0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
 
 // A file's bytes from the front.
@@ -23,7 +24,7 @@ class Reader {
 
   size_t offset() const { return offset_; }
   void require(size_t count, const char* what) const {
-    LATHE_CHECK(DataError, count <= bytes_.size() - offset_, source_, ": ", what, " at offset ", offset_,
+    LATHE_CHECK(DataError, count <= bytes_.size() - offset_, source_, kExpected, what, " at offset ", offset_,
                 " has ", bytes_.size() - offset_, " of its ", count, " bytes: the file ends early");
   }
   uint8_t byte() { return std::to_integer<uint8_t>(bytes_[offset_++]); }
@@ -65,11 +66,13 @@ PictureSize check_png(Reader& reader, std::string_view source) {
     const size_t at = reader.offset();
     const uint32_t length = reader.big_endian(4);
     const std::string type(reinterpret_cast<const char*>(reader.at()), 4);
-    reader.require(size_t{8} + length, "a PNG chunk");
+    reader.back(4);
+    reader.require(size_t{12} + length, "a PNG chunk");
+    reader.skip(4);
     const uLong sum = crc32(crc32(0, nullptr, 0), reader.at(), 4 + static_cast<uInt>(length));
     reader.skip(4);
-    LATHE_CHECK(DataError, !first || (type == "IHDR" && length == 13), source,
-                ": expected PNG chunk IHDR of 13 bytes at offset ", at);
+    LATHE_CHECK(DataError, !first || (type == "IHDR" && length == 13), source, kExpected,
+                "no chunk IHDR of 13 bytes at offset ", at);
     if (first) {
       const int64_t width = reader.big_endian(4), height = reader.big_endian(4);
       size = check_size(height, width, source);
@@ -77,7 +80,7 @@ PictureSize check_png(Reader& reader, std::string_view source) {
     }
     reader.skip(length);
     const uint32_t stored = reader.big_endian(4);
-    LATHE_CHECK(DataError, stored == sum, source, ": damaged: PNG chunk '", type, "' at offset ", at,
+    LATHE_CHECK(DataError, stored == sum, source, kExpected, "PNG chunk '", type, "' at offset ", at,
                 " has another checksum");
     if (type == "IEND") return size;
   }
@@ -95,7 +98,7 @@ bool stands_alone(uint8_t marker) {
 void pass_scan(Reader& reader, std::string_view source) {
   for (;;) {
     const bool found = reader.find_ff() && reader.left() >= 2;
-    LATHE_CHECK(DataError, found, source, ": the JPEG file ends early, at offset ",
+    LATHE_CHECK(DataError, found, source, kExpected, "the JPEG file ends early, at offset ",
                 reader.offset() + reader.left(), ", inside a scan");
     const uint8_t next = reader.at()[1];
     if (next != 0x00 && next != 0xff && !stands_alone(next)) return;
@@ -109,20 +112,20 @@ PictureSize check_jpeg(Reader& reader, std::string_view source) {
   for (;;) {
     reader.require(2, "a JPEG marker");
     const size_t at = reader.offset();
-    LATHE_CHECK(DataError, reader.byte() == 0xff, source, ": damaged: expected a JPEG marker at offset ", at);
+    LATHE_CHECK(DataError, reader.byte() == 0xff, source, kExpected, "expected a JPEG marker at offset ", at);
     uint8_t marker = reader.byte();
     while (marker == 0xff) {  // padding
       reader.require(1, "a JPEG marker");
       marker = reader.byte();
     }
     if (marker == 0xd9) {
-      LATHE_CHECK(DataError, size.width > 0, source, ": a JPEG file without a frame");
+      LATHE_CHECK(DataError, size.width > 0, source, kExpected, "a JPEG file without a frame");
       return size;
     }
     if (stands_alone(marker)) continue;
     reader.require(2, "a JPEG segment");
     const uint32_t length = reader.big_endian(2);
-    LATHE_CHECK(DataError, length >= 2, source, ": damaged: a JPEG segment of ", length, " bytes at offset ",
+    LATHE_CHECK(DataError, length >= 2, source, kExpected, "a JPEG segment of ", length, " bytes at offset ",
                 at);
     reader.require(length - 2, "a JPEG segment");
     if (is_frame(marker) && length >= 7) {
@@ -139,14 +142,14 @@ PictureSize check_jpeg(Reader& reader, std::string_view source) {
 }  // namespace
 
 PictureSize check_picture(std::span<const std::byte> bytes, std::string_view source) {
-  LATHE_CHECK(DataError, !bytes.empty(), source, ": the file is empty, expected a PNG or JPEG picture");
+  LATHE_CHECK(DataError, !bytes.empty(), source, kExpected, "the file is empty");
   const auto* first = reinterpret_cast<const unsigned char*>(bytes.data());
   Reader reader(bytes, source);
   if (bytes.size() >= 8 && std::equal(kPngSignature.begin(), kPngSignature.end(), first)) {
     return check_png(reader, source);
   }
   if (bytes.size() >= 2 && first[0] == 0xff && first[1] == 0xd8) return check_jpeg(reader, source);
-  LATHE_THROW(DataError, source, ": expected a PNG or JPEG picture, found a file that begins otherwise");
+  LATHE_THROW(DataError, source, kExpected, "the file begins otherwise");
 }
 
 }  // namespace lathe

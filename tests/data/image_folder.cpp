@@ -104,7 +104,7 @@ TEST_CASE("image_folder: the hash is of names and bytes in use") {
   const ScratchFolder scratch;
   lay_out_pictures(scratch.path(), 3, 1);
   const std::string hash = open(scratch.path())->info().content_hash;
-  CHECK(open(scratch.path(), R"(, "size": 16)")->info().content_hash == hash);
+  CHECK(open(scratch.path(), R"(, "crop_pct": 0.5)")->info().content_hash == hash);
   CHECK(open(scratch.path(), R"(, "limit": 5)")->info().content_hash != hash);
   fs::rename(scratch / "train/ant/2.png", scratch / "train/ant/3.png");
   const std::string renamed = open(scratch.path())->info().content_hash;

@@ -23,11 +23,10 @@ struct Workplace {
 
   Workplace() {
     lay_out_pictures(scratch / "d", 6, 3, "val");
-    experiment(
-        R"({"type": "glyphs", "train": 64, "test": 16, "batch": 32, "augment": [{"type": "flip"}]})",
-        R"({"type": "image_folder", "root": "d", "size": 8, "crop_pct": 0.8, "interpolation": "bicubic", "batch": 4,
-                   "augment": [{"type": "random_resized_crop"}, {"type": "rand_augment"}, {"type": "mixup_cutmix"}]})")(
-        scratch.path());
+    experiment(R"({"type": "glyphs", "train": 64, "test": 16, "batch": 32, "augment": [{"type": "flip"}]})",
+               R"({"type": "image_folder", "root": "d", "size": 8, "crop_pct": 0.8, "batch": 4,
+                   "interpolation": "bicubic", "augment": [{"type": "random_resized_crop"},
+                   {"type": "rand_augment"}, {"type": "mixup_cutmix"}]})")(scratch.path());
     replace_in(scratch / "exp.json", R"("input": [32, 32, 3], "hidden": [4], "classes": 10)",
                R"("input": [8, 8, 3], "hidden": [4], "classes": 2)");
   }

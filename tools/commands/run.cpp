@@ -44,7 +44,7 @@ int run(const Session& session, const RunArguments& arguments) {
 void add_run(CLI::App& app, Session& session) {
   CLI::App* command = app.add_subcommand("run", "Classifies pictures with a packed file, and nothing else");
   command->footer(
-      "Pictures are PNG or JPEG; another size than the model's is scaled and cut to its centre as in evaluation.\n"
+      "Pictures are PNG or JPEG; another size than the model's is scaled and cut as in evaluation.\n"
       "With --json a line for each picture.\n"
       "Examples:\n  lathe run glyphs.lathe digit.png\n  lathe run cifar.lathe photos/*.jpg --top 1 --json");
   auto arguments = std::make_shared<RunArguments>();
