@@ -73,6 +73,28 @@ struct Adam {
   __device__ Step get() const { return {clipped(scalars.get(), clip)}; }
 };
 
+/// element: p, g, v and, where kSlot, momentum.
+template <class T, bool kSlot>
+struct Rmsprop {
+  StepValue<RmspropScalars<T>> scalars;
+  Clip clip;
+
+  struct Step {
+    RmspropScalars<T> s;
+    static constexpr __device__ bool writes(int k) { return k != 1; }
+    __device__ void operator()(T* element) const {
+      if (s.grad_scale != s.grad_scale) return;
+      if constexpr (kSlot) {
+        rmsprop_element(element[0], element[1], element[2], element[3], s);
+      } else {
+        T none = 0;
+        rmsprop_element(element[0], element[1], element[2], none, s);
+      }
+    }
+  };
+  __device__ Step get() const { return {clipped(scalars.get(), clip)}; }
+};
+
 template <class T>
 struct Average {
   T decay, rest;
@@ -166,6 +188,21 @@ void sgd(std::span<Tensor> p, std::span<const Tensor> g, std::span<Tensor> momen
   });
 }
 
+template <class T, bool kSlot>
+void rmsprop(std::span<Tensor> p, std::span<const Tensor> g, std::span<Tensor> v, std::span<Tensor> momentum,
+             const RmspropUpdate& update) {
+  constexpr int kLists = kSlot ? 4 : 3;
+  const Rmsprop<T, kSlot> rule{{scalars_of<T>(update)}, Clip(update.clip)};
+  const auto addresses = [&](size_t i) {
+    std::array<T*, kLists> at{p[i].mut<T>(), address<T>(g[i]), v[i].mut<T>()};
+    if constexpr (kSlot) at[3] = momentum[i].mut<T>();
+    return at;
+  };
+  in_tables<T, kLists>(p, kEveryTensor, addresses, [&](const TensorTable<T, kLists>& table) {
+    launch(update_tensors<T, kLists, Rmsprop<T, kSlot>>, block_each(table.blocks), table, rule);
+  });
+}
+
 template <class T>
 Adam<T> adam_rule(const AdamUpdate& update, int64_t step) {
   return {{scalars_of<T>(update, step)}, Clip(update.clip)};
@@ -206,6 +243,18 @@ void adam_update(std::span<Tensor> p, std::span<const Tensor> g, std::span<Tenso
         launch(update_tensors<T, 4, Adam<T>>, block_each(table.blocks), table, rule);
       });
     }
+  });
+}
+
+void rmsprop_update(std::span<Tensor> p, std::span<const Tensor> g, std::span<Tensor> v,
+                    std::span<Tensor> momentum, const RmspropUpdate& update) {
+  check_lists("rmsprop_update", g, p);
+  check_lists("rmsprop_update", g, v);
+  const bool slot = !momentum.empty();
+  if (slot) check_lists("rmsprop_update", g, momentum);
+  if (p.empty()) return;
+  dispatch_floating(p[0].dtype(), "rmsprop_update", [&]<class T>() {
+    slot ? rmsprop<T, true>(p, g, v, momentum, update) : rmsprop<T, false>(p, g, v, momentum, update);
   });
 }
 

@@ -1,14 +1,13 @@
 #include "data/augment.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
-#include <string>
 
-#include "core/error.h"
+#include "data/augments.h"
 
 namespace lathe {
 
+void Augment::crop(const PixelRect&, const ImageView<uint8_t>&, const Draws&) const {}
 void Augment::before_normalize(const ImageView<uint8_t>&, const Draws&) const {}
 void Augment::after_normalize(const ImageView<float>&, const Draws&) const {}
 void Augment::on_batch(Batch&, uint64_t, uint32_t, int64_t) const {}
@@ -114,106 +113,17 @@ class Cutout : public Augment {
   int64_t size_;
 };
 
-struct MixupOptions {
-  double alpha = 0.2;
-  void fields(FieldVisitor& v) {
-    v.visit(
-        "alpha", alpha,
-        {.doc = "samples are mixed with weight Beta(alpha, alpha), labels too", .min = 0, .above_min = true});
-  }
-};
-
-// Zhang et al. 2018, one weight for a whole batch, partners by reversing the batch's order.
-class Mixup : public Augment {
- public:
-  explicit Mixup(const MixupOptions& options) : alpha_(options.alpha) {}
-
-  bool mixes_labels() const override { return true; }
-  void on_batch(Batch& batch, uint64_t seed, uint32_t epoch, int64_t number) const override {
-    const Philox philox{seed, stream_id("mixup"), epoch};
-    mix_batch(batch, static_cast<float>(sample_beta(philox, number, alpha_)));
-  }
-
- private:
-  double alpha_;
-};
-
-// The words of one draw from a Beta density.
-class BetaWords {
- public:
-  BetaWords(const Philox& philox, int64_t index)
-      : philox_(philox), next_(kWords * static_cast<uint64_t>(index)), end_(next_ + kWords) {}
-
-  /// In (0, 1).
-  double uniform() {
-    LATHE_ASSERT(next_ < end_);
-    return (static_cast<double>(philox_.word(next_++)) + 0.5) * 0x1p-32;
-  }
-  double normal() {  // Box and Muller
-    const double radius = std::sqrt(-2 * std::log(uniform()));
-    return radius * std::cos(2 * 3.14159265358979323846 * uniform());
-  }
-  /// Logarithm of a Gamma(alpha, 1) draw: Marsaglia and Tsang 2000; rejects at most one try in twenty. For
-  /// alpha < 1 a Gamma(alpha + 1) draw times u^(1/alpha) (section 6), which only logarithms can hold.
-  double log_gamma_draw(double alpha) {
-    const double boost = alpha < 1 ? std::log(uniform()) / alpha : 0;
-    const double d = (alpha < 1 ? alpha + 1 : alpha) - 1.0 / 3, c = 1 / std::sqrt(9 * d);
-    for (;;) {
-      const double x = normal(), root = 1 + c * x;
-      const double u = uniform();
-      if (root <= 0) continue;
-      const double v = root * root * root;
-      if (std::log(u) < 0.5 * x * x + d * (1 - v + std::log(v))) return std::log(d * v) + boost;
-    }
-  }
-
- private:
-  static constexpr uint64_t kWords = 256;  // more than 80 tries: running out has a chance below 1e-100
-  Philox philox_;
-  uint64_t next_, end_;
-};
-
-void mix_rows(Tensor& tensor, int64_t size, float lambda) {
-  const int64_t row = size == 0 ? 0 : tensor.numel() / tensor.dim(0);
-  float* values = tensor.mut<float>();
-  for (int64_t i = 0, j = size - 1; i < j; ++i, --j) {
-    float* a = values + i * row;
-    float* b = values + j * row;
-    for (int64_t k = 0; k < row; ++k) {
-      const float x = a[k], y = b[k];
-      a[k] = lambda * x + (1 - lambda) * y;
-      b[k] = lambda * y + (1 - lambda) * x;
-    }
-  }
-}
-
-template <class Kind, class Options>
-AugmentRegistry::Entry entry(std::string name, std::string doc) {
-  return make_entry<std::unique_ptr<Augment>>(
-      std::move(name), std::move(doc), Options{},
-      [](const Options& options) { return std::make_unique<Kind>(options); });
-}
-
 }  // namespace
-
-double sample_beta(const Philox& philox, int64_t index, double alpha) {
-  BetaWords words(philox, index);
-  const double a = words.log_gamma_draw(alpha), b = words.log_gamma_draw(alpha);
-  return 1 / (1 + std::exp(b - a));
-}
-
-void mix_batch(Batch& batch, float lambda) {
-  mix_rows(batch.inputs.at(0), batch.size, lambda);
-  mix_rows(batch.targets.at(0), batch.size, lambda);
-}
 
 const AugmentRegistry& augment_registry() {
   static const AugmentRegistry registry(
       "augmentation",
-      {entry<PadCrop, PadCropOptions>("pad_crop", "random crop of the image padded with black"),
-       entry<Flip, FlipOptions>("flip", "random left-right flip"),
-       entry<Cutout, CutoutOptions>("cutout", "one random square becomes the mean colour"),
-       entry<Mixup, MixupOptions>("mixup", "convex mixtures of pairs of samples and of their labels")});
+      {random_resized_crop_augment(),
+       augment_entry<PadCrop, PadCropOptions>("pad_crop", "random crop of the image padded with black"),
+       augment_entry<Flip, FlipOptions>("flip", "random left-right flip"), color_jitter_augment(),
+       rand_augment_augment(),
+       augment_entry<Cutout, CutoutOptions>("cutout", "one random square becomes the mean colour"),
+       random_erasing_augment(), mixup_augment(), cutmix_augment(), mixup_cutmix_augment()});
   return registry;
 }
 

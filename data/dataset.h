@@ -48,6 +48,9 @@ class Dataset {
   virtual ~Dataset() = default;
   virtual int64_t size() const = 0;
   virtual const DatasetInfo& info() const = 0;
+  /// Repeated augmentation (Hoffer et al. 2020): a shuffled epoch takes each of its samples so many times in
+  /// a row, each time as load() gives it for another epoch.
+  virtual int64_t repeats() const { return 1; }
   /// Uninitialised memory for n samples, targets included.
   virtual Batch allocate(int64_t n) const = 0;
   /// Writes sample `index`, augmented as epoch `epoch` wants it, into place `slot`.
@@ -58,6 +61,8 @@ class Dataset {
   virtual Value describe() const;
   /// What is formally right but suspicious, for `lathe data check`.
   virtual std::vector<std::string> oddities() const { return {}; }
+  /// What was left out of the files because it is damaged: what is wrong with each, the file named.
+  virtual std::vector<std::string> left_out() const { return {}; }
   /// The images themselves where this is a set of images in memory, else null.
   virtual const ImageSet* images() const { return nullptr; }
   /// The same samples made on a device from a copy of the set there (data/device_images.h); null where that

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <string>
 
 #include "core/error.h"
@@ -39,6 +38,12 @@ void ImageOptions::fields(FieldVisitor& v) {
       "normalize", normalize,
       {.doc = "mean and std of each channel, for inputs of zero mean and unit variance; null: pixels / 255"});
   v.visit("augment", augment, {.doc = "list of augmentations of the training split"});
+  v.visit(
+      "repeats", repeats,
+      {.doc = "repeated augmentation: a training epoch takes each picture it takes this many times, and so "
+              "fewer pictures",
+       .min = 1,
+       .max = 64});
   common.fields(v);
 }
 
@@ -86,14 +91,67 @@ ImagePipeline::ImagePipeline(const ImageOptions& options, const FieldPath& where
         list, options.augment.line(),
         concat("found ", items.size(), " augmentations, at most ", Draws::kMaxAugments, " are possible"));
   }
-  int mixing = 0;
+  int mixing = 0, cropping = 0;
   for (size_t i = 0; i < items.size(); ++i) {
     augments.push_back(augment_registry().build(items[i], list[i]));
     if (augments.back()->mixes_labels() && ++mixing > 1) {
       config_error(list[i], items[i].line(), "labels can be mixed only once");
     }
+    if (augments.back()->crops() && ++cropping > 1) {
+      config_error(list[i], items[i].line(), "a picture can be cropped only once");
+    }
   }
   if (split != "train") augments.clear();
+  mixes_labels = mixing > 0 && !augments.empty();
+}
+
+Batch ImagePipeline::allocate(int64_t n, const Shape& sample, int64_t classes) const {
+  Batch batch;
+  batch.inputs = {Tensor::empty({n, sample[0], sample[1], sample[2]})};
+  batch.targets = {mixes_labels ? Tensor::empty({n, classes}) : Tensor::empty({n}, DType::I64)};
+  batch.size = n;
+  return batch;
+}
+
+void ImagePipeline::make_input(const PixelRect& stored, const Philox& words, int64_t index,
+                               const ImageView<float>& input) const {
+  const bool fits = stored.height == input.height && stored.width == input.width;
+  if (augments.empty() && fits && centre.crop_pct == 1) return normalizer.apply(stored.data, input);
+  thread_local std::vector<uint8_t> scratch;
+  scratch.resize(static_cast<size_t>(input.height * input.row()));
+  const ImageView<uint8_t> pixels{scratch.data(), input.height, input.width, input.channels};
+  const auto draws = [&](size_t position) { return Draws(words, index, static_cast<int64_t>(position)); };
+  size_t cropping = 0;
+  while (cropping < augments.size() && !augments[cropping]->crops()) ++cropping;
+  if (cropping < augments.size()) {
+    augments[cropping]->crop(stored, pixels, draws(cropping));
+  } else if (fits && centre.crop_pct == 1) {
+    std::copy(stored.data, stored.data + input.height * input.row(), scratch.data());
+  } else {
+    centre(stored, pixels);
+  }
+  for (size_t i = 0; i < augments.size(); ++i) augments[i]->before_normalize(pixels, draws(i));
+  normalizer.apply(pixels.data, input);
+  for (size_t i = 0; i < augments.size(); ++i) augments[i]->after_normalize(input, draws(i));
+}
+
+void ImagePipeline::load(const PixelRect& stored, int32_t label, const Philox& words, int64_t index,
+                         Batch& batch, int64_t slot) const {
+  Tensor& inputs = batch.inputs.at(0);
+  const int64_t h = inputs.dim(1), w = inputs.dim(2), c = inputs.dim(3);
+  make_input(stored, words, index, {inputs.mut<float>() + slot * h * w * c, h, w, c});
+  if (mixes_labels) {
+    Tensor& targets = batch.targets.at(0);
+    float* row = targets.mut<float>() + slot * targets.dim(1);
+    std::fill(row, row + targets.dim(1), 0.0f);
+    row[label] = 1;
+  } else {
+    batch.targets.at(0).mut<int64_t>()[slot] = label;
+  }
+}
+
+void ImagePipeline::finish(Batch& batch, uint64_t seed, uint32_t epoch, int64_t number) const {
+  for (const auto& augment : augments) augment->on_batch(batch, seed, epoch, number);
 }
 
 void resolve_images(Value& section, const FieldPath& where) {
@@ -113,58 +171,35 @@ void resolve_images(Value& section, const FieldPath& where) {
 
 ImageDataset::ImageDataset(ImageSet images, const ImageOptions& options, const FieldPath& where,
                            uint64_t seed)
-    : images_(std::move(images)), pipeline_(options, where, images_.channels, images_.split), seed_(seed) {
+    : images_(std::move(images)),
+      pipeline_(options, where, images_.channels, images_.split),
+      seed_(seed),
+      repeats_(options.repeats) {
   LATHE_ASSERT(static_cast<int64_t>(images_.pixels.size()) == images_.size() * images_.image_bytes());
   for (const int32_t label : images_.labels) LATHE_ASSERT(0 <= label && label < images_.classes);
   truncate(images_, options.common.limited(images_.split, images_.size()));
-  for (const auto& augment : pipeline_.augments) mixes_labels_ = mixes_labels_ || augment->mixes_labels();
   info_ = {images_.type,    images_.split,       DataTask::Classification, images_.sample(),
            images_.classes, images_.class_names, content_hash(images_)};
 }
 
 Batch ImageDataset::allocate(int64_t n) const {
-  Batch batch;
-  batch.inputs = {Tensor::empty({n, images_.height, images_.width, images_.channels})};
-  batch.targets = {mixes_labels_ ? Tensor::empty({n, images_.classes}) : Tensor::empty({n}, DType::I64)};
-  batch.size = n;
-  return batch;
+  return pipeline_.allocate(n, info_.sample, images_.classes);
 }
 
 void ImageDataset::load(int64_t index, uint32_t epoch, Batch& batch, int64_t slot) const {
   LATHE_ASSERT(0 <= index && index < size() && 0 <= slot && slot < batch.inputs.at(0).dim(0));
-  const int64_t h = images_.height, w = images_.width, c = images_.channels, bytes = images_.image_bytes();
-  const Philox philox = words(epoch);
-  const ImageView<float> input{batch.inputs[0].mut<float>() + slot * bytes, h, w, c};
-  const auto& augments = pipeline_.augments;
-  const auto draws = [&](size_t position) { return Draws(philox, index, static_cast<int64_t>(position)); };
-  const uint8_t* stored = images_.image(index).data();
-  if (augments.empty()) {
-    pipeline_.normalizer.apply(stored, input);
-  } else {
-    thread_local std::vector<uint8_t> scratch;
-    scratch.assign(stored, stored + bytes);
-    const ImageView<uint8_t> pixels{scratch.data(), h, w, c};
-    for (size_t i = 0; i < augments.size(); ++i) augments[i]->before_normalize(pixels, draws(i));
-    pipeline_.normalizer.apply(pixels.data, input);
-    for (size_t i = 0; i < augments.size(); ++i) augments[i]->after_normalize(input, draws(i));
-  }
-  const int32_t label = images_.labels[static_cast<size_t>(index)];
-  if (mixes_labels_) {
-    float* row = batch.targets.at(0).mut<float>() + slot * images_.classes;
-    std::fill(row, row + images_.classes, 0.0f);
-    row[label] = 1;
-  } else {
-    batch.targets.at(0).mut<int64_t>()[slot] = label;
-  }
+  const PixelRect stored(images_.image(index).data(), images_.height, images_.width, images_.channels);
+  pipeline_.load(stored, images_.labels[static_cast<size_t>(index)], ImagePipeline::words(seed_, epoch),
+                 index, batch, slot);
 }
 
 void ImageDataset::finish(Batch& batch, uint32_t epoch, int64_t number) const {
-  for (const auto& augment : pipeline_.augments) augment->on_batch(batch, seed_, epoch, number);
+  pipeline_.finish(batch, seed_, epoch, number);
 }
 
 std::optional<ImagePlan> ImageDataset::plan(uint32_t epoch) const {
   ImagePlan plan;
-  plan.philox = words(epoch);
+  plan.philox = ImagePipeline::words(seed_, epoch);
   for (const auto& augment : pipeline_.augments) {
     const std::optional<ImageStep> step = augment->step();
     if (!step) return {};
@@ -174,7 +209,7 @@ std::optional<ImagePlan> ImageDataset::plan(uint32_t epoch) const {
 }
 
 std::unique_ptr<DeviceImages> ImageDataset::on_device(Device device) const {
-  if (!plan(0) || size() * images_.image_bytes() > DeviceImages::kMostBytes) return nullptr;
+  if (repeats_ > 1 || !plan(0) || size() * images_.image_bytes() > DeviceImages::kMostBytes) return nullptr;
   return std::make_unique<DeviceImages>(*this, device);
 }
 

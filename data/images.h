@@ -12,13 +12,15 @@
 #include "data/common.h"
 #include "data/dataset.h"
 #include "data/image_set.h"
+#include "data/resample.h"
 
 namespace lathe {
 
-/// Options of every image data set in memory.
+/// Options of every image data set.
 struct ImageOptions {
   Value normalize;  ///< null or {"mean": [...], "std": [...]}, one value a channel
   Value augment = Value::array();
+  int64_t repeats = 1;  ///< see Dataset::repeats
   DataCommon common;
   void fields(FieldVisitor& v);
 };
@@ -42,10 +44,25 @@ class Normalizer {
 struct ImagePipeline {
   Normalizer normalizer;
   std::vector<std::unique_ptr<Augment>> augments;
+  CentreCrop centre = {};  ///< where no augmentation crops
+  bool mixes_labels = false;
 
   /// The training split is augmented, the test split is not; both sections are checked for both.
   ImagePipeline(const ImageOptions& options, const FieldPath& where, int64_t channels,
                 std::string_view split);
+  /// Uninitialised memory for n samples and their labels.
+  Batch allocate(int64_t n, const Shape& sample, int64_t classes) const;
+  /// Writes a stored picture and its label into place `slot`. `words`: of the seed and the epoch.
+  void load(const PixelRect& stored, int32_t label, const Philox& words, int64_t index, Batch& batch,
+            int64_t slot) const;
+  void finish(Batch& batch, uint64_t seed, uint32_t epoch, int64_t number) const;
+
+  /// The words of augmentations.
+  static Philox words(uint64_t seed, uint32_t epoch) { return {seed, stream_id("augment"), epoch}; }
+
+ private:
+  void make_input(const PixelRect& stored, const Philox& words, int64_t index,
+                  const ImageView<float>& input) const;
 };
 
 /// `options` with every default of its nested sections, as resolved.json has them.
@@ -58,6 +75,7 @@ class ImageDataset : public Dataset {
 
   int64_t size() const override { return images_.size(); }
   const DatasetInfo& info() const override { return info_; }
+  int64_t repeats() const override { return repeats_; }
   Batch allocate(int64_t n) const override;
   void load(int64_t index, uint32_t epoch, Batch& batch, int64_t slot) const override;
   void finish(Batch& batch, uint32_t epoch, int64_t number) const override;
@@ -71,13 +89,11 @@ class ImageDataset : public Dataset {
   std::optional<ImagePlan> plan(uint32_t epoch) const;
 
  private:
-  Philox words(uint32_t epoch) const { return {seed_, stream_id("augment"), epoch}; }
-
   ImageSet images_;
   ImagePipeline pipeline_;
   DatasetInfo info_;
   uint64_t seed_;
-  bool mixes_labels_ = false;
+  int64_t repeats_ = 1;
 };
 
 }  // namespace lathe

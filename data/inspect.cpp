@@ -35,6 +35,13 @@ Value without_limits(Value section) {
   return section;
 }
 
+// Does one damaged file make the split useless?
+bool refuses_damage(const Value& section, const FieldPath& where) {
+  const Value resolved = split_registry().resolve(section, where);
+  const Value* corrupt = resolved.find("corrupt");
+  return corrupt != nullptr && corrupt->as_string() == "error";
+}
+
 // Hashes of all images, sorted. Equal hashes of 64 bits count as equal images.
 std::vector<uint64_t> image_hashes(const ImageSet& set) {
   std::vector<uint64_t> hashes;
@@ -115,7 +122,9 @@ Value describe_data(const Value& section, const FieldPath& where) {
 }
 
 DataReport check_data(const Value& section, const FieldPath& where) {
-  const Value whole = without_limits(section);
+  Value whole = without_limits(section);
+  const bool strict = refuses_damage(section, where);
+  if (strict) whole.set("corrupt", Value::string("skip"));  // so that all damaged files are found
   DataReport report;
   std::array<std::vector<uint64_t>, 2> hashes;
   std::array<std::unique_ptr<Dataset>, 2> splits;
@@ -124,6 +133,8 @@ DataReport check_data(const Value& section, const FieldPath& where) {
       splits[i] = open_split(whole, where, kSplits[i]);
       for (std::string& problem : splits[i]->oddities())
         report.warnings.push_back({kSplits[i], std::move(problem)});
+      for (std::string& problem : splits[i]->left_out())
+        (strict ? report.errors : report.warnings).push_back({kSplits[i], std::move(problem)});
       const ImageSet* images = splits[i]->images();
       if (images == nullptr) continue;
       hashes[i] = image_hashes(*images);

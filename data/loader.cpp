@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <condition_variable>
-#include <deque>
 #include <exception>
+#include <map>
 #include <mutex>
 #include <numeric>
 #include <optional>
@@ -42,6 +42,12 @@ bool unshared(const Buffer& buffer) {
   return true;
 }
 
+// Samples in an epoch of repeated augmentation: as many as without, but for DeiT's rounding.
+int64_t samples_of_repeats(int64_t size) {
+  constexpr int64_t kMultiple = 256;
+  return size < kMultiple ? size : size / kMultiple * kMultiple;
+}
+
 struct Prepared {
   Buffer buffer;
   std::exception_ptr error;
@@ -54,7 +60,10 @@ struct Loader::State {
   const LoaderOptions options;
   int64_t batches = 0;
 
-  // Written by start() while the worker is idle, read by the worker.
+  int64_t repeats = 1;  // of each sample, in a row
+  int64_t samples = 0;  // of an epoch
+
+  // Written by start() while the workers are idle, read by them.
   std::vector<int64_t> order;  // empty: samples come in their own order
   uint32_t epoch = 0;
 
@@ -63,11 +72,12 @@ struct Loader::State {
   std::mutex mutex;  // guards what follows
   std::condition_variable worker_wakes, caller_wakes;
   int64_t upcoming = 0;  // number of the next batch to prepare; `batches`: none
-  bool busy = false;     // the worker prepares a batch
+  int64_t due = 0;       // number of the next batch to hand out
+  int working = 0;       // batches that workers prepare now
   bool stopping = false;
-  std::deque<Prepared> ready;  // in order
+  std::map<int64_t, Prepared> ready;  // by number
   std::vector<Buffer> spare;
-  std::thread worker;
+  std::vector<std::thread> workers;
 
   State(const Dataset& data, const LoaderOptions& o) : dataset(data), options(o) {}
 
@@ -86,15 +96,16 @@ struct Loader::State {
   void prepare(Buffer& buffer, int64_t number) const {
     if (buffer.whole.inputs.empty()) buffer.whole = allocate();
     const int64_t first = number * options.batch;
-    const int64_t size = std::min(options.batch, dataset.size() - first);
+    const int64_t size = std::min(options.batch, samples - first);
     set_view(buffer, size);
     for (int64_t slot = 0; slot < size; ++slot) {
       const int64_t place = first + slot;
-      const int64_t index = order.empty() ? place : order[static_cast<size_t>(place)];
+      const int64_t index = order.empty() ? place : order[static_cast<size_t>(place / repeats)];
       if (options.indices) {
         buffer.view.inputs[0].mut<int64_t>()[slot] = index;
       } else {
-        dataset.load(index, epoch, buffer.view, slot);
+        const auto view = static_cast<uint32_t>(epoch * repeats + place % repeats);
+        dataset.load(index, view, buffer.view, slot);
       }
     }
     if (!options.indices) dataset.finish(buffer.view, epoch, number);
@@ -104,7 +115,7 @@ struct Loader::State {
   void prepare_one(std::unique_lock<std::mutex>& lock) {
     const int64_t number = upcoming++;
     Prepared prepared{take_spare(), nullptr};
-    busy = true;
+    ++working;
     lock.unlock();
     try {
       prepare(prepared.buffer, number);
@@ -112,16 +123,17 @@ struct Loader::State {
       prepared.error = std::current_exception();
     }
     lock.lock();
-    busy = false;
+    --working;
     if (prepared.error) upcoming = batches;
-    ready.push_back(std::move(prepared));
+    ready.emplace(number, std::move(prepared));
   }
 
   void work() {
     std::unique_lock lock(mutex);
     for (;;) {
       worker_wakes.wait(lock, [this] {
-        return stopping || (upcoming < batches && static_cast<int>(ready.size()) < options.prefetch);
+        const int ahead = working + static_cast<int>(ready.size());
+        return stopping || (upcoming < batches && ahead < options.prefetch);
       });
       if (stopping) return;
       prepare_one(lock);
@@ -132,9 +144,8 @@ struct Loader::State {
   // Stops preparing and takes back what was prepared.
   void idle(std::unique_lock<std::mutex>& lock) {
     upcoming = batches;
-    caller_wakes.wait(lock, [this] { return !busy; });
-    upcoming = batches;
-    for (Prepared& prepared : ready) spare.push_back(std::move(prepared.buffer));
+    caller_wakes.wait(lock, [this] { return working == 0; });
+    for (auto& [number, prepared] : ready) spare.push_back(std::move(prepared.buffer));
     ready.clear();
   }
 };
@@ -147,19 +158,23 @@ Loader::Loader(const Dataset& dataset, const LoaderOptions& options)
   LATHE_CHECK(ConfigError, dataset.size() <= UINT32_MAX, "loader: ", dataset.size(),
               " samples are more than an order can hold (2^32 - 1)");
   State& s = *state_;
-  s.batches = (dataset.size() + (options.drop_last ? 0 : options.batch - 1)) / options.batch;
+  s.samples = dataset.size();
+  if (options.shuffle && dataset.repeats() > 1) {
+    s.repeats = dataset.repeats();
+    s.samples = samples_of_repeats(dataset.size());
+  }
+  s.batches = (s.samples + (options.drop_last ? 0 : options.batch - 1)) / options.batch;
   s.upcoming = s.batches;
-  if (options.prefetch > 0) s.worker = std::thread([&s] { s.work(); });
+  for (int i = 0; i < options.prefetch; ++i) s.workers.emplace_back([&s] { s.work(); });
 }
 
 Loader::~Loader() {
-  if (!state_->worker.joinable()) return;
   {
     const std::lock_guard lock(state_->mutex);
     state_->stopping = true;
   }
-  state_->worker_wakes.notify_one();
-  state_->worker.join();
+  state_->worker_wakes.notify_all();
+  for (std::thread& worker : state_->workers) worker.join();
 }
 
 int64_t Loader::batches_per_epoch() const {
@@ -181,8 +196,8 @@ void Loader::start(uint32_t epoch, int64_t first) {
       std::swap(s.order[i], s.order[philox.below(i, static_cast<uint32_t>(i + 1))]);
     }
   }
-  s.upcoming = first;
-  s.worker_wakes.notify_one();
+  s.upcoming = s.due = first;
+  s.worker_wakes.notify_all();
 }
 
 bool Loader::next(Batch& batch) {
@@ -194,13 +209,19 @@ bool Loader::next(Batch& batch) {
   Buffer returned = std::exchange(s.lent, {});
   if (!returned.whole.inputs.empty() && unshared(returned)) s.spare.push_back(std::move(returned));
   if (s.options.prefetch == 0 && s.upcoming < s.batches) s.prepare_one(lock);
-  s.caller_wakes.wait(lock, [&s] { return !s.ready.empty() || (s.upcoming == s.batches && !s.busy); });
-  if (s.ready.empty()) return false;
-  Prepared prepared = std::move(s.ready.front());
-  s.ready.pop_front();
+  s.caller_wakes.wait(
+      lock, [&s] { return s.ready.contains(s.due) || (s.upcoming == s.batches && s.working == 0); });
+  const auto found = s.ready.find(s.due);
+  if (found == s.ready.end()) return false;
+  Prepared prepared = std::move(found->second);
+  s.ready.erase(found);
+  ++s.due;
+  if (prepared.error) {
+    s.idle(lock);
+    std::rethrow_exception(prepared.error);
+  }
   lock.unlock();
   s.worker_wakes.notify_one();
-  if (prepared.error) std::rethrow_exception(prepared.error);
   s.lent = std::move(prepared.buffer);
   std::swap(batch, s.lent.view);
   return true;

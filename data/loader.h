@@ -1,5 +1,5 @@
 #pragma once
-// Batches in a fixed order, prepared ahead by a thread.
+// Batches in a fixed order, prepared ahead by threads.
 
 #include <cstdint>
 #include <memory>
@@ -13,7 +13,7 @@ struct LoaderOptions {
   bool shuffle = false;
   bool drop_last = false;
   uint64_t seed = 0;  ///< of the order: a permutation is a function of (seed, epoch)
-  int prefetch = 2;   ///< batches prepared ahead; 0 prepares them in next()
+  int prefetch = 2;   ///< batches prepared ahead, by so many threads; 0 prepares them in next()
   /// Batches are numbers of samples, inputs[0] (size) i64, and nothing is loaded (see DeviceImages).
   bool indices = false;
 };

@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "core/files.h"
+#include "data/picture_check.h"
 
 #define STBI_ONLY_PNG
 #define STBI_ONLY_JPEG
@@ -40,6 +41,7 @@ Picture decode_picture(std::span<const std::byte> bytes, std::string_view source
               ": a picture has 1 or 3 channels, expected ", channels);
   LATHE_CHECK(DataError, bytes.size() < static_cast<size_t>(kMostBytes), source, ": a picture of ",
               bytes.size(), " bytes, expected less than ", kMostBytes);
+  check_picture(bytes, source);
   int width = 0, height = 0, found = 0;
   stbi_uc* pixels =
       stbi_load_from_memory(reinterpret_cast<const stbi_uc*>(bytes.data()), static_cast<int>(bytes.size()),

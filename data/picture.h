@@ -17,7 +17,8 @@ struct Picture {
 };
 
 /// Decodes a PNG or JPEG picture as `channels` grey (1) or RGB (3) values a pixel; an alpha channel is
-/// dropped. DataError naming `source` for anything else, for damaged data, and for sides over 2^15.
+/// dropped, 16 bits become 8, CMYK becomes RGB. DataError naming `source` for anything else, for damaged data
+/// (check_picture), and for sides over 2^15.
 Picture decode_picture(std::span<const std::byte> bytes, std::string_view source, int64_t channels);
 /// The same of a file; IoError when it cannot be read.
 Picture read_picture(const std::filesystem::path& path, int64_t channels);

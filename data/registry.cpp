@@ -10,6 +10,7 @@
 #include "data/dataset.h"
 #include "data/glyphs.h"
 #include "data/idx.h"
+#include "data/image_folder.h"
 #include "data/images.h"
 #include "data/sound_registry.h"
 #include "data/text_sets.h"
@@ -71,16 +72,15 @@ Value augment_schema() {
       {{"type", Value::string("array")}, {"items", Value::object({{"oneOf", std::move(kinds)}})}});
 }
 
-// An image data set: `read` gives a split's images.
-template <class Options, class Read>
-Entry image_entry(std::string name, std::string doc, Options defaults, Read read) {
+// An image data set: open(options, where, split, seed) gives a split.
+template <class Options, class Open>
+Entry picture_entry(std::string name, std::string doc, Options defaults, Open open) {
   Entry entry = make_entry<std::unique_ptr<Dataset>, std::string, uint64_t>(
       std::move(name), std::move(doc), defaults,
-      [read](const Options& options, const FieldPath& where, const std::string& split, uint64_t seed) {
+      [open](const Options& options, const FieldPath& where, const std::string& split, uint64_t seed) {
         LATHE_CHECK(ConfigError, split == "train" || split == "test", "there is no split '", split,
                     "', expected 'train' or 'test'");
-        const int64_t limit = options.images.common.limited(split, kNoLimit);
-        return std::make_unique<ImageDataset>(read(options, split, limit), options.images, where, seed);
+        return open(options, where, split, seed);
       });
   entry.resolve = [resolve = entry.resolve](const Value& section, const FieldPath& where) {
     Value resolved = resolve(section, where);
@@ -97,6 +97,17 @@ Entry image_entry(std::string name, std::string doc, Options defaults, Read read
     return object;
   };
   return entry;
+}
+
+// One in memory: `read` gives a split's images.
+template <class Options, class Read>
+Entry image_entry(std::string name, std::string doc, Options defaults, Read read) {
+  return picture_entry(
+      std::move(name), std::move(doc), std::move(defaults),
+      [read](const Options& options, const FieldPath& where, const std::string& split, uint64_t seed) {
+        const int64_t limit = options.images.common.limited(split, kNoLimit);
+        return std::make_unique<ImageDataset>(read(options, split, limit), options.images, where, seed);
+      });
 }
 
 Entry idx_entry(const std::string& name, std::string doc, const ImageOptions& images,
@@ -138,6 +149,10 @@ std::vector<Entry> entries() {
                            "Sneaker", "Bag", "Ankle boot"}));
   all.push_back(idx_entry("mnist", "MNIST in IDX files, plain or .gz", image_defaults({0.1307}, {0.3081}),
                           {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}));
+  all.push_back(picture_entry(
+      "image_folder", "PNG and JPEG pictures, a folder for each class",
+      ImageFolderOptions{.images = image_defaults({0.485, 0.456, 0.406}, {0.229, 0.224, 0.225})},
+      &open_image_folder));
   for (Entry& sound : sound_entries()) all.push_back(std::move(sound));
   for (Entry& entry : text_entries()) all.push_back(std::move(entry));
   return all;

@@ -34,14 +34,27 @@ Classifier::Classifier(const std::filesystem::path& path, Device device)
   const Value* normalize = data.find("normalize");
   LATHE_CHECK(ConfigError, normalize != nullptr, path.string(),
               ": its data are no pictures: ", data.find("type")->as_string());
+  evaluation_ = evaluation_input(data);
+  if (evaluation_ && !known) input_ = evaluation_->sample;
   normalizer_ = std::make_unique<Normalizer>(*normalize, run_.where / "data" / "normalize", input_[2]);
   if (known) names_ = class_names(run_.input);
   model_->run().mode = Mode::Eval;
   ++model_->run().forward;  // one forward for all pictures: weights are decoded once
 }
 
+Picture Classifier::fit(const Picture& picture) const {
+  LATHE_CHECK(ShapeError, picture.channels == input_[2], run_.name, ": a picture of ", picture.channels,
+              " channels, the model takes ", input_[2]);
+  if (!evaluation_) return fit_picture(picture, input_[0], input_[1]);
+  Picture fitted{.height = input_[0], .width = input_[1], .channels = input_[2], .pixels = {}};
+  fitted.pixels.resize(static_cast<size_t>(input_.numel()));
+  evaluation_->crop({picture.pixels.data(), picture.height, picture.width, picture.channels},
+                    {fitted.pixels.data(), fitted.height, fitted.width, fitted.channels});
+  return fitted;
+}
+
 std::vector<Guess> Classifier::classify(const Picture& picture, int64_t count) {
-  const Picture fitted = fit_picture(picture, input_[0], input_[1]);
+  const Picture fitted = fit(picture);
   Batch batch;
   batch.inputs.push_back(Tensor::empty(Shape({1, input_[0], input_[1], input_[2]})));
   batch.size = 1;

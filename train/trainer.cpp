@@ -7,6 +7,7 @@
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/shape.h"
 #include "core/math_mode.h"
+#include "core/parallel.h"
 #include "train/model_state.h"
 
 namespace lathe {
@@ -20,12 +21,19 @@ double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-LoaderOptions training_order(const TrainerOptions& options) {
+/// A device wants more batches than two threads make of photographs.
+int batches_ahead(const TrainerOptions& options, Device device) {
+  constexpr int kMost = 8;  // of memory too
+  if (options.prefetch == 0 || device.type != DeviceType::Cuda) return options.prefetch;
+  return std::max(options.prefetch, std::min(kMost, num_threads()));
+}
+
+LoaderOptions training_order(const TrainerOptions& options, Device device) {
   LoaderOptions order;
   order.batch = options.batch;
   order.shuffle = true;
   order.seed = options.seed;
-  order.prefetch = options.prefetch;
+  order.prefetch = batches_ahead(options, device);
   return order;
 }
 
@@ -35,16 +43,18 @@ std::unique_ptr<DeviceImages> images_there(const TrainerParts& parts, const Trai
   return parts.train.on_device(device);
 }
 
-LoaderOptions only_indices(LoaderOptions order) {
-  order.indices = true;
-  order.prefetch = 0;
+/// `indices`: the device makes the batches.
+LoaderOptions batch_order(const TrainerOptions& options, Device device, bool indices) {
+  LoaderOptions order = training_order(options, device);
+  order.indices = indices;
+  if (indices) order.prefetch = 0;
   return order;
 }
 
-LoaderOptions evaluation_order(const TrainerOptions& options) {
+LoaderOptions evaluation_order(const TrainerOptions& options, Device device) {
   LoaderOptions order;
   order.batch = options.eval_batch;
-  order.prefetch = options.prefetch;
+  order.prefetch = batches_ahead(options, device);
   return order;
 }
 
@@ -60,7 +70,7 @@ Trainer::Trainer(const TrainerParts& parts, const TrainerOptions& options)
     : parts_(parts),
       options_(options),
       images_(images_there(parts, options.train)),
-      loader_(parts.train, images_ ? only_indices(training_order(options)) : training_order(options)),
+      loader_(parts.train, batch_order(options, parts.model.device(), images_ != nullptr)),
       device_step_(parts.model, options.train.cuda_graph, images_.get()),
       begin_(now()) {
   progress_.steps_per_epoch = loader_.batches_per_epoch();
@@ -69,10 +79,10 @@ Trainer::Trainer(const TrainerParts& parts, const TrainerOptions& options)
   progress_.epochs = options.train.epochs;
   progress_.total_steps = progress_.epochs * progress_.steps_per_epoch;
   if (parts.test != nullptr) {
-    test_loader_ = std::make_unique<Loader>(*parts.test, evaluation_order(options));
+    test_loader_ = std::make_unique<Loader>(*parts.test, evaluation_order(options, parts.model.device()));
   }
   if (options.train.batch_norm_batches > 0) {
-    LoaderOptions order = training_order(options);
+    LoaderOptions order = training_order(options, parts.model.device());
     order.shuffle = false;
     statistics_loader_ = std::make_unique<Loader>(parts.train, order);
   }

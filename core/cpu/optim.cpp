@@ -102,6 +102,35 @@ void adam_update(std::span<Tensor> p, std::span<const Tensor> g, std::span<Tenso
   });
 }
 
+void rmsprop_update(std::span<Tensor> p, std::span<const Tensor> g, std::span<Tensor> v,
+                    std::span<Tensor> momentum, const RmspropUpdate& update) {
+  check_lists("rmsprop_update", g, p);
+  check_lists("rmsprop_update", g, v);
+  const bool slot = !momentum.empty();
+  if (slot) check_lists("rmsprop_update", g, momentum);
+  if (p.empty()) return;
+  LATHE_ASSERT(!update.clip.squares.defined(), "the host knows its norms");
+  dispatch_floating(p[0].dtype(), "rmsprop_update", [&]<class T>() {
+    const auto s = scalars_of<T>(update);
+    bump<T>(p);
+    bump<T>(v);
+    bump<T>(momentum);
+    parallel_for(total_numel(p), kGrain, [&](int64_t lo, int64_t hi) {
+      for_each_part(p, lo, hi, [&](size_t i, int64_t begin, int64_t end) {
+        T* weight = address<T>(p[i]) + begin;
+        const T* gradient = g[i].ptr<T>() + begin;
+        T* square = address<T>(v[i]) + begin;
+        T* buffer = slot ? address<T>(momentum[i]) + begin : nullptr;
+        if constexpr (std::is_same_v<T, float>) {
+          lathe::cpu::rmsprop_f32(weight, gradient, square, buffer, end - begin, s);
+        } else {
+          lathe::cpu::rmsprop_f64(weight, gradient, square, buffer, end - begin, s);
+        }
+      });
+    });
+  });
+}
+
 void ema_update(std::span<Tensor> average, std::span<const Tensor> x, double decay) {
   check_lists("ema_update", x, average);
   for (Tensor& tensor : average) tensor.raw_mut();

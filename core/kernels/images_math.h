@@ -19,6 +19,9 @@ class Draws {
   LATHE_HD int64_t below(int k, int64_t n) const {
     return philox_.below(first_ + static_cast<uint64_t>(k), static_cast<uint32_t>(n));
   }
+  LATHE_HD const Philox& philox() const { return philox_; }
+  /// One for each sample and position.
+  LATHE_HD int64_t number() const { return static_cast<int64_t>(first_ / kPerAugment); }
 
  private:
   Philox philox_;

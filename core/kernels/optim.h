@@ -46,6 +46,22 @@ struct AdamUpdate {
 LATHE_KERNEL(adam_update, std::span<Tensor> p, std::span<const Tensor> g, std::span<Tensor> m,
              std::span<Tensor> v, std::span<const int64_t> steps, const AdamUpdate& update);
 
+struct RmspropUpdate {
+  double lr = 0;
+  double alpha = 0.99;
+  double eps = 1e-8;
+  double momentum = 0;
+  double weight_decay = 0;
+  double grad_scale = 1;
+  bool tf = false;       ///< TensorFlow's form: eps inside the root, lr inside the momentum
+  DeviceClip clip = {};  ///< as SgdUpdate's
+};
+/// g = grad_scale g + weight_decay p; v = alpha v + (1 - alpha) g^2; r = g / (sqrt(v) + eps), with tf
+/// lr g / sqrt(v + eps); momentum = m momentum + r; p -= lr momentum, with tf p -= momentum. Without momentum
+/// (m = 0) the list `momentum` is empty and r takes its place.
+LATHE_KERNEL(rmsprop_update, std::span<Tensor> p, std::span<const Tensor> g, std::span<Tensor> v,
+             std::span<Tensor> momentum, const RmspropUpdate& update);
+
 /// average = decay average + (1 - decay) x. Integer tensors (counters) are copied.
 LATHE_KERNEL(ema_update, std::span<Tensor> average, std::span<const Tensor> x, double decay);
 

@@ -47,4 +47,19 @@ AdamScalars<T> scalars_of(const AdamUpdate& update, int64_t step) {
   };
 }
 
+template <class T>
+RmspropScalars<T> scalars_of(const RmspropUpdate& update) {
+  return {
+      .alpha = static_cast<T>(update.alpha),
+      .one_minus_alpha = static_cast<T>(1 - update.alpha),
+      .momentum = static_cast<T>(update.momentum),
+      .weight_decay = static_cast<T>(update.weight_decay),
+      .grad_scale = static_cast<T>(update.grad_scale),
+      .eps_inside = static_cast<T>(update.tf ? update.eps : 0),
+      .eps_outside = static_cast<T>(update.tf ? 0 : update.eps),
+      .rate_inside = static_cast<T>(update.tf ? update.lr : 1),
+      .rate = static_cast<T>(update.tf ? 1 : update.lr),
+  };
+}
+
 }  // namespace lathe::kernels

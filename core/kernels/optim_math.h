@@ -55,4 +55,21 @@ LATHE_HD_INLINE void adam_element(T& p, T g, T& m, T& v, const AdamScalars<T>& s
   p = weight - s.rate * m / (s.root * math::sqrt(v) + s.eps);
 }
 
+template <class T>
+struct RmspropScalars {
+  T alpha, one_minus_alpha, momentum, weight_decay, grad_scale;
+  T eps_inside, eps_outside;  ///< of the root: one of them is 0
+  T rate_inside, rate;        ///< of the momentum: one of them is lr, the other 1
+};
+
+/// One weight; without a momentum its buffer is a zero that is thrown away.
+template <class T>
+LATHE_HD_INLINE void rmsprop_element(T& p, T g, T& v, T& momentum, const RmspropScalars<T>& s) {
+  const T gradient = s.grad_scale * g + s.weight_decay * p;
+  v = s.alpha * v + s.one_minus_alpha * gradient * gradient;
+  const T root = math::sqrt(v + s.eps_inside) + s.eps_outside;
+  momentum = s.momentum * momentum + s.rate_inside * gradient / root;
+  p -= s.rate * momentum;
+}
+
 }  // namespace lathe

@@ -63,6 +63,7 @@ void call_the_others(Device device, DType dtype) {
   const std::vector<Tensor> g{numbers({7, 3})};
   kernels::sgd_update(p, g, m, {.lr = 0.1, .momentum = 0.9});
   kernels::adam_update(p, g, m, v, std::vector<int64_t>{1}, {.lr = 0.1});
+  kernels::rmsprop_update(p, g, v, m, {.lr = 0.1, .momentum = 0.9});
   kernels::ema_update(m, p, 0.5);
   kernels::scale_in_place(p, 0.5);
   Tensor sum = Tensor::zeros({}, DType::F64, device);

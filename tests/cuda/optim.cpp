@@ -101,6 +101,19 @@ TEST_CASE("adam on the device equals the host's") {
   }
 }
 
+TEST_CASE("rmsprop on the device equals the host's") {
+  for (const bool tf : {false, true}) {
+    check_update([&](List& p, List& g, List& m, List& v) {
+      const kernels::RmspropUpdate update{
+          .lr = 0.1, .eps = 1e-3, .momentum = 0.9, .weight_decay = 0.01, .grad_scale = 0.5, .tf = tf};
+      kernels::rmsprop_update(p, g, v, m, update);
+    });
+    check_update([&](List& p, List& g, List&, List& v) {
+      kernels::rmsprop_update(p, g, v, {}, {.lr = 0.1, .eps = 1e-3, .tf = tf});
+    });
+  }
+}
+
 TEST_CASE("averages, sums of squares and clipping on the device equal the host's") {
   check_update([](List& average, List& x, List&, List&) {
     const Device device = x[0].device();

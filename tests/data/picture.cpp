@@ -8,33 +8,11 @@
 
 #include "core/error.h"
 #include "core/files.h"
+#include "tests/support/pictures.h"
 #include "tests/support/scratch.h"
 
 namespace lathe::tests {
 namespace {
-
-// A JPEG of 4 x 4 pixels, all of them (200, 100, 50) but for what compression loses.
-constexpr std::string_view kJpeg =
-    "ffd8ffe000104a46494600010100000100010000ffdb008400100b0c0e0c0a100e0d0e1211101318281a181616183123"
-    "251d283a333d3c3933383740485c4e404457453738506d51575f626768673e4d71797064785c65676301111212181518"
-    "2f1a1a2f6342384263636363636363636363636363636363636363636363636363636363636363636363636363636363"
-    "63636363636363636363ffc00011080004000403012200021101031101ffc401a2000001050101010101010000000000"
-    "0000000102030405060708090a0b100002010303020403050504040000017d0102030004110512213141061351610722"
-    "7114328191a1082342b1c11552d1f02433627282090a161718191a25262728292a3435363738393a434445464748494a"
-    "535455565758595a636465666768696a737475767778797a838485868788898a92939495969798999aa2a3a4a5a6a7a8"
-    "a9aab2b3b4b5b6b7b8b9bac2c3c4c5c6c7c8c9cad2d3d4d5d6d7d8d9dae1e2e3e4e5e6e7e8e9eaf1f2f3f4f5f6f7f8f9"
-    "fa0100030101010101010101010000000000000102030405060708090a0b110002010204040304070504040001027700"
-    "0102031104052131061241510761711322328108144291a1b1c109233352f0156272d10a162434e125f11718191a2627"
-    "28292a35363738393a434445464748494a535455565758595a636465666768696a737475767778797a82838485868788"
-    "898a92939495969798999aa2a3a4a5a6a7a8a9aab2b3b4b5b6b7b8b9bac2c3c4c5c6c7c8c9cad2d3d4d5d6d7d8d9dae2"
-    "e3e4e5e6e7e8e9eaf2f3f4f5f6f7f8f9faffda000c03010002110311003f006d14515e59ec9fffd9";
-
-std::vector<std::byte> from_hex(std::string_view text) {
-  std::vector<std::byte> bytes;
-  for (size_t i = 0; i + 1 < text.size(); i += 2)
-    bytes.push_back(static_cast<std::byte>(std::stoi(std::string(text.substr(i, 2)), nullptr, 16)));
-  return bytes;
-}
 
 Picture gradient(int64_t height, int64_t width, int64_t channels) {
   Picture picture{.height = height, .width = width, .channels = channels, .pixels = {}};
@@ -61,7 +39,7 @@ TEST_CASE("a PNG holds the bytes that were written") {
 }
 
 TEST_CASE("a JPEG is read; cut short or followed by nothing of the kind it is not") {
-  const std::vector<std::byte> jpeg = from_hex(kJpeg);
+  const std::vector<std::byte> jpeg = small_jpeg();
   const Picture picture = decode_picture(jpeg, "x.jpg", 3);
   REQUIRE(picture.pixels.size() == 48);
   for (size_t i = 0; i < 48; ++i) {
@@ -70,6 +48,28 @@ TEST_CASE("a JPEG is read; cut short or followed by nothing of the kind it is no
   }
   CHECK_THROWS_AS(decode_picture(std::span(jpeg).first(100), "x.jpg", 3), DataError);
   CHECK_THROWS_AS(decode_picture({}, "x.jpg", 3), DataError);
+}
+
+TEST_CASE("CMYK becomes RGB, and of 16 bits the upper 8 are read") {
+  const Picture cmyk = decode_picture(
+      from_hex(
+          "ffd8ffee000e41646f626500640000000000ffdb004300020101010101020101010202020202040302020202050404"
+          "0304060506060605060606070908060709070606080b08090a0a0a0a0a06080b0c0b0a0c090a0a0affc00014080002"
+          "0002044311004d11005911004b1100ffc40014000100000000000000000000000000000009ffc400141001000000000"
+          "00000000000000000000000ffda000e0443004d0059004b00003f0036cc210c3a8fffd9"),
+      "x.jpg", 3);
+  REQUIRE(cmyk.pixels.size() == 12);
+  for (size_t i = 0; i < 12; ++i) {
+    const int expected = i % 3 == 0 ? 53 : i % 3 == 1 ? 216 : 187;
+    CHECK(std::abs(cmyk.pixels[i] - expected) <= 4);
+  }
+  const Picture deep = decode_picture(
+      from_hex(
+          "89504e470d0a1a0a0000000d4948445200000002000000021002000000ad444630000000184944415478da6310326960f8"
+          "cfc8ff7ff55986ff0cc81c007bdd0a97fdf6b2180000000049454e44ae426082"),
+      "x.png", 3);
+  CHECK(deep.pixels ==
+        std::vector<uint8_t>{0x12, 0x80, 0xff, 0x0f, 0xab, 0, 0x12, 0x80, 0xff, 0x0f, 0xab, 0});
 }
 
 TEST_CASE("a picture is scaled to cover and cut to the centre") {

@@ -130,7 +130,7 @@ TEST_CASE("registry: resolving writes every default, and resolves to itself") {
     "type": "cifar10", "root": "data/cifar10",
     "normalize": {"mean": [0.4914, 0.4822, 0.4465], "std": [0.247, 0.2435, 0.2616]},
     "augment": [{"type": "pad_crop", "pad": 4}, {"type": "flip", "p": 0.5}],
-    "batch": 64, "eval_batch": null, "limit": null, "eval_limit": null})");
+    "repeats": 1, "batch": 64, "eval_batch": null, "limit": null, "eval_limit": null})");
   CHECK(lathe::to_json(resolved) == lathe::to_json(expected));
   for (const std::string& name : registry.names()) {
     CAPTURE(name);

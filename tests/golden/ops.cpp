@@ -7,22 +7,14 @@ namespace {
 
 OpRows all_rows() {
   OpRows rows;
-  for (const auto& family : {conv_rows(), matmul_rows(), norm_rows(), activation_rows(), loss_rows(),
-                             attention_rows(), pool_rows(), shape_rows(), random_rows(), sound_rows(),
-                             train_rows(), language_rows(), missing_rows()})
+  for (const auto& family :
+       {conv_rows(), matmul_rows(), norm_rows(), activation_rows(), loss_rows(), attention_rows(),
+        pool_rows(), shape_rows(), random_rows(), sound_rows(), train_rows(), language_rows()})
     rows.insert(rows.end(), family.begin(), family.end());
   return rows;
 }
 
 }  // namespace
-
-// Ops of the references that Lathe does not have yet: reported by name, never skipped.
-OpRows missing_rows() {
-  return {
-      {"rmsprop", nullptr, "no RMSprop"},
-      {"rmsprop_tf", nullptr, "no RMSprop"},
-  };
-}
 
 const OpRow* find_op(std::string_view op) {
   static const OpRows rows = all_rows();

@@ -29,7 +29,6 @@ OpRows random_rows();
 OpRows sound_rows();
 OpRows train_rows();
 OpRows language_rows();
-OpRows missing_rows();
 
 /// Null for an op that no row names.
 const OpRow* find_op(std::string_view op);

@@ -81,6 +81,16 @@ void run_schedule(OpRun& run) {
   run.output("y", Var(rates.to(run.dtype())));
 }
 
+constexpr std::array kRmsprop{"lr", "alpha", "eps", "momentum", "weight_decay"};
+void run_rmsprop(OpRun& run) {
+  run_optimizer(run, section(run, "rmsprop", kRmsprop));
+}
+void run_rmsprop_tf(OpRun& run) {
+  if (run.has_attr("lr_in_momentum") && !run.attr("lr_in_momentum").as_bool())
+    throw Unsupported("rmsprop_tf with the rate outside the momentum");
+  run_optimizer(run, section(run, "rmsprop_tf", kRmsprop));
+}
+
 void run_clip(OpRun& run) {
   if (run.real("norm_type", 2) != 2) throw Unsupported("clip_grad_norm with another norm than the Euclidean");
   const std::vector<std::string> names = run.input_names();
@@ -106,6 +116,8 @@ OpRows train_rows() {
           {"adamw", run_adamw},
           {"nag", run_nag},
           {"lr_schedule", run_schedule},
+          {"rmsprop", run_rmsprop},
+          {"rmsprop_tf", run_rmsprop_tf},
           {"clip_grad_norm", run_clip},
           {"ema", run_ema}};
 }

@@ -30,6 +30,7 @@ struct BadInput {
 std::vector<BadInput> bad_experiments();
 std::vector<BadInput> bad_command_lines();
 std::vector<BadInput> bad_data();
+std::vector<BadInput> bad_pictures();
 std::vector<BadInput> bad_weights();
 std::vector<BadInput> bad_runs();
 std::vector<BadInput> bad_outputs();

@@ -101,6 +101,32 @@ TEST_CASE("adam and adamw: the first step moves by lr, decay aside") {
   CHECK(value(model.weight) == doctest::Approx(0.9).epsilon(1e-14));
 }
 
+TEST_CASE("rmsprop: the first step by hand, in PyTorch's form and in TensorFlow's") {
+  ToyParameters model;
+  set(model.weight, 1);
+  auto torch = make(model, R"({"type": "rmsprop", "lr": 0.1, "alpha": 0.75, "eps": 0.5})");
+  give(model.weight, 2);
+  step(*torch);  // a mean square of 1
+  CHECK(value(model.weight) == doctest::Approx(1 - 0.1 * 2 / 1.5).epsilon(1e-14));
+
+  set(model.weight, 1);
+  auto tf = make(model, R"({"type": "rmsprop_tf", "lr": 0.1, "alpha": 0.75, "eps": 0.5, "momentum": 0.5})");
+  give(model.weight, 2);
+  step(*tf);  // 0.75 of the 1 it starts from and 0.25 of 4
+  const double moved = 0.1 * 2 / std::sqrt(1.75 + 0.5);
+  CHECK(value(model.weight) == doctest::Approx(1 - moved).epsilon(1e-14));
+  give(model.weight, 0);
+  step(*tf);
+  CHECK(value(model.weight) == doctest::Approx(1 - 1.5 * moved).epsilon(1e-14));
+
+  const std::vector<NamedTensor> state = tf->state();
+  auto again =
+      make(model, R"({"type": "rmsprop_tf", "lr": 0.1, "alpha": 0.75, "eps": 0.5, "momentum": 0.5})");
+  CHECK(again->state()[0].tensor.to(DType::F64).ptr<double>()[0] == 1);
+  again->restore(state);
+  CHECK(again->state()[0].tensor.ptr<double>()[0] == state[0].tensor.ptr<double>()[0]);
+}
+
 TEST_CASE("a parameter without a gradient stays, and adam counts its own updates") {
   ToyParameters model;
   auto adam = make(model, R"({"type": "adam", "lr": 0.1, "eps": 0})");

@@ -69,12 +69,15 @@ int check(const Session& session, const DataArguments& arguments) {
     for (const DataFinding& finding : report.warnings) {
       fmt::print("warning: {}{}\n", finding.split.empty() ? "" : finding.split + ": ", finding.problem);
     }
+    for (const DataFinding& finding : report.errors)
+      fmt::print("error: {}: {}\n", finding.split, finding.problem);
     if (report.errors.empty()) fmt::print("ok, {} warnings\n", report.warnings.size());
   }
   if (report.errors.empty()) return kOk;
   const DataFinding& first = report.errors.front();
-  LATHE_THROW(DataError, "data check: ", report.errors.size(), " of 2 splits cannot be used: ", first.split,
-              ": ", first.problem);
+  LATHE_THROW(DataError, "data check: ", report.errors.size(),
+              report.errors.size() == 1 ? " problem: " : " problems, the first: ", first.split, ": ",
+              first.problem);
 }
 
 int generate(const Session& session, const DataArguments& arguments) {

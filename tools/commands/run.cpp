@@ -57,7 +57,7 @@ void add_run(CLI::App& app, Session& session) {
   CLI::App* command =
       app.add_subcommand("run", "Applies a packed file, and nothing else, to pictures, texts or music");
   command->footer(
-      "Pictures are PNG or JPEG; another size than the model's is scaled to cover it and cut to its centre.\n"
+      "Pictures are PNG or JPEG; another size than the model's is scaled and cut as in evaluation.\n"
       "A language model goes on with each INPUT, token by token; the same seed draws the same text.\n"
       "Music is WAV or FLAC; another sample rate is converted to the model's, in which the stems are "
       "written.\n"

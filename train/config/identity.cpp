@@ -11,7 +11,8 @@ namespace {
 
 bool counts(std::string_view path) {
   constexpr std::string_view kFree[] = {
-      "name", "threads", "device", "output", "data.root", "train.cuda_graph", "train.device_augment"};
+      "name",      "threads",        "device",           "output",
+      "data.root", "data.cache_mib", "train.cuda_graph", "train.device_augment"};
   return std::find(std::begin(kFree), std::end(kFree), path) == std::end(kFree);
 }
 

@@ -71,7 +71,11 @@ Optimizer::Optimizer(std::vector<ParameterGroup> groups)
                   parameter->owner().path());
       LATHE_CHECK(ConfigError, seen.insert(parameter).second, "optimizer: ", parameter->path(),
                   " is in two groups");
-      for (std::vector<Tensor>& slot : state.slots) slot.push_back(parameter->raw().data().zeros_like());
+      const Tensor& values = parameter->raw().data();
+      for (size_t slot = 0; slot < state.slots.size(); ++slot) {
+        const double first = group.rule->first(slot);
+        state.slots[slot].push_back(Tensor::full(values.shape(), first, values.dtype(), values.device()));
+      }
     }
     count += group.parameters.size();
     state.lists.values.reserve(group.parameters.size());

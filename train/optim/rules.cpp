@@ -35,6 +35,22 @@ struct AdamOptions {
   }
 };
 
+struct RmspropOptions {
+  double lr = 1e-2;
+  double alpha = 0.99;
+  double eps = 1e-8;
+  double momentum = 0;
+  double weight_decay = 0;
+  void fields(FieldVisitor& v) {
+    v.visit("lr", lr, {.doc = kLrDoc, .min = 0});
+    v.visit("alpha", alpha, {.doc = "decay of the mean square", .min = 0, .max = 1, .below_max = true});
+    v.visit("eps", eps,
+            {.doc = "rmsprop: added to the root of the mean square; rmsprop_tf: inside it", .min = 0});
+    v.visit("momentum", momentum, {.doc = "share of the last update that is kept", .min = 0, .max = 1});
+    v.visit("weight_decay", weight_decay, {.doc = "times the weight, added to the gradient", .min = 0});
+  }
+};
+
 class Sgd : public UpdateRule {
  public:
   explicit Sgd(const SgdOptions& options) : options_(options) {
@@ -120,6 +136,34 @@ class Adam : public UpdateRule {
   std::vector<std::string_view> slots_ = {"first_moment", "second_moment"};
 };
 
+/// TensorFlow's form begins with a mean square of 1.
+class Rmsprop : public UpdateRule {
+ public:
+  Rmsprop(const RmspropOptions& options, bool tf) : options_(options), tf_(tf) {
+    if (options.momentum > 0) slots_.push_back("momentum");
+  }
+  const std::vector<std::string_view>& slots() const override { return slots_; }
+  double first(size_t slot) const override { return tf_ && slot == 0 ? 1 : 0; }
+  void update(UpdateLists& lists, double lr, const GradientScale& scale) const override {
+    std::span<Tensor> momentum;
+    if (slots_.size() > 1) momentum = lists.slots[1];
+    kernels::rmsprop_update(lists.values, lists.gradients, lists.slots[0], momentum,
+                            {.lr = lr,
+                             .alpha = options_.alpha,
+                             .eps = options_.eps,
+                             .momentum = options_.momentum,
+                             .weight_decay = options_.weight_decay,
+                             .grad_scale = scale.factor,
+                             .tf = tf_,
+                             .clip = scale.clip});
+  }
+
+ private:
+  RmspropOptions options_;
+  bool tf_;
+  std::vector<std::string_view> slots_ = {"mean_square"};
+};
+
 /// `check(options, section, where)` refuses combinations of values that the fields alone allow.
 template <class Options, class Make, class Check>
 RuleEntry rule_entry(std::string name, std::string doc, Options defaults, Make make, Check check) {
@@ -158,6 +202,8 @@ void check_adam(const AdamOptions& options, const Value& section, const FieldPat
   config_error(where / "betas", section.line(), concat("expected two numbers, found ", options.betas.size()));
 }
 
+void check_none(const RmspropOptions&, const Value&, const FieldPath&) {}
+
 }  // namespace
 
 const std::vector<RuleEntry>& update_rules() {
@@ -175,6 +221,14 @@ const std::vector<RuleEntry>& update_rules() {
       rule_entry(
           "adamw", "Adam with decoupled weight decay", AdamOptions{.weight_decay = 0.01},
           [](const AdamOptions& options) { return std::make_unique<Adam>(options, true); }, check_adam),
+      rule_entry(
+          "rmsprop", "RMSprop as PyTorch has it", RmspropOptions{},
+          [](const RmspropOptions& options) { return std::make_unique<Rmsprop>(options, false); },
+          check_none),
+      rule_entry(
+          "rmsprop_tf", "RMSprop as TensorFlow has it: eps in the root, the rate in the momentum",
+          RmspropOptions{.alpha = 0.9, .eps = 1e-10},
+          [](const RmspropOptions& options) { return std::make_unique<Rmsprop>(options, true); }, check_none),
   };
   return rules;
 }

@@ -28,12 +28,13 @@ struct GradientScale {
 };
 
 /// The formula of an optimizer. Stateless: what it remembers stands in slots, tensors of the parameters'
-/// shapes that start at zero.
+/// shapes that start at first(slot).
 class UpdateRule {
  public:
   virtual ~UpdateRule() = default;
   /// Names of the slots, in the order of UpdateLists::slots.
   virtual const std::vector<std::string_view>& slots() const = 0;
+  virtual double first(size_t) const { return 0; }
   /// Does update() read UpdateLists::steps?
   virtual bool counts_steps() const { return false; }
   /// Updates values and slots in place; gradients are multiplied by `scale` first.

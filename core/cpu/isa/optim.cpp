@@ -22,6 +22,19 @@ void adam(T* __restrict p, const T* __restrict g, T* __restrict m, T* __restrict
 }
 
 template <class T>
+void rmsprop(T* __restrict p, const T* __restrict g, T* __restrict v, T* __restrict momentum, int64_t n,
+             RmspropScalars<T> s) {
+  if (momentum != nullptr) {
+    for (int64_t i = 0; i < n; ++i) rmsprop_element(p[i], g[i], v[i], momentum[i], s);
+    return;
+  }
+  for (int64_t i = 0; i < n; ++i) {
+    T none = 0;
+    rmsprop_element(p[i], g[i], v[i], none, s);
+  }
+}
+
+template <class T>
 void ema(T* __restrict average, const T* __restrict x, int64_t n, T decay, T rest) {
   for (int64_t i = 0; i < n; ++i) average[i] = decay * average[i] + rest * x[i];
 }
@@ -62,6 +75,14 @@ void adam_f32(float* p, const float* g, float* m, float* v, int64_t n, const Ada
 }
 void adam_f64(double* p, const double* g, double* m, double* v, int64_t n, const AdamScalars<double>& s) {
   adam(p, g, m, v, n, s);
+}
+void rmsprop_f32(float* p, const float* g, float* v, float* momentum, int64_t n,
+                 const RmspropScalars<float>& s) {
+  rmsprop(p, g, v, momentum, n, s);
+}
+void rmsprop_f64(double* p, const double* g, double* v, double* momentum, int64_t n,
+                 const RmspropScalars<double>& s) {
+  rmsprop(p, g, v, momentum, n, s);
 }
 void ema_f32(float* average, const float* x, int64_t n, double decay) {
   ema(average, x, n, static_cast<float>(decay), static_cast<float>(1 - decay));
