@@ -222,13 +222,13 @@ void check_round_trips(bool large) {
 
 }  // namespace
 
-TEST_CASE("every manifest is that of a model here, but for those that are missing") {
+TEST_CASE("every manifest is that of a model here") {
   const auto folder = tests::golden_folder("models/state_dicts");
   if (!folder) return;
   std::set<std::string> without;
   for (const auto& entry : std::filesystem::directory_iterator(*folder)) without.insert(entry.path().stem());
   for (const Row& row : kRows) CHECK_MESSAGE(without.erase(row.manifest) == 1, row.manifest);
-  CHECK(without == std::set<std::string>{"demucs_v2_64", "demucs_v2_64_noresample", "lm_wiki103_adaptive"});
+  for (const std::string& name : without) FAIL_CHECK("no row for the manifest ", name);
 }
 
 TEST_CASE("a state dict of an original comes back with the same bits") {
