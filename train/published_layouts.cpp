@@ -73,13 +73,31 @@ std::vector<NamedTensor> from_fairseq(std::span<const NamedTensor> tensors) {
   return ours;
 }
 
+bool is_fairseqs(const Module& model) {
+  return model.find_parameter("decoder.embed_tokens.embeddings.0.0.weight") != nullptr;
+}
+
+constexpr double kDecoderVersion = 3;  // norms after the stack of layers are in the file
+constexpr double kSoftmaxVersion = 1;  // the only one that is read
+
 }  // namespace
+
+std::vector<NamedTensor> marks_of_the_original(const Module& model) {
+  if (!is_fairseqs(model)) return {};
+  std::vector<NamedTensor> marks{
+      {"decoder.version", Tensor::full({1}, kDecoderVersion, DType::F32)},
+      {"decoder.embed_tokens._float_tensor", Tensor::zeros({1}, DType::F32)},
+      {"decoder.embed_positions._float_tensor", Tensor::zeros({1}, DType::F32)},
+      {"decoder.adaptive_softmax.version", Tensor::full({1}, kSoftmaxVersion, DType::I64)}};
+  if (model.find_parameter("decoder.adaptive_softmax.head.word_proj.weight") != nullptr)
+    marks.push_back({"decoder.adaptive_softmax.head._float_tensor", Tensor::zeros({1}, DType::F32)});
+  return marks;
+}
 
 std::vector<NamedTensor> in_our_layout(const Module& model, std::span<const NamedTensor> tensors) {
   if (const Parameter* attention = model.find_parameter("transformer.h.0.attn.c_attn.weight"))
     return from_gpt2(*attention, tensors);
-  if (model.find_parameter("decoder.embed_tokens.embeddings.0.0.weight") != nullptr)
-    return from_fairseq(tensors);
+  if (is_fairseqs(model)) return from_fairseq(tensors);
   return {tensors.begin(), tensors.end()};
 }
 

@@ -16,4 +16,8 @@ namespace lathe {
 ///   "in_proj", norms named "layer_norms.0" and "layer_norms.1".
 std::vector<NamedTensor> in_our_layout(const Module& model, std::span<const NamedTensor> tensors);
 
+/// What the original's loader asks for beside the weights: fairseq's versions, without which it takes a file
+/// for an older layout, and the tensors that carry its type. Empty for all other models.
+std::vector<NamedTensor> marks_of_the_original(const Module& model);
+
 }  // namespace lathe

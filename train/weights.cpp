@@ -233,6 +233,7 @@ std::vector<NamedTensor> to_pytorch(const Module& model) {
     tensors.push_back(
         {place.name, place.axes == Axes::Plain ? ours : permute(ours, axes_to_theirs(ours.rank()))});
   }
+  for (NamedTensor& mark : marks_of_the_original(model)) tensors.push_back(std::move(mark));
   return tensors;
 }
 

@@ -11,7 +11,8 @@
 namespace lathe {
 
 /// Raw parameters and buffers under their paths, convolutions as (out, in / groups, k...). A tied parameter
-/// stands at each of its names, as in PyTorch. Host tensors; those whose layout is the same share storage
+/// stands at each of its names, as in PyTorch, and fairseq's models have its marks
+/// (train/published_layouts.h). Host tensors; those whose layout is the same share storage
 /// with the model.
 std::vector<NamedTensor> to_pytorch(const Module& model);
 

@@ -60,23 +60,47 @@ void run_nag(OpRun& run) {
   run_optimizer(run, section(run, "nag", std::array{"lr", "momentum", "weight_decay"}));
 }
 
+// The section of a published scheduler. timm's counts epochs, which are steps here.
+Value schedule_section(OpRun& run) {
+  const std::string kind = run.text("kind", "");
+  if (kind == "fairseq cosine") {
+    return Value::object({{"type", Value::string("cosine_restarts")},
+                          {"period_steps", run.attr("period")},
+                          {"period_factor", run.attr("t_mult")},
+                          {"shrink", run.attr("lr_shrink")},
+                          {"min_lr", run.attr("min_lr")},
+                          {"warmup_steps", run.attr("warmup_updates")},
+                          {"warmup_from", run.attr("warmup_init_lr")}});
+  }
+  if (kind == "timm cosine") {
+    if (run.attr("warmup_prefix").as_bool()) throw Unsupported("timm's cosine with warmup_prefix");
+    run.text("note", "");
+    return Value::object({{"type", Value::string("cosine")},
+                          {"min_lr", run.attr("lr_min")},
+                          {"under_warmup", Value::boolean(true)},
+                          {"warmup_steps", run.attr("warmup_t")},
+                          {"warmup_from", run.attr("warmup_lr_init")}});
+  }
+  if (kind == "timm step") {
+    return Value::object({{"type", Value::string("step")},
+                          {"every", run.attr("decay_t")},
+                          {"gamma", run.attr("decay_rate")},
+                          {"warmup_steps", run.attr("warmup_t")},
+                          {"warmup_from", run.attr("warmup_lr_init")}});
+  }
+  throw Unsupported(concat("no schedule '", kind, "' here"));
+}
+
 // The rates of steps t.
 void run_schedule(OpRun& run) {
-  const std::string kind = run.text("kind", "");
-  if (kind != "fairseq cosine") throw Unsupported(concat("no schedule '", kind, "' here"));
-  const Value options = Value::object({{"type", Value::string("cosine_restarts")},
-                                       {"period_steps", run.attr("period")},
-                                       {"period_factor", run.attr("t_mult")},
-                                       {"shrink", run.attr("lr_shrink")},
-                                       {"min_lr", run.attr("min_lr")},
-                                       {"warmup_steps", run.attr("warmup_updates")},
-                                       {"warmup_from", run.attr("warmup_init_lr")}});
-  const auto schedule = schedule_registry().build(options, {.file = "golden", .path = "attrs"});
+  const auto schedule = schedule_registry().build(schedule_section(run), {.file = "golden", .path = "attrs"});
+  const double lr = run.real(run.has_attr("max_lr") ? "max_lr" : "base_lr");
+  const int64_t total = run.has_attr("t_initial") ? run.attr("t_initial").as_int() : 1;
   const Tensor steps = run.constant("t").to(DType::F64);
   Tensor rates = Tensor::empty(steps.shape(), DType::F64);
   for (int64_t i = 0; i < steps.numel(); ++i) {
-    rates.mut<double>()[i] =
-        schedule->rate(run.real("max_lr"), {.step = static_cast<int64_t>(steps.ptr<double>()[i])});
+    const auto step = static_cast<int64_t>(steps.ptr<double>()[i]);
+    rates.mut<double>()[i] = schedule->rate(lr, {.step = step, .total_steps = total});
   }
   run.output("y", Var(rates.to(run.dtype())));
 }

@@ -43,8 +43,8 @@ struct Case {
 };
 
 // Counts by hand or from models.md, table 1.1.
-const std::vector<Case>& cases() {
-  static const std::vector<Case> table = {
+std::vector<Case> convolutional() {
+  return {
       {R"({"type": "mlp"})", 784 * 300 + 300 + 300 * 100 + 100 + 100 * 10 + 10, {28, 28, 1}},
       {R"({"type": "mlp", "hidden": [], "input": [4, 5, 3], "classes": 7})", 60 * 7 + 7, {4, 5, 3}},
       {R"({"type": "lenet"})", 61706, {28, 28, 1}},
@@ -66,6 +66,19 @@ const std::vector<Case>& cases() {
       {R"({"type": "resnet18", "classes": 10, "width": 16})", 703386, {64, 50, 3}},
       {R"({"type": "resnet50"})", 25557032, {224, 224, 3}},
       {R"({"type": "resnet50", "classes": 12, "blocks": [1, 1, 1, 1]})", 8040524, {33, 64, 3}},
+      {R"({"type": "mobilenetv1"})", 4231976, {224, 224, 3}},
+      {R"({"type": "mobilenetv1", "width_multiplier": 0.25, "classes": 10})", 215642, {33, 64, 3}},
+      {R"({"type": "efficientnet_b3"})", 12233232, {300, 300, 3}},
+      {R"({"type": "efficientnet_b3", "classes": 12, "stem": 16, "head": 96, "width_multiplier": 1,
+          "depth_multiplier": 1, "stages": ["ds_r1_k3_s1_e1_c16_se0.25", "ir_r2_k3_s2_e6_c24_se0.25",
+          "ir_r2_k5_s2_e4_c40_se0.25"]})",
+       54138,
+       {40, 33, 3}},
+  };
+}
+
+std::vector<Case> attentive() {
+  return {
       {R"({"type": "vit_cifar"})", 9786378, {32, 32, 3}},
       {R"({"type": "vit_cifar", "width": 32, "depth": 2, "heads": 4, "mlp": 48})", 20634, {32, 32, 3}},
       {R"({"type": "deit_tiny"})", 5717416, {224, 224, 3}},
@@ -77,14 +90,6 @@ const std::vector<Case>& cases() {
       {R"({"type": "deit_base"})", 86567656, {224, 224, 3}},
       {R"({"type": "deit_base", "classes": 10})", 85806346, {224, 224, 3}},
       {R"({"type": "vit_tiny", "classes": 10})", 5526346, {224, 224, 3}},
-      {R"({"type": "mobilenetv1"})", 4231976, {224, 224, 3}},
-      {R"({"type": "mobilenetv1", "width_multiplier": 0.25, "classes": 10})", 215642, {33, 64, 3}},
-      {R"({"type": "efficientnet_b3"})", 12233232, {300, 300, 3}},
-      {R"({"type": "efficientnet_b3", "classes": 12, "stem": 16, "head": 96, "width_multiplier": 1,
-          "depth_multiplier": 1, "stages": ["ds_r1_k3_s1_e1_c16_se0.25", "ir_r2_k3_s2_e6_c24_se0.25",
-          "ir_r2_k5_s2_e4_c40_se0.25"]})",
-       54138,
-       {40, 33, 3}},
       {R"({"type": "tiny_vit_5m"})", 5392764, {224, 224, 3}},
       {R"({"type": "tiny_vit_5m", "image": 50, "classes": 10})", 5074974, {50, 50, 3}},
       {R"({"type": "gpt"})", 10745088, {256}},
@@ -106,6 +111,14 @@ const std::vector<Case>& cases() {
        {12}},
       {R"({"type": "transformer_lm_wiki103"})", 246933504, {3072}},
   };
+}
+
+const std::vector<Case>& cases() {
+  static const std::vector<Case> table = [] {
+    std::vector<Case> all = convolutional();
+    for (Case& one : attentive()) all.push_back(std::move(one));
+    return all;
+  }();
   return table;
 }
 
