@@ -13,6 +13,7 @@
 #include "data/image_folder.h"
 #include "data/images.h"
 #include "data/sound_registry.h"
+#include "data/split_entry.h"
 #include "data/text_sets.h"
 
 namespace lathe {
@@ -59,44 +60,11 @@ ImageOptions image_defaults(const std::vector<double>& mean, const std::vector<d
   return options;
 }
 
-// {"type": "object", ...} of the augmentations, one of which every item of "augment" is.
-Value augment_schema() {
-  Value kinds = Value::array();
-  for (const auto& entry : augment_registry().entries()) {
-    Value kind = entry.schema();
-    kind.find("properties")->set("type", Value::object({{"const", Value::string(entry.name)}}));
-    kind.set("required", Value::array({Value::string("type")}));
-    kinds.push_back(std::move(kind));
-  }
-  return Value::object(
-      {{"type", Value::string("array")}, {"items", Value::object({{"oneOf", std::move(kinds)}})}});
-}
-
 // An image data set: open(options, where, split, seed) gives a split.
 template <class Options, class Open>
 Entry picture_entry(std::string name, std::string doc, Options defaults, Open open) {
-  Entry entry = make_entry<std::unique_ptr<Dataset>, std::string, uint64_t>(
-      std::move(name), std::move(doc), defaults,
-      [open](const Options& options, const FieldPath& where, const std::string& split, uint64_t seed) {
-        LATHE_CHECK(ConfigError, split == "train" || split == "test", "there is no split '", split,
-                    "', expected 'train' or 'test'");
-        return open(options, where, split, seed);
-      });
-  entry.resolve = [resolve = entry.resolve](const Value& section, const FieldPath& where) {
-    Value resolved = resolve(section, where);
-    resolve_images(resolved, where);
-    return resolved;
-  };
-  entry.schema = [schema = entry.schema] {
-    Value object = schema();
-    Value augment = augment_schema();
-    for (const char* key : {"description", "default"}) {
-      augment.set(key, *object.find("properties")->find("augment")->find(key));
-    }
-    object.find("properties")->set("augment", std::move(augment));
-    return object;
-  };
-  return entry;
+  return with_augment(split_entry(std::move(name), std::move(doc), std::move(defaults), open),
+                      augment_registry(), &resolve_images);
 }
 
 // One in memory: `read` gives a split's images.

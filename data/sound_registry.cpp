@@ -3,12 +3,11 @@
 #include "data/musdb.h"
 #include "data/sounds.h"
 #include "data/source.h"
+#include "data/split_entry.h"
 #include "data/tones.h"
 
 namespace lathe {
 namespace {
-
-using Entry = SplitRegistry::Entry;
 
 struct MusdbOptions {
   std::string root = "data/musdb";
@@ -41,44 +40,18 @@ struct TonesOptions {
   }
 };
 
-// {"type": "array", "items": one of the augmentations}.
-Value augment_schema() {
-  Value kinds = Value::array();
-  for (const auto& entry : sound_augment_registry().entries()) {
-    Value kind = entry.schema();
-    kind.find("properties")->set("type", Value::object({{"const", Value::string(entry.name)}}));
-    kind.set("required", Value::array({Value::string("type")}));
-    kinds.push_back(std::move(kind));
-  }
-  return Value::object(
-      {{"type", Value::string("array")}, {"items", Value::object({{"oneOf", std::move(kinds)}})}});
-}
-
 // A data set of sound: `open` gives a split's tracks, at most so many.
 template <class Options, class Open>
-Entry sound_entry(std::string name, std::string doc, const Options& defaults, Open open) {
-  Entry entry = make_entry<std::unique_ptr<Dataset>, std::string, uint64_t>(
-      std::move(name), std::move(doc), defaults,
-      [open](const Options& options, const FieldPath& where, const std::string& split, uint64_t seed) {
-        LATHE_CHECK(ConfigError, split == "train" || split == "test", "there is no split '", split,
-                    "', expected 'train' or 'test'");
-        const int64_t most = split == "test" ? options.sounds.common.limited(split, kNoLimit) : kNoLimit;
-        return std::make_unique<SoundDataset>(open(options, where, split, most), options.sounds, where, seed);
-      });
-  entry.resolve = [resolve = entry.resolve](const Value& section, const FieldPath& where) {
-    Value resolved = resolve(section, where);
-    resolve_sounds(resolved, where);
-    return resolved;
-  };
-  entry.schema = [schema = entry.schema] {
-    Value object = schema();
-    Value augment = augment_schema();
-    for (const char* key : {"description", "default"})
-      augment.set(key, *object.find("properties")->find("augment")->find(key));
-    object.find("properties")->set("augment", std::move(augment));
-    return object;
-  };
-  return entry;
+SplitRegistry::Entry sound_entry(std::string name, std::string doc, const Options& defaults, Open open) {
+  return with_augment(
+      split_entry(
+          std::move(name), std::move(doc), defaults,
+          [open](const Options& options, const FieldPath& where, const std::string& split, uint64_t seed) {
+            const int64_t most = split == "test" ? options.sounds.common.limited(split, kNoLimit) : kNoLimit;
+            return std::make_unique<SoundDataset>(open(options, where, split, most), options.sounds, where,
+                                                  seed);
+          }),
+      sound_augment_registry(), &resolve_sounds);
 }
 
 SoundOptions short_sounds() {

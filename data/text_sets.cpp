@@ -6,6 +6,7 @@
 #include "core/error.h"
 #include "data/prose.h"
 #include "data/source.h"
+#include "data/split_entry.h"
 
 namespace lathe {
 namespace {
@@ -132,11 +133,9 @@ TextSource write_prose(const ProseOptions& options, const FieldPath&, const std:
 /// A data set of texts: `read` gives a split's.
 template <class Options, class Read>
 Entry text_entry(std::string name, std::string doc, Options defaults, Read read) {
-  return make_entry<std::unique_ptr<Dataset>, std::string, uint64_t>(
-      std::move(name), std::move(doc), defaults,
+  return split_entry(
+      std::move(name), std::move(doc), std::move(defaults),
       [read](const Options& options, const FieldPath& where, const std::string& split, uint64_t seed) {
-        LATHE_CHECK(ConfigError, split == "train" || split == "test", "there is no split '", split,
-                    "', expected 'train' or 'test'");
         return std::make_unique<TextDataset>(read(options, where, split), options.text, where, seed);
       });
 }
