@@ -58,14 +58,18 @@ class SeparationEvaluation : public Evaluation {
     const Tensor estimate = output.data().to(Device::cpu()).to(DType::F32);
     const Tensor mixture = batch.inputs.at(0).to(Device::cpu()),
                  target = batch.targets.at(0).to(Device::cpu());
-    LATHE_CHECK(ShapeError, batch.size == 1 && batch.inputs.size() == 2 && estimate.shape() == target.shape(),
-                "separation: evaluation needs one track with its normalisation, found ", batch.size,
-                " samples of ", estimate.shape(), " for targets ", target.shape());
+    LATHE_CHECK(ShapeError, batch.size == 1 && estimate.shape() == target.shape(),
+                "separation: evaluation needs one track a batch, found ", batch.size, " samples of ",
+                estimate.shape(), " for targets ", target.shape());
     const Batch plain{.inputs = {mixture}, .targets = {target}, .size = 1};
     losses_ += loss_.plain(Var(estimate), plain).data().item();
     ++tracks_;
-    const Tensor scale = batch.inputs[1].to(Device::cpu());
-    const float mean = scale.ptr<float>()[0], std = scale.ptr<float>()[1];
+    float mean = 0, std = 1;  // of stretches of the training split, which stay as they are
+    if (batch.inputs.size() > 1) {
+      const Tensor by = batch.inputs[1].to(Device::cpu());
+      mean = by.ptr<float>()[0];
+      std = by.ptr<float>()[1];
+    }
     const Shape track{target.dim(1), target.dim(2), target.dim(3)};
     const Tensor reference = denormalized(target, mean, std).view(track);
     keep(scores_, museval_sdr(reference, denormalized(estimate, mean, std).view(track), data_.sound.rate));

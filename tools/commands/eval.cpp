@@ -77,7 +77,7 @@ int eval(const Session& session, const EvalArguments& arguments) {
       evaluation_split(data.data, data.where, arguments.split, static_cast<uint64_t>(run.seed));
   check_model(run.model, run.where / "model", split->info());
   check_tokens(run, split->info());
-  const DataCommon common = read_data_common(data.data, data.where);
+  const DataCommon common = read_data_common(data_registry().resolve(data.data, data.where), data.where);
   std::vector<Tensor> outputs;
   EvaluateOptions options{.hash = true, .on_output = {}};
   if (!arguments.logits.empty()) options.on_output = [&](const Tensor& output) { outputs.push_back(output); };

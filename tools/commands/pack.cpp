@@ -75,7 +75,7 @@ struct VerifyArguments {
 
 EvaluationResult evaluate_all(const SavedRun& run, Model& model, const DataSection& data,
                               const Dataset& split) {
-  const DataCommon common = read_data_common(data.data, data.where);
+  const DataCommon common = read_data_common(data_registry().resolve(data.data, data.where), data.where);
   const MathModeScope math(run.math);
   return evaluate(model, *run_task(run, split.info()), split, common.eval_batch.value_or(common.batch),
                   {.hash = true, .on_output = {}});

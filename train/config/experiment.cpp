@@ -3,6 +3,7 @@
 #include "core/error.h"
 #include "core/files.h"
 #include "core/json.h"
+#include "data/dataset.h"
 #include "train/config/overrides.h"
 #include "train/config/sections.h"
 
@@ -152,7 +153,9 @@ Experiment parse_experiment(std::string_view text, const std::string& source,
   for (const Section& section : experiment_sections()) {  // each registry checks its own
     section.resolve(experiment.*section.member, where / section.key);
   }
-  experiment.data_common = read_data_common(experiment.data, where / "data");
+  // With the defaults of its data set, which may know better than the keys that all have in common.
+  experiment.data_common =
+      read_data_common(data_registry().resolve(experiment.data, where / "data"), where / "data");
   return experiment;
 }
 
