@@ -5,6 +5,7 @@
 #include <ostream>
 #include <set>
 
+#include "tests/golden/model_sound.h"
 #include "tests/golden/models.h"
 #include "tests/golden/ops.h"
 #include "tests/golden/quant.h"
@@ -49,7 +50,7 @@ std::vector<GoldenResult> run_mixed(const fs::path& folder) {
       const std::string schema = read_schema(file);
       if (schema == kOpSchema) {
         append(results, run_op_file(file));
-      } else if (schema == kModelSchema) {
+      } else if (schema == kModelSchema || schema == kDemucsEvalSchema) {
         append(results, run_model_golden(file));
       } else {
         results.push_back({name, "", GoldenResult::Unsupported, concat("schema \"", schema, "\"")});
