@@ -1,5 +1,6 @@
 #include <cmath>
 #include <cstdio>
+#include <filesystem>
 #include <optional>
 
 #include <CLI/CLI.hpp>
@@ -78,7 +79,27 @@ int bench_gemm(const Session& session, const BenchArguments& arguments) {
   return kOk;
 }
 
+int bench_decode_file(const Session& session, const BenchArguments& arguments) {
+  const bench::FileRow row = bench::bench_decode_file(arguments.filter, arguments.seconds);
+  if (session.json) {
+    print_json(Value::object({{"bench", Value::string("decode")},
+                              {"file", Value::string(arguments.filter)},
+                              {"threads", Value::integer(num_threads())},
+                              {"size_bytes", Value::integer(row.bytes)},
+                              {"weights", Value::integer(row.weights)},
+                              {"codes_s_median", Value::real(row.parse)},
+                              {"weights_s_median", Value::real(row.decode)},
+                              {"total_s_median", Value::real(row.total)}}));
+    return kOk;
+  }
+  print_table({{"file", "bytes", "weights", "codes s", "weights s", "total s"},
+               {arguments.filter, grouped(row.bytes), grouped(row.weights), fmt::format("{:.3f}", row.parse),
+                fmt::format("{:.3f}", row.decode), fmt::format("{:.3f}", row.total)}});
+  return kOk;
+}
+
 int bench_decode(const Session& session, const BenchArguments& arguments) {
+  if (std::filesystem::is_regular_file(arguments.filter)) return bench_decode_file(session, arguments);
   const std::vector<bench::CodecRow> rows = bench::bench_decode(arguments.filter, arguments.seconds);
   std::vector<std::vector<std::string>> table = {
       {"case", "codec", "bits/weight", "codes M/s", "weights M/s", "pack s"}};
@@ -281,7 +302,7 @@ void add_bench(CLI::App& app, Session& session) {
       "Examples:\n  lathe bench step                           every case with every quantizer\n"
       "  lathe bench step --model resnet20,gpt --quant none,diffq --threads 2 --json\n"
       "  lathe bench conv 'r20'\n"
-      "  lathe bench gemm --json\n  lathe bench decode --threads 1\n"
+      "  lathe bench gemm --json\n  lathe bench decode --threads 1\n  lathe bench decode model.lathe\n"
       "  lathe bench quant --batch 8 --steps 100 --threads 1\n  lathe bench limits\n"
       "  lathe bench gpu --filter 'resnet20 b128 bf16' --device cuda:0 --json\n"
       "  lathe bench gpu --model wrn28_10 --batch 128 --filter 'bf16 none'");
@@ -290,12 +311,13 @@ void add_bench(CLI::App& app, Session& session) {
       ->check(CLI::IsMember({"step", "quant", "conv", "gemm", "decode", "limits", "gpu"}));
   command->add_option(
       "FILTER,--filter", arguments->filter,
-      "Only cases whose name contains this (quant, conv, gemm, decode), or all its words (gpu)");
+      "Only cases whose name contains this (quant, conv, gemm, decode), or all its words (gpu); decode: or a "
+      "packed file");
   command
       ->add_option(
           "--model", arguments->models,
           "Model of `step`, `quant` and `gpu`; for `step` a list: resnet20, resnet18, mobilenet, vit, "
-          "gpt as the peer's script has them, or any model")
+          "gpt, demucs as the peer's script has them, or any model")
       ->delimiter(',');
   command
       ->add_option(
