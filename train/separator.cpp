@@ -29,7 +29,7 @@ std::vector<std::string> source_names(const Value& input, int64_t count) {
 
 /// What the whole song is normalised by: its mean and deviation.
 SoundStatistics statistics_of(SoundStream& song, int64_t channels) {
-  constexpr int64_t kBlock = 1 << 18;
+  constexpr int64_t kBlock = 1 << 14;
   SoundStatistics statistics(channels);
   for (int64_t from = 0; from < song.length(); from += kBlock) {
     Tensor block = Tensor::empty({std::min(kBlock, song.length() - from), channels});
