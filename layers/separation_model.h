@@ -22,6 +22,12 @@ class SeparationModel : public Model {
   void expect_mixture(const Var& mixture) const;
 };
 
+/// The greatest valid length of at most `length` samples, which valid_length(1) do not exceed, and the next.
+struct ValidLengths {
+  int64_t below = 0, above = 0;
+};
+ValidLengths valid_lengths_about(const SeparationModel& model, int64_t length);
+
 /// Samples [d / 2, d / 2 + length) along `axis`, d being what is too much.
 Var center_trim(const Var& x, int axis, int64_t length);
 

@@ -1,6 +1,7 @@
 #include "train/build.h"
 
 #include "data/vocabulary.h"
+#include "layers/separation_model.h"
 #include "models/registry.h"
 #include "train/model_info.h"
 
@@ -47,6 +48,19 @@ void check_tokens(const Value& model, const Value& section, const FieldPath& whe
                       vocabulary.name(padding->as_int()), "; expected ", vocabulary.padding()));
 }
 
+/// A stretch of another length would be cut at its end, and what the model gives for it would lie elsewhere
+/// than about the middle, where loss() compares it with the sources.
+void check_stretch(const Model& model, const Experiment& experiment, const DatasetInfo& data) {
+  const auto* separates = dynamic_cast<const SeparationModel*>(&model);
+  if (data.task != DataTask::Separation || separates == nullptr) return;
+  const int64_t length = data.sample[0];
+  const ValidLengths valid = valid_lengths_about(*separates, length);
+  if (valid.below == length) return;
+  config_error(experiment.where / "data" / "samples", experiment.data.line(),
+               concat("found ", length, ", but the model takes whole frames: expected ", valid.below, " or ",
+                      valid.above));
+}
+
 }  // namespace
 
 void check_model(const Value& section, const FieldPath& where, const DatasetInfo& data) {
@@ -82,6 +96,7 @@ TrainingObjects build_training(const Experiment& experiment) {
                                        static_cast<uint64_t>(experiment.seed));
   check_model(experiment.model, experiment.where / "model", objects.data.train->info());
   objects.model = build_model(experiment, device);
+  check_stretch(*objects.model, experiment, objects.data.train->info());
   objects.quantizers = attach_quantizers(*objects.model, experiment.quant, experiment.where / "quant");
   objects.regularizers = build_regularizers(experiment.regularizers, experiment.where / "regularizers");
   if (!objects.regularizers.empty() && quantizers_of(*objects.model).empty()) {

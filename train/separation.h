@@ -9,7 +9,8 @@
 
 namespace lathe {
 
-/// Training: the loss between the model's output and the sources, trimmed about their middle to its length.
+/// Training: the loss between the model's output and the sources, trimmed about their middle to its length;
+/// so stretches have a valid length (build_training checks).
 /// Evaluation: each track of a batch is separated by overlapping segments (train/separate.h) as data.sound
 /// says, the normalisation undone. Metrics: loss (of the normalised tracks), sdr (mean over the sources), and
 /// sdr_NAME of each source, by museval_sdr: medians over frames, then over tracks. sdr_mixture is the score

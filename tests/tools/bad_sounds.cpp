@@ -34,7 +34,7 @@ const std::string kData =
     R"("data": {"type": "musdb", "root": "d", "sources": ["voice", "rest"], "sample_rate": 1000,
                 "channels": 1, "batch": 2, )";
 
-std::string experiment_with(const std::string& more = R"("samples": 500)") {
+std::string experiment_with(const std::string& more = R"("samples": 506)") {
   return R"({"schema": 1, "name": "sound", "seed": 1, )" + kData + more +
          R"(}, "model": {"type": "demucs", "sources": 2, "audio_channels": 1, "channels": 2, "depth": 2,
              "lstm_layers": 0}, "loss": {"type": "l1"}, "optimizer": {"type": "adam", "lr": 1e-3},
@@ -44,7 +44,7 @@ std::string experiment_with(const std::string& more = R"("samples": 500)") {
 const std::vector<std::string> kCheck = {"data", "check", "exp.json"};
 
 BadInput music(std::string name, const Prepare& spoil, std::vector<std::string> says,
-               const std::string& more = R"("samples": 500)") {
+               const std::string& more = R"("samples": 506)") {
   return {std::move(name), all({lay_out_music, file("exp.json", experiment_with(more)), spoil}), kCheck, 3,
           std::move(says)};
 }
@@ -116,6 +116,8 @@ std::vector<BadInput> bad_sounds() {
                      {"data.augment[0].type", "did you mean 'shift'?"}),
       experiment_row("augmentation of sound twice", R"("augment": [{"type": "gain"}, {"type": "gain"}])",
                      {"data.augment[1]", "'gain' is given twice"}),
+      experiment_row("stretch that is no whole number of frames", R"("samples": 501)",
+                     {"data.samples", "found 501", "expected 498 or 506"}),
       experiment_row("tracks evaluated in batches", R"("eval_batch": 4)",
                      {"data.eval_batch", "found 4", "expected 1"}),
       run_row("song that is no sound", file("a.wav", "hello"), {"a.wav"}, 3, {"a.wav: ", "sound file"}),

@@ -110,6 +110,19 @@ TEST_CASE("parts are handed out in order, each sample once, and hold one segment
   CHECK_THROWS_AS(separate(model, Tensor::zeros({10, 3})), ShapeError);
 }
 
+TEST_CASE("whole frames about a length: what a model takes entirely, below and above") {
+  const auto model = model_registry().build(
+      parse_json(R"({"type": "demucs", "channels": 2, "depth": 2, "lstm_layers": 0})", "test"), {},
+      {.device = Device::meta()});
+  const auto& sound = dynamic_cast<const SeparationModel&>(*model);
+  CHECK(valid_lengths_about(sound, 498).below == 498);
+  for (int64_t length = 498; length < 506; ++length) {
+    CHECK(valid_lengths_about(sound, length).below == 498);
+    CHECK(valid_lengths_about(sound, length).above == 506);
+  }
+  CHECK_THROWS_AS(valid_lengths_about(sound, 10), ShapeError);
+}
+
 TEST_CASE("sdr is museval's") {
   const auto folder = tests::golden_folder("metrics");
   if (!folder) return;
