@@ -50,8 +50,9 @@ std::filesystem::path write_song(const std::filesystem::path& file, int64_t seco
 size_t peak_of(Separator& separator, const std::filesystem::path& song, const std::filesystem::path& stems) {
   host_allocator::trim();
   host_allocator::reset_peak();
+  const size_t before = host_allocator::stats().live_bytes;
   separator.separate(song, stems, {.segment_seconds = 2});
-  return host_allocator::stats().peak_live_bytes;
+  return host_allocator::stats().peak_live_bytes - before;
 }
 
 }  // namespace
