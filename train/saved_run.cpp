@@ -83,7 +83,7 @@ SavedRun open_run(const std::filesystem::path& path) {
   if (std::filesystem::is_regular_file(path)) {
     run.packed = path;
     run.where = {path.string(), ""};
-    sections = read_sections(path, read_packed(path).header);
+    sections = read_sections(path, read_packed_header(path));
     if (!sections.input.is(Value::Type::Null)) input_shape(sections.input, path);
     run.math.winograd = sections.winograd;
   } else {

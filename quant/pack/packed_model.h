@@ -51,6 +51,9 @@ PackedModel read_packed(const std::filesystem::path& path, const PackedLimits& l
 /// The same of a file's content; `source` stands for the path in messages.
 PackedModel parse_packed(std::span<const std::byte> bytes, std::string_view source,
                          const PackedLimits& limits = {});
+/// The header alone, in the time that the file's checksums take; what is wrong with its tensors
+/// read_packed() finds.
+Value read_packed_header(const std::filesystem::path& path);
 
 /// Where a tensor's bytes are.
 struct PackedTensorLayout {

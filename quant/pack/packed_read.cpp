@@ -211,6 +211,14 @@ PackedModel read_packed(const std::filesystem::path& path, const PackedLimits& l
   return parse_packed(read_bytes(path), path.string(), limits);
 }
 
+Value read_packed_header(const std::filesystem::path& path) {
+  const std::vector<std::byte> bytes = read_bytes(path);
+  const std::string source = path.string();
+  const Sections sections = read_sections(bytes, source);
+  check_features(text_of(sections.features), source);
+  return quant::parse_header(text_of(sections.json), source + ": header");
+}
+
 int64_t PackedLayout::bytes() const {
   return std::accumulate(tensors.begin(), tensors.end(), fixed + features + json,
                          [](int64_t sum, const PackedTensorLayout& tensor) { return sum + tensor.bytes(); });
