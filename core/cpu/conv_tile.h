@@ -110,6 +110,7 @@ struct ConvTileJob {
   const T* bias = nullptr;  ///< k values or null
   ConvReduction reduction;
   ConvLines lines;
+  int64_t run_lo = 0, run_hi = 0;  ///< runs to add; those from 0 on begin with the bias, others with y
   ConvAhead ahead[kConvAheads];
 };
 LATHE_ISA_FUNCTION(void, conv_tile_f32, const ConvTileJob<float>& job);
@@ -187,6 +188,7 @@ struct ConvCopyJob {
   int64_t channels = 0;                           ///< to copy
   int64_t repeat = 1;                             ///< channel c of the scratch is c / repeat of x
   int64_t block_lo = 0, block_hi = 0;             ///< blocks of channels to copy
+  int64_t block_first = 0;                        ///< the block that stands at the scratch's begin
   int64_t row = 0, rows = 0;                      ///< first input row (may be negative) and how many
   int64_t column = 0, columns = 0;                ///< first input column, columns per phase
   int64_t stride_w = 1;

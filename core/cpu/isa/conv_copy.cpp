@@ -167,7 +167,7 @@ void copy(const ConvCopyJob<T>& job) {
       }
       for (int64_t b = job.block_lo; b < job.block_hi; ++b) {
         for (int64_t p = 0; p < job.phase_count; ++p) {
-          copy_phase(job, to + b * job.s_block + p * job.s_phase, row, job.phases[p], b);
+          copy_phase(job, to + (b - job.block_first) * job.s_block + p * job.s_phase, row, job.phases[p], b);
         }
       }
     }
