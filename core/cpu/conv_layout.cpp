@@ -38,6 +38,7 @@ void find_extent(ConvPlan& plan) {
   if (u_max < plan.u_min) plan.u_min = plan.v_min = u_max = v_max = 0;  // no taps at all
   plan.u_span = u_max - plan.u_min;
   plan.v_span = v_max - plan.v_min;
+  plan.scratch_step_h = plan.u_span == 0 ? 1 : plan.step_h;
   std::vector<uint8_t> column_used(static_cast<size_t>(plan.step_w), 0);
   plan.row_used.assign(static_cast<size_t>(plan.step_h), 0);
   for (const ConvPhase& phase : plan.phases) {
@@ -61,8 +62,18 @@ bool fits_contiguous(const ConvPlan& plan) {
   return true;
 }
 
+/// Whether an output pixel needs one input pixel only.
+bool is_one_tap(const ConvPlan& plan) {
+  return plan.u_span == 0 && plan.v_span == 0;
+}
+
+/// Rows of the scratch for `rows` of outputs; those between that no tap needs are left out.
+int64_t scratch_rows(const ConvPlan& plan, int64_t rows) {
+  return (rows - 1) * plan.scratch_step_h + plan.u_span + 1;
+}
+
 int64_t scratch_of(const ConvPlan& plan, int64_t images, int64_t rows, int64_t columns) {
-  const int64_t in_rows = (rows - 1) * plan.step_h + plan.u_span + 1;
+  const int64_t in_rows = scratch_rows(plan, rows);
   if (plan.layout == ConvPlan::Layout::Contiguous) {
     return images * in_rows * ((columns - 1) * plan.step_w + plan.v_span + 1) * plan.in_c;
   }
@@ -85,7 +96,7 @@ int64_t images_of(const ConvPlan& plan, const ConvRequest& request, int64_t most
   int64_t taps = 0;
   for (const ConvPhase& phase : plan.phases) taps += static_cast<int64_t>(phase.taps.size());
   const int64_t weight_bytes = taps * plan.in_c * plan.out_c * static_cast<int64_t>(request.element);
-  const bool heavy = may_group(plan, request) && weight_bytes > kHeavyBytes;
+  const bool heavy = may_group(plan, request) && weight_bytes >= kHeavyBytes;
   const int64_t tasks = heavy ? kHeavyTasks : kTasks;
   int64_t images = 1;
   while (images * pixels < kPixels && images < plan.images / tasks &&
@@ -127,7 +138,7 @@ void group_blocks(ConvPlan& plan, const ConvRequest& request) {
 }
 
 void lay_out(ConvPlan& plan) {
-  const int64_t in_rows = (plan.window_rows - 1) * plan.step_h + plan.u_span + 1;
+  const int64_t in_rows = scratch_rows(plan, plan.window_rows);
   const int64_t phases = static_cast<int64_t>(plan.column_phases.size());
   const int64_t columns = plan.window_columns + plan.v_span / plan.step_w;
   switch (plan.layout) {
@@ -142,6 +153,10 @@ void lay_out(ConvPlan& plan) {
       plan.s_row = phases * plan.s_phase;
       plan.s_block = in_rows * plan.s_row;
       plan.s_image = plan.group_blocks * plan.s_block;
+      if (is_one_tap(plan)) {  // images side by side: their pixels make one line
+        plan.s_image = plan.s_block;
+        plan.s_block = plan.window_images * plan.s_image;
+      }
       break;
     case ConvPlan::Layout::InPlace:
       plan.s_pixel = plan.in_pixel;
@@ -163,7 +178,8 @@ void lay_out(ConvPlan& plan) {
 
 void choose_layout(ConvPlan& plan, const ConvRequest& request) {
   using Layout = ConvPlan::Layout;
-  const bool narrow = plan.columns < kNarrow && plan.images > 1;
+  const bool one_line = is_one_tap(plan) && plan.out_step_h == 1 && plan.out_step_w == 1 && !request.pair;
+  const bool narrow = plan.columns < kNarrow && plan.images > 1 && !one_line;
   if (plan.layout == Layout::InPlace) {
     const bool apart = request.use == ConvUse::WeightGradient && plan.in_pixel > kInPlaceChannels;
     if (request.use == ConvUse::Depthwise || request.reading == ConvReading::Copied || apart) {

@@ -188,7 +188,7 @@ ConvLines ConvPlan::lines_of(const ConvPhase& phase, const ConvWindow& box) cons
     lines.outer = phase_rows;
     lines.inner = phase_columns;
     lines.length = box.images;
-    lines.x_outer = step_h * s_row;
+    lines.x_outer = scratch_step_h * s_row;
     lines.x_inner = s_pixel;
     lines.y_outer = phase.y_row * out_pixel;
     lines.y_inner = phase.y_column * out_pixel;
@@ -198,7 +198,7 @@ ConvLines ConvPlan::lines_of(const ConvPhase& phase, const ConvWindow& box) cons
     lines.inner = phase_rows;
     lines.length = phase_columns;
     lines.x_outer = s_image;
-    lines.x_inner = step_h * s_row;
+    lines.x_inner = scratch_step_h * s_row;
     lines.y_outer = out_pixels * out_pixel;
     lines.y_inner = phase.y_row * out_pixel;
     lines.y_pixel = phase.y_column * out_pixel;

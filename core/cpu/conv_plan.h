@@ -69,6 +69,7 @@ struct ConvPlan {
   int64_t group_blocks = 0;  ///< of them in the scratch at a time; group g has those from g times that on
   std::vector<int64_t> column_phases;  ///< that some tap needs
   std::vector<uint8_t> row_used;       ///< by row mod step_h
+  int64_t scratch_step_h = 1;          ///< rows of the scratch between two output rows: step_h, or 1
   int64_t s_image = 0, s_block = 0, s_row = 0, s_phase = 0, s_pixel = 0;
   int64_t scratch = 0;  ///< elements
 

@@ -126,6 +126,7 @@ void conv_copy_window(const ConvPlan& plan, const ConvWindow& box, T* scratch, c
   job.phase_count = static_cast<int64_t>(plan.column_phases.size());
   job.row_used = plan.row_used.data();
   job.stride_h = plan.step_h;
+  job.row_step = plan.step_h / plan.scratch_step_h;
   job.s_image = plan.s_image;
   job.s_block = plan.s_block;
   job.s_row = plan.s_row;

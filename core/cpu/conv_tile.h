@@ -197,6 +197,7 @@ struct ConvCopyJob {
   bool contiguous = false;            ///< no blocks and phases: rows as in x, `columns` pixels each
   const uint8_t* row_used = nullptr;  ///< by row mod stride_h
   int64_t stride_h = 1;
+  int64_t row_step = 1;  ///< rows of x between two that the scratch has
   int64_t s_image = 0, s_block = 0, s_row = 0, s_phase = 0, s_pixel = 0;  ///< of the scratch
 };
 LATHE_ISA_FUNCTION(void, conv_copy_f32, const ConvCopyJob<float>& job);

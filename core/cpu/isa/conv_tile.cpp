@@ -3,6 +3,7 @@
 #include "core/cpu/conv_tile.h"
 
 #include "core/cpu/isa/conv_ahead.h"
+#include "core/cpu/isa/conv_lines.h"
 #include "core/simd.h"
 
 namespace lathe::cpu::LATHE_ISA_NAMESPACE {
@@ -208,6 +209,14 @@ class Entries {
         inside_(r.inside == nullptr ? nullptr : r.inside + run.first),
         run_(run) {
     for (int64_t e = 0; e < run.count; ++e) all_weights_[e] = e * run.channels * width;
+    for (int64_t e = 0; inside_ != nullptr && e < run.count; ++e) {
+      const ConvInside& in = inside_[e];
+      if (e == 0) all_inside_ = in;
+      if (in.row_lo > all_inside_.row_lo) all_inside_.row_lo = in.row_lo;
+      if (in.row_hi < all_inside_.row_hi) all_inside_.row_hi = in.row_hi;
+      if (in.column_lo > all_inside_.column_lo) all_inside_.column_lo = in.column_lo;
+      if (in.column_hi < all_inside_.column_hi) all_inside_.column_hi = in.column_hi;
+    }
   }
 
   /// For line (i, j); false where it needs none of them.
@@ -218,14 +227,16 @@ class Entries {
     t.count = run_.count;
     if (inside_ == nullptr) return t.count > 0;
     const int64_t row = lines.row + (lines.by_column ? i : j), column = lines.column + j;
+    const auto contains = [&](const ConvInside& in) {
+      const bool in_row = row >= in.row_lo && row < in.row_hi;
+      return in_row && (!lines.by_column || (column >= in.column_lo && column < in.column_hi));
+    };
+    if (contains(all_inside_)) return t.count > 0;
     int64_t count = 0;
     for (int64_t e = 0; e < run_.count; ++e) {
-      const ConvInside& in = inside_[e];
-      const bool in_row = row >= in.row_lo && row < in.row_hi;
-      const bool in_column = !lines.by_column || (column >= in.column_lo && column < in.column_hi);
       offsets_[count] = all_[e];
       weights_[count] = all_weights_[e];
-      count += in_row && in_column ? 1 : 0;
+      count += contains(inside_[e]) ? 1 : 0;
     }
     t.offsets = offsets_;
     t.weights = weights_;
@@ -236,6 +247,7 @@ class Entries {
  private:
   const int64_t* all_;
   const ConvInside* inside_;
+  ConvInside all_inside_;  // where every entry is inside
   ConvRun run_;
   int64_t all_weights_[kConvRunEntries], offsets_[kConvRunEntries], weights_[kConvRunEntries];
 };
@@ -323,8 +335,9 @@ void fill(const ConvTileJob<T>& job) {
 }
 
 template <class T>
-void run(const ConvTileJob<T>& job) {
+void run(ConvTileJob<T> job) {
   if (job.reduction.run_count == 0) return fill(job);
+  job.lines = merged(job.lines, job.reduction.inside);
   const int64_t tiles_of_k = (job.reduction.k + 2 * kLanes<T> - 1) / (2 * kLanes<T>);
   Ahead ahead(job.ahead, tiles_of_k * (job.run_hi - job.run_lo) * job.lines.outer * job.lines.inner *
                              tile_count<Kind::Blocked, 2>(job.lines.length));

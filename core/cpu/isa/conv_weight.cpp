@@ -2,6 +2,7 @@
 
 #include "core/cpu/conv_tile.h"
 #include "core/cpu/isa/conv_ahead.h"
+#include "core/cpu/isa/conv_lines.h"
 #include "core/simd.h"
 
 namespace lathe::cpu::LATHE_ISA_NAMESPACE {
@@ -306,7 +307,7 @@ int64_t fit(int64_t pixels, int64_t size, int64_t most) {
 
 template <class T>
 void run(const ConvWeightJob<T>& job) {
-  const ConvLines& all = job.lines;
+  const ConvLines all = merged(job.lines, job.reduction.inside);
   if (all.outer == 0 || all.inner == 0 || all.length == 0) return;
   const int64_t size = job.reduction.k > kLanes<T> ? kPixels : 2 * kPixels;  // dy of V = 1 is half as much
   const int64_t length = least(all.length, size);
