@@ -9,7 +9,7 @@
 namespace lathe::cpu {
 namespace {
 
-constexpr int64_t kRunBytes = 24 * 1024;  // of packed weights in L1 at a time
+constexpr int64_t kRunBytes = 144 * 1024;  // of packed weights in L2 at a time: 8 blocks of 3x3 taps
 
 struct Entry {
   int64_t offset, weight, channels;
