@@ -52,6 +52,7 @@ class BackwardDriver {
       job.w = packed + phase.packed_first * conv_padded<T>(plan.out_c);
       job.reduction = plan.reduction_of(phase);
       job.lines = plan.lines_of(phase, box);
+      job.run_hi = static_cast<int64_t>(phase.runs.size());
       std::copy(ahead.begin(), ahead.end(), job.ahead);
       ahead = {};
       conv_tile(job);

@@ -18,23 +18,32 @@ void run_window(const ConvPlan& plan, int64_t index, int64_t next, T* y, const C
   thread_local ConvScratch memory;
   T* scratch = memory.take<T>(plan.scratch);
   const ConvWindow box = plan.window(index);
-  const T* input = conv_input(plan, box, scratch, x, 0, plan.blocks);
   std::array<ConvAhead, 3> ahead = {conv_ahead(plan, next, conv_source(x))};
   if (x.map == ConvOperand<T>::Map::Gradient) {
     ahead[1] = conv_ahead(plan, next, x.gradient.dy);
     ahead[2] = conv_ahead(plan, next, x.gradient.y);
   }
-  for (const ConvPhase& phase : plan.phases) {
-    ConvTileJob<T> job;
-    job.x = input;
-    job.y = y + plan.first_output(phase, box);
-    job.w = packed + phase.packed_first * conv_padded<T>(plan.out_c);
-    job.bias = bias;
-    job.reduction = plan.reduction_of(phase);
-    job.lines = plan.lines_of(phase, box);
-    std::copy(ahead.begin(), ahead.end(), job.ahead);
-    ahead = {};
-    conv_tile(job);
+  const int64_t groups = plan.block_groups();
+  for (int64_t g = 0; g < groups; ++g) {
+    const int64_t block = g * plan.group_blocks;
+    const T* input =
+        conv_input(plan, box, scratch, x, block, std::min(block + plan.group_blocks, plan.blocks), block);
+    for (const ConvPhase& phase : plan.phases) {
+      ConvTileJob<T> job;
+      job.x = input;
+      job.y = y + plan.first_output(phase, box);
+      job.w = packed + phase.packed_first * conv_padded<T>(plan.out_c);
+      job.bias = bias;
+      job.reduction = plan.reduction_of(phase);
+      job.lines = plan.lines_of(phase, box);
+      job.run_lo = phase.group_runs[static_cast<size_t>(g)];
+      job.run_hi = phase.group_runs[static_cast<size_t>(g) + 1];
+      if (g + 1 == groups) {
+        std::copy(ahead.begin(), ahead.end(), job.ahead);
+        ahead = {};
+      }
+      conv_tile(job);
+    }
   }
 }
 

@@ -4,6 +4,7 @@
 
 #include "core/cpu/conv_depthwise_rows.h"
 #include "core/cpu/conv_drive.h"
+#include "core/cpu/conv_product.h"
 #include "core/cpu/norm_parts.h"
 #include "core/cpu/winograd.h"
 
@@ -11,8 +12,27 @@ namespace lathe::cpu {
 namespace {
 
 template <class T>
+bool is_tensor(const ConvOperand<T>& x) {
+  return x.map == ConvOperand<T>::Map::Identity;
+}
+
+template <class T>
+void backward_weight(const ConvShape& shape, T* dw, const T* dy, const ConvOperand<T>& x) {
+  if (is_depthwise(shape)) return depthwise_backward_weight(shape, dw, dy, x);
+  if (is_conv_weight_product(shape) && is_tensor(x)) {
+    return conv_product_backward_weight(shape, dw, dy, x.x);
+  }
+  conv_drive_weight(shape, dw, dy, x);
+}
+
+template <class T>
 void backward_data(const ConvShape& shape, ConvInputGradient<T>& gradient, const ConvOperand<T>& dy,
                    const T* w) {
+  if (is_depthwise(shape)) return depthwise_backward_data(shape, gradient, dy, w);
+  const bool plain = gradient.mask.x == nullptr && gradient.residual_dy == nullptr;
+  if (is_conv_product(shape) && is_tensor(dy) && plain) {
+    return conv_product_backward_data(shape, gradient.dx, dy.x, w);
+  }
   const ConvPlan plan = plan_backward_data(shape, sizeof(T), ConvUse::Tiles, conv_reading(dy));
   const int64_t groups = shape.geometry.groups;
   ConvGradientEnd<T> end(gradient, std::max<int64_t>(chunk_count(plan.windows(), plan.grain()), 1), shape.c);
@@ -36,6 +56,9 @@ void conv_fused_forward(const ConvShape& shape, T* y, const ConvOperand<T>& x, c
   if (has_depthwise_rows<T>(shape)) return depthwise_fused_forward(shape, y, x, w, bias, moments);
   if (is_depthwise(shape)) return depthwise_forward(shape, y, x, w, bias, moments);
   if (winograd_chosen(shape)) return winograd_forward(shape, y, x, w, bias, moments);
+  if (is_conv_product(shape) && is_tensor(x) && moments == nullptr) {
+    return conv_product_forward(shape, y, x.x, w, bias);
+  }
   const ConvPlan plan = plan_forward(shape, sizeof(T), ConvUse::Tiles, conv_reading(x));
   const int64_t groups = shape.geometry.groups;
   const bool by_window = groups == 1 && moments != nullptr;
@@ -53,8 +76,8 @@ void conv_fused_backward(const ConvShape& shape, T* dw, ConvInputGradient<T>& gr
                          const ConvOperand<T>& dy, const ConvOperand<T>& x, const T* w) {
   if (has_depthwise_rows<T>(shape)) return depthwise_fused_backward(shape, dw, gradient, dy, x, w);
   if (winograd_chosen(shape)) return winograd_backward(shape, dw, gradient, dy, x, w);
-  const bool both = dw != nullptr && gradient.dx != nullptr, depthwise = is_depthwise(shape);
-  if (both && !depthwise && conv_drive_backward(shape, dw, gradient, dy, x, w)) return;
+  const bool both = dw != nullptr && gradient.dx != nullptr;
+  if (both && !is_depthwise(shape) && conv_drive_backward(shape, dw, gradient, dy, x, w)) return;
   ConvOperand<T> g = dy;
   Tensor dense;
   if (dy.map == ConvOperand<T>::Map::Gradient && (dw != nullptr || shape.geometry.groups > 1)) {
@@ -65,12 +88,8 @@ void conv_fused_backward(const ConvShape& shape, T* dw, ConvInputGradient<T>& gr
     all_gradient_rows(rows, all);
     g = as_is<T>(rows.dx);
   }
-  if (dw != nullptr) {
-    depthwise ? depthwise_backward_weight(shape, dw, g.x, x) : conv_drive_weight(shape, dw, g.x, x);
-  }
-  if (gradient.dx != nullptr) {
-    depthwise ? depthwise_backward_data(shape, gradient, g, w) : backward_data(shape, gradient, g, w);
-  }
+  if (dw != nullptr) backward_weight(shape, dw, g.x, x);
+  if (gradient.dx != nullptr) backward_data(shape, gradient, g, w);
 }
 
 #define LATHE_INSTANTIATE(T)                                                                            \

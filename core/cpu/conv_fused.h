@@ -14,7 +14,8 @@
 //
 // is formed while it is copied into scratch, feeds both dw and the convolution's backward-data, whose result
 // is masked where the relu in front was zero and summed for the next norm, still in cache. A chain's driver
-// is core/cpu/conv_chain.cpp; conv_fused.cpp picks the kernels: depthwise rows, Winograd or direct ones.
+// is core/cpu/conv_chain.cpp; conv_fused.cpp picks the kernels: depthwise rows, Winograd, direct ones, or
+// products where nothing is mapped (conv_product.cpp).
 //
 // Direct kernels map what they copy into scratch anyway (conv_copy.cpp). Backward, one copy of dy serves dx
 // and dw (conv_backward.cpp) where their windows are the same and dw is small enough for a sum per task;

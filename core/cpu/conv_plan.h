@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/cpu/conv_tile.h"
+#include "core/cpu/window_grid.h"
 #include "core/kernels/conv.h"
 
 namespace lathe::cpu {
@@ -37,19 +38,16 @@ struct ConvPhase {
   int64_t rows = 0, columns = 0;                  ///< of output pixels
   int64_t y_first = 0, y_row = 0, y_column = 0;   ///< where they stand in an image, in pixels
   std::vector<int64_t> offsets, weights, starts;  ///< by entry, see ConvReduction
-  std::vector<ConvInside> inside;  ///< by entry; empty: see ConvReduction
+  std::vector<ConvInside> inside;                 ///< by entry; empty: see ConvReduction
   std::vector<ConvRun> runs;
-  int64_t reduction = 0;     ///< channels of all entries
-  int64_t packed_first = 0;  ///< of its weights in the packed buffer, in channels of the reduction
+  std::vector<int64_t> group_runs;  ///< by group of blocks: its first run; then the number of runs
+  int64_t reduction = 0;            ///< channels of all entries
+  int64_t packed_first = 0;         ///< of its weights in the packed buffer, in channels of the reduction
 };
 
 /// A box of output pixels that is computed from one filling of the scratch: images, and rows and columns of a
 /// phase's output pixels.
-struct ConvWindow {
-  int64_t image = 0, images = 0;
-  int64_t row = 0, rows = 0;
-  int64_t column = 0, columns = 0;
-};
+using ConvWindow = WindowBox;
 
 /// Per group; the groups differ only in where their channels begin.
 struct ConvPlan {
@@ -67,9 +65,11 @@ struct ConvPlan {
   enum class Layout : uint8_t { Blocked, Contiguous, ImagesInnermost, InPlace };
   Layout layout = Layout::Blocked;
   int64_t u_min = 0, v_min = 0;
-  int64_t blocks = 0;                  ///< of channels
+  int64_t blocks = 0;        ///< of channels
+  int64_t group_blocks = 0;  ///< of them in the scratch at a time; group g has those from g times that on
   std::vector<int64_t> column_phases;  ///< that some tap needs
   std::vector<uint8_t> row_used;       ///< by row mod step_h
+  int64_t scratch_step_h = 1;          ///< rows of the scratch between two output rows: step_h, or 1
   int64_t s_image = 0, s_block = 0, s_row = 0, s_phase = 0, s_pixel = 0;
   int64_t scratch = 0;  ///< elements
 
@@ -77,6 +77,7 @@ struct ConvPlan {
   int64_t window_images = 0, window_rows = 0, window_columns = 0;
   int64_t u_span = 0, v_span = 0;  ///< extent of the taps
 
+  int64_t block_groups() const { return group_blocks > 0 ? chunk_count(blocks, group_blocks) : 1; }
   int64_t windows() const;
   int64_t grain() const;  ///< windows of a task
   ConvWindow window(int64_t index) const;

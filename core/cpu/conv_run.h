@@ -94,10 +94,11 @@ ConvReading conv_reading(const ConvOperand<T>& x) {
 }
 
 /// Copies what the window's pixels need of x (first image, first channel of the group), blocks
-/// [block_lo, block_hi) of channels, each channel of x `repeat` times.
+/// [block_lo, block_hi) of channels, each channel of x `repeat` times; `scratch` begins with block
+/// `block_first`.
 template <class T>
 void conv_copy_window(const ConvPlan& plan, const ConvWindow& box, T* scratch, const ConvOperand<T>& x,
-                      int64_t block_lo, int64_t block_hi, int64_t repeat = 1) {
+                      int64_t block_lo, int64_t block_hi, int64_t repeat = 1, int64_t block_first = 0) {
   ConvCopyJob<T> job;
   job.scratch = scratch;
   job.image_step = plan.in_h * plan.in_w * plan.in_pixel;
@@ -113,6 +114,7 @@ void conv_copy_window(const ConvPlan& plan, const ConvWindow& box, T* scratch, c
   job.repeat = repeat;
   job.block_lo = block_lo;
   job.block_hi = block_hi;
+  job.block_first = block_first;
   job.row = box.row * plan.step_h + plan.u_min;
   job.rows = (box.rows - 1) * plan.step_h + plan.u_span + 1;
   job.column = box.column * plan.step_w + plan.v_min;
@@ -124,6 +126,7 @@ void conv_copy_window(const ConvPlan& plan, const ConvWindow& box, T* scratch, c
   job.phase_count = static_cast<int64_t>(plan.column_phases.size());
   job.row_used = plan.row_used.data();
   job.stride_h = plan.step_h;
+  job.row_step = plan.step_h / plan.scratch_step_h;
   job.s_image = plan.s_image;
   job.s_block = plan.s_block;
   job.s_row = plan.s_row;
@@ -135,12 +138,12 @@ void conv_copy_window(const ConvPlan& plan, const ConvWindow& box, T* scratch, c
 /// Where a window's pixels stand for the micro-kernels: in `scratch`, which this fills, or in x itself.
 template <class T>
 const T* conv_input(const ConvPlan& plan, const ConvWindow& box, T* scratch, const ConvOperand<T>& x,
-                    int64_t block_lo, int64_t block_hi) {
+                    int64_t block_lo, int64_t block_hi, int64_t block_first = 0) {
   if (plan.layout == ConvPlan::Layout::InPlace) {
     return x.x + box.image * plan.s_image + box.row * plan.step_h * plan.s_row +
            box.column * plan.step_w * plan.s_pixel;
   }
-  conv_copy_window(plan, box, scratch, x, block_lo, block_hi);
+  conv_copy_window(plan, box, scratch, x, block_lo, block_hi, 1, block_first);
   return scratch;
 }
 

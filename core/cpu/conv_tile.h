@@ -30,8 +30,11 @@
 // the largest: 32 columns on AVX2 are 6+6+5+5+5+5. Eight accumulators hide the FMA's latency (4 cycles x 2).
 // Measured on one Zen 5 core, peak 233 GFLOP/s, data in L1: 8 x 32: 228, 14 x 32: 229, 16 x 16: 210.
 //
-// Cache: a run of entries (9 taps x 16 channels x 32 outputs x 4 bytes = 18 KiB) stays in L1 while all pixels
-// of the task pass by; their scratch (at most 256 KiB) stays in L2; y is read and written once per run.
+// Cache: a run of entries (at most 8 blocks x 9 taps x 16 channels x 32 outputs x 4 bytes = 144 KiB) stays in
+// L2 while all pixels of the task pass by, beside their scratch (at most 256 KiB): a tile reads its weights
+// in order, 16 bytes a cycle, and y once per run. Runs that stay in L1, 18 KiB, read y more often than they
+// save: 512 channels on 4x4 images took 4 to 7 % longer with them, most other layers the same within
+// what two runs differ by.
 //
 // Register tile, backward-weight: R channels of one entry x V vectors of output channels, held while 128 or
 // 256 pixels pass by, then added to the task's partial sum; R is 8 (V = 2) or 16 (V = 1) on AVX-512, 6 or 5
@@ -110,6 +113,7 @@ struct ConvTileJob {
   const T* bias = nullptr;  ///< k values or null
   ConvReduction reduction;
   ConvLines lines;
+  int64_t run_lo = 0, run_hi = 0;  ///< runs to add; those from 0 on begin with the bias, others with y
   ConvAhead ahead[kConvAheads];
 };
 LATHE_ISA_FUNCTION(void, conv_tile_f32, const ConvTileJob<float>& job);
@@ -187,6 +191,7 @@ struct ConvCopyJob {
   int64_t channels = 0;                           ///< to copy
   int64_t repeat = 1;                             ///< channel c of the scratch is c / repeat of x
   int64_t block_lo = 0, block_hi = 0;             ///< blocks of channels to copy
+  int64_t block_first = 0;                        ///< the block that stands at the scratch's begin
   int64_t row = 0, rows = 0;                      ///< first input row (may be negative) and how many
   int64_t column = 0, columns = 0;                ///< first input column, columns per phase
   int64_t stride_w = 1;
@@ -195,6 +200,7 @@ struct ConvCopyJob {
   bool contiguous = false;            ///< no blocks and phases: rows as in x, `columns` pixels each
   const uint8_t* row_used = nullptr;  ///< by row mod stride_h
   int64_t stride_h = 1;
+  int64_t row_step = 1;  ///< rows of x between two that the scratch has
   int64_t s_image = 0, s_block = 0, s_row = 0, s_phase = 0, s_pixel = 0;  ///< of the scratch
 };
 LATHE_ISA_FUNCTION(void, conv_copy_f32, const ConvCopyJob<float>& job);

@@ -1,5 +1,7 @@
 // Backward-weight, see Note [Convolution tiling].
 
+#include <limits>
+
 #include "core/cpu/conv_drive.h"
 #include "core/cpu/conv_scratch.h"
 
@@ -17,6 +19,20 @@ struct Division {
   int64_t block_pieces = 1, tile_pieces = 1;
 };
 
+/// Ranges of blocks repeat the gathering of dy, ranges of tiles the copying of x: as little as can be of
+/// both.
+void divide_gradient(Division& d, const ConvPlan& plan, int64_t tiles, int64_t wanted) {
+  int64_t least = std::numeric_limits<int64_t>::max();
+  for (int64_t t = 1; t <= std::min(tiles, wanted); ++t) {
+    const int64_t b = std::min(plan.blocks, chunk_count(wanted, t));
+    const int64_t moved = t * plan.in_c + b * plan.out_c;
+    if (b * t < std::min(wanted, tiles * plan.blocks) || moved >= least) continue;
+    least = moved;
+    d.block_pieces = b;
+    d.tile_pieces = t;
+  }
+}
+
 Division divide(const ConvPlan& plan, int64_t gradient_bytes, int64_t tiles) {
   Division d;
   const int64_t windows = plan.windows();
@@ -24,8 +40,7 @@ Division divide(const ConvPlan& plan, int64_t gradient_bytes, int64_t tiles) {
   d.windows = chunk_count(windows, std::min(windows, most));
   d.parts = chunk_count(windows, d.windows);
   if (d.parts < kWork && plan.layout != ConvPlan::Layout::Contiguous) {
-    d.block_pieces = std::min(plan.blocks, chunk_count(kWork, d.parts));
-    d.tile_pieces = std::min(tiles, chunk_count(kWork, d.parts * d.block_pieces));
+    divide_gradient(d, plan, tiles, chunk_count(kWork, d.parts));
   }
   return d;
 }

@@ -18,6 +18,9 @@ constexpr int64_t kWantedTasks = 16;
 constexpr int64_t kFewRows = 8;
 // Terms whose share of B is packed at a time: bounds the copy of B.
 constexpr int64_t kSlab = 2048;
+// Bytes of a copy that one task makes for itself: they stay in a second-level cache beside A. And its terms.
+constexpr int64_t kOwnCopy = 256 * 1024;
+constexpr int64_t kLeastOwnTerms = 256;
 
 /// Rows and columns of C that one task makes.
 struct Tiling {
@@ -147,7 +150,10 @@ void multiply_rows(PackedProduct<T> o, const GemmShape& s, const T* next_a, int6
 template <class T>
 void serial_product(T* c, const T* a, const T* b, const GemmShape& s, T* sums, const T* next_a) {
   // The terms of one pack bound the copy of B.
-  const int64_t slab = std::min(s.k, kSlab), packed_elements = round_up(packed_size(s.n, slab), 16);
+  const int64_t term_bytes = packed_size(s.n, 1) * static_cast<int64_t>(sizeof(T));
+  const int64_t slab =
+      even_tile(std::max<int64_t>(s.k, 1), std::clamp(kOwnCopy / term_bytes, kLeastOwnTerms, kSlab), 8);
+  const int64_t packed_elements = round_up(packed_size(s.n, slab), 16);
   Tensor storage = scratch<T>(packed_elements + gemm_scratch_size(block_rows(s.m)));
   T *packed = storage.mut<T>(), *a_copy = packed + packed_elements;
   for (int64_t p = 0; p < s.k; p += slab) {

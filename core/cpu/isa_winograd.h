@@ -7,6 +7,7 @@
 #include "core/cpu/conv_tile.h"
 #include "core/cpu/isa.h"
 #include "core/cpu/isa_norm.h"
+#include "core/cpu/window_box.h"
 
 namespace lathe::cpu {
 
@@ -25,10 +26,7 @@ struct WinogradPlanes {
 
 /// Strips of tiles: tile (i, j) of an image covers its pixels (4 i, 4 j) to (4 i + 3, 4 j + 3), perhaps
 /// beyond the last. Tiles are counted image by image, row by row.
-struct WinogradBox {
-  int64_t image = 0, images = 0;
-  int64_t row = 0, rows = 0;
-  int64_t column = 0, columns = 0;
+struct WinogradBox : WindowBox {
   int64_t tiles() const { return images * rows * columns; }
 };
 

@@ -35,7 +35,7 @@ struct Memory {
 template <class T>
 WinogradTiling tiling_of(const WinogradPass& pass, const ConvShape& s, const WinogradOutputJob<T>& out) {
   const int64_t channels = pass.in_place ? pass.ins : pass.ins + pass.slice;
-  return {s.n, out.height, out.width, winograd_block_tiles(channels, sizeof(T))};
+  return {{s.n, out.height, out.width}, winograd_block_tiles(channels, sizeof(T))};
 }
 
 /// `parts`: 2 outs values per window, or null.
@@ -98,7 +98,8 @@ Parts run(const ConvShape& s, bool forward, const WinogradSource<T>& source, con
   if (is_wide<T>(s)) {
     const WinogradGroups groups = winograd_wide_groups(s, forward);
     Parts parts(sums, groups.count(), pass.outs);
-    for (size_t n = 0; n < parts.pixels.size(); ++n) parts.pixels[n] = groups.pixels(static_cast<int64_t>(n));
+    for (size_t n = 0; n < parts.pixels.size(); ++n)
+      parts.pixels[n] = groups.group_pixels(static_cast<int64_t>(n));
     winograd_wide(s, pass, groups, source, w, out, parts.data());
     return parts;
   }

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "core/parallel.h"
+#include "core/cpu/window_grid.h"
 
 namespace lathe::cpu {
 namespace {
@@ -12,21 +12,16 @@ constexpr int64_t kMostTiles = 64;
 constexpr int64_t kWindows = 32;     // wanted at least, so that threads share the work evenly
 constexpr int64_t kLeastTiles = 14;  // of a block: fewer read the weights too often
 
-/// n cut into pieces of at most `most`, as equal as can be: the largest piece.
-int64_t even_piece(int64_t n, int64_t most) {
-  if (n <= most) return std::max<int64_t>(n, 1);
-  return chunk_count(n, chunk_count(n, std::max<int64_t>(most, 1)));
-}
-
 }  // namespace
 
-WinogradTiling::WinogradTiling(int64_t image_count, int64_t output_height, int64_t output_width,
-                               int64_t most_tiles)
+WinogradTiles::WinogradTiles(int64_t image_count, int64_t output_height, int64_t output_width)
     : images(image_count),
       height(output_height),
       width(output_width),
       rows(chunk_count(output_height, kWinogradTile)),
-      columns(chunk_count(output_width, kWinogradTile)) {
+      columns(chunk_count(output_width, kWinogradTile)) {}
+
+WinogradTiling::WinogradTiling(const WinogradTiles& tiles, int64_t most_tiles) : WinogradTiles(tiles) {
   const int64_t image_tiles = rows * columns;
   if (image_tiles <= most_tiles) {
     const int64_t shared = std::max<int64_t>(images / kWindows, 1);
@@ -47,20 +42,11 @@ WinogradTiling::WinogradTiling(int64_t image_count, int64_t output_height, int64
 }
 
 int64_t WinogradTiling::windows() const {
-  return chunk_count(images, window_images) * chunk_count(rows, window_rows) *
-         chunk_count(columns, window_columns);
+  return window_count({images, rows, columns}, {window_images, window_rows, window_columns});
 }
 
 WinogradBox WinogradTiling::window(int64_t index) const {
-  const int64_t across = chunk_count(columns, window_columns), down = chunk_count(rows, window_rows);
-  WinogradBox box;
-  box.column = index % across * window_columns;
-  box.columns = std::min(window_columns, columns - box.column);
-  box.row = index / across % down * window_rows;
-  box.rows = std::min(window_rows, rows - box.row);
-  box.image = index / across / down * window_images;
-  box.images = std::min(window_images, images - box.image);
-  return box;
+  return {window_at({images, rows, columns}, {window_images, window_rows, window_columns}, index)};
 }
 
 int64_t WinogradTiling::blocks(const WinogradBox& window) const {
@@ -84,7 +70,7 @@ int64_t WinogradTiling::grain() const {
   return std::max<int64_t>(windows() / kWindows, 1);
 }
 
-int64_t WinogradTiling::pixels(const WinogradBox& box) const {
+int64_t WinogradTiles::pixels(const WinogradBox& box) const {
   const int64_t down = std::min(kWinogradTile * (box.row + box.rows), height) - kWinogradTile * box.row;
   const int64_t across =
       std::min(kWinogradTile * (box.column + box.columns), width) - kWinogradTile * box.column;

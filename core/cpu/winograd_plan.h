@@ -8,16 +8,22 @@
 
 namespace lathe::cpu {
 
-/// The tiles of images (height x width outputs), cut into windows, which are tasks, and those into blocks,
-/// whose transforms fit a core's cache. A window is several whole images and one block, or rows of tiles of
-/// one image and perhaps several blocks.
-struct WinogradTiling {
+/// The tiles that images of height x width outputs have.
+struct WinogradTiles {
   int64_t images = 0, height = 0, width = 0;
   int64_t rows = 0, columns = 0;  ///< of tiles
+
+  WinogradTiles(int64_t image_count, int64_t output_height, int64_t output_width);
+  int64_t pixels(const WinogradBox& box) const;  ///< outputs that exist
+};
+
+/// They are cut into windows, which are tasks, and those into blocks, whose transforms fit a core's cache. A
+/// window is several whole images and one block, or rows of tiles of one image and perhaps several blocks.
+struct WinogradTiling : WinogradTiles {
   int64_t window_images = 0, window_rows = 0, window_columns = 0;
   int64_t block_rows = 0;
 
-  WinogradTiling(int64_t image_count, int64_t output_height, int64_t output_width, int64_t most_tiles);
+  WinogradTiling(const WinogradTiles& tiles, int64_t most_tiles);
   int64_t windows() const;
   WinogradBox window(int64_t index) const;
   int64_t blocks(const WinogradBox& window) const;
@@ -26,7 +32,6 @@ struct WinogradTiling {
   WinogradBox block_after(int64_t n, int64_t index, int64_t next) const;
   int64_t grain() const;                                                              ///< windows of a task
   int64_t most_tiles() const { return window_images * block_rows * window_columns; }  ///< of a block
-  int64_t pixels(const WinogradBox& box) const;                                       ///< outputs that exist
 };
 
 /// Tiles of a block, for `channels` transformed channels in all.

@@ -27,7 +27,7 @@ struct Backward {
   WinogradTiling tiling() const {
     int64_t channels = shape.c + shape.k;
     if (data != nullptr) channels += shape.k + (data->in_place ? 0 : data->slice);
-    return {shape.n, shape.oh, shape.ow, winograd_block_tiles(channels, sizeof(T))};
+    return {{shape.n, shape.oh, shape.ow}, winograd_block_tiles(channels, sizeof(T))};
   }
 };
 

@@ -32,7 +32,7 @@ void transform_group(const WinogradGroups& groups, int64_t group, const Winograd
       WinogradAhead ahead;
       const int64_t next =
           std::min(first + lo + tile / groups.columns + box.rows, groups.images * groups.rows - 1);
-      ahead.add(source, {next / groups.rows, 1, next % groups.rows, box.rows, 0, groups.columns}, lead);
+      ahead.add(source, {{next / groups.rows, 1, next % groups.rows, box.rows, 0, groups.columns}}, lead);
       ahead.take(job.ahead);
       if (patches.data != nullptr) job.patches.data += at;
       if (outputs.data != nullptr) job.outputs.data += at;
@@ -80,42 +80,36 @@ void run_slice(const WinogradPass& pass, const WinogradGroups& groups, int64_t g
     out.first = false;
   });
   if (part == nullptr) return;
-  winograd_part(part, out.sums, pass.outs, {lo, lo + outs}, groups.pixels(group), out.mask.x == nullptr);
+  winograd_part(part, out.sums, pass.outs, {lo, lo + outs}, groups.group_pixels(group),
+                out.mask.x == nullptr);
 }
 
 }  // namespace
 
-WinogradGroups::WinogradGroups(int64_t image_count, int64_t output_height, int64_t output_width,
-                               int64_t most_tiles)
-    : images(image_count),
-      height(output_height),
-      width(output_width),
-      rows(chunk_count(output_height, kWinogradTile)),
-      columns(chunk_count(output_width, kWinogradTile)) {
-  const int64_t all = images * rows, most = std::max<int64_t>(most_tiles / columns, 1);
-  strips = chunk_count(all, chunk_count(all, most));
+WinogradGroups::WinogradGroups(const WinogradTiles& all, int64_t most_tiles) : WinogradTiles(all) {
+  const int64_t count = images * rows, most = std::max<int64_t>(most_tiles / columns, 1);
+  strips = chunk_count(count, chunk_count(count, most));
 }
 
 void WinogradGroups::for_each_box(int64_t lo, int64_t hi,
                                   FunctionRef<void(const WinogradBox&, int64_t)> fn) const {
   for (int64_t strip = lo; strip < hi;) {
     const int64_t row = strip % rows, count = std::min(rows - row, hi - strip);
-    fn({strip / rows, 1, row, count, 0, columns}, (strip - lo) * columns);
+    fn({{strip / rows, 1, row, count, 0, columns}}, (strip - lo) * columns);
     strip += count;
   }
 }
 
-int64_t WinogradGroups::pixels(int64_t group) const {
-  int64_t lines = 0;
+int64_t WinogradGroups::group_pixels(int64_t group) const {
+  int64_t sum = 0;
   const int64_t first = group * strips;
-  for_each_box(first, std::min(first + strips, images * rows), [&](const WinogradBox& box, int64_t) {
-    lines += std::min(kWinogradTile * (box.row + box.rows), height) - kWinogradTile * box.row;
-  });
-  return lines * width;
+  for_each_box(first, std::min(first + strips, images * rows),
+               [&](const WinogradBox& box, int64_t) { sum += pixels(box); });
+  return sum;
 }
 
 WinogradGroups winograd_wide_groups(const ConvShape& s, bool forward) {
-  return {s.n, forward ? s.oh : s.h, forward ? s.ow : s.w, kGroupTiles};
+  return {{s.n, forward ? s.oh : s.h, forward ? s.ow : s.w}, kGroupTiles};
 }
 
 template <class T>
@@ -153,7 +147,7 @@ void winograd_wide_weight(const ConvShape& s, T* dw, const WinogradSource<T>& x,
                           const WinogradSource<T>& dy) {
   thread_local ConvScratch memory;
   const int64_t tile_bytes = kWinogradPoints * (s.c + s.k) * static_cast<int64_t>(sizeof(T));
-  const WinogradGroups groups(s.n, s.oh, s.ow, kWeightBytes / tile_bytes);
+  const WinogradGroups groups({s.n, s.oh, s.ow}, kWeightBytes / tile_bytes);
   const int64_t v_size = winograd_planes_size(s.c, groups.tiles());
   T* at = memory.take<T>(v_size + winograd_planes_size(s.k, groups.tiles()));
   const WinogradPlanes<T> v = winograd_planes(at, s.c, groups.tiles());

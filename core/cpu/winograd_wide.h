@@ -9,17 +9,15 @@ namespace lathe::cpu {
 
 /// Tiles in the order of images, rows, columns, cut into groups of whole strips (rows of tiles): a group is
 /// transformed as a whole before its products begin.
-struct WinogradGroups {
-  int64_t images = 0, height = 0, width = 0;  ///< of the outputs
-  int64_t rows = 0, columns = 0;              ///< of tiles
-  int64_t strips = 0;                         ///< of a group, the last one perhaps fewer
+struct WinogradGroups : WinogradTiles {
+  int64_t strips = 0;  ///< of a group, the last one perhaps fewer
 
-  WinogradGroups(int64_t image_count, int64_t output_height, int64_t output_width, int64_t most_tiles);
+  WinogradGroups(const WinogradTiles& all, int64_t most_tiles);
   int64_t count() const { return chunk_count(images * rows, strips); }
   int64_t tiles() const { return strips * columns; }  ///< most of a group
   /// Calls fn(box, first tile) for the parts of strips [lo, hi) that lie in one image, `lo` has tile 0.
   void for_each_box(int64_t lo, int64_t hi, FunctionRef<void(const WinogradBox&, int64_t)> fn) const;
-  int64_t pixels(int64_t group) const;  ///< outputs that exist
+  int64_t group_pixels(int64_t group) const;  ///< outputs that exist
 };
 
 WinogradGroups winograd_wide_groups(const ConvShape& shape, bool forward);

@@ -109,14 +109,23 @@ void copy_channels(const ConvCopyJob<T>& job, T* to, int64_t at, int64_t count, 
 
 constexpr int64_t kNoRow = -1;
 
-/// Phase `phase` of the row at offset `row` (kNoRow: zeros) for one block: columns column + phase + i
-/// stride_w.
+/// Columns i of a phase: column + phase + i stride_w of x, those of [lo, hi) exist.
+struct Columns {
+  int64_t first, lo, hi;
+};
 template <class T>
-void copy_phase(const ConvCopyJob<T>& job, T* to, int64_t row, int64_t phase, int64_t block) {
-  const int64_t channels = clamp(job.channels - block * kConvBlock, 0, kConvBlock);
+Columns columns_of(const ConvCopyJob<T>& job, int64_t phase) {
   const int64_t first = job.column + phase;
-  const int64_t lo = row == kNoRow ? job.columns : clamp(ceil_div(-first, job.stride_w), 0, job.columns);
-  const int64_t hi = clamp(ceil_div(job.width - first, job.stride_w), lo, job.columns);
+  const int64_t lo = clamp(ceil_div(-first, job.stride_w), 0, job.columns);
+  return {first, lo, clamp(ceil_div(job.width - first, job.stride_w), lo, job.columns)};
+}
+
+/// A phase of the row at offset `row` (kNoRow: zeros) for one block.
+template <class T>
+void copy_phase(const ConvCopyJob<T>& job, T* to, int64_t row, const Columns& columns, int64_t block) {
+  const int64_t channels = clamp(job.channels - block * kConvBlock, 0, kConvBlock);
+  if (row == kNoRow) return zero_pixels(to, job.columns, job.s_pixel, channels);
+  const auto [first, lo, hi] = columns;
   zero_pixels(to, lo, job.s_pixel, channels);
   if (hi > lo) {
     const int64_t at = row + (first + lo * job.stride_w) * job.pixel_step;
@@ -152,24 +161,35 @@ void copy_row(const ConvCopyJob<T>& job, T* to, int64_t row) {
   zero(to + hi * c, (job.columns - hi) * c);
 }
 
+/// Calls fn(row of x or kNoRow, where it goes) for the rows of image n that some tap needs.
+template <class T, class Fn>
+void for_rows(const ConvCopyJob<T>& job, int64_t n, const Fn& fn) {
+  T* to = job.scratch + n * job.s_image;
+  int64_t phase = 0;  // r mod stride_h
+  for (int64_t r = 0; r < job.rows; r += job.row_step, to += job.s_row) {
+    const bool used = job.row_used[phase] != 0;
+    phase = phase + job.row_step == job.stride_h ? 0 : phase + job.row_step;
+    if (!used) continue;
+    const int64_t u = job.row + r;
+    fn(u < 0 || u >= job.height ? kNoRow : n * job.image_step + u * job.width * job.pixel_step, to);
+  }
+}
+
 template <class T>
 void copy(const ConvCopyJob<T>& job) {
-  for (int64_t n = 0; n < job.images; ++n) {
-    for (int64_t r = 0; r < job.rows; ++r) {
-      if (job.row_used[r % job.stride_h] == 0) continue;
-      const int64_t u = job.row + r;
-      const int64_t row =
-          u < 0 || u >= job.height ? kNoRow : n * job.image_step + u * job.width * job.pixel_step;
-      T* to = job.scratch + n * job.s_image + r * job.s_row;
-      if (job.contiguous) {
-        copy_row(job, to, row);
-        continue;
-      }
-      for (int64_t b = job.block_lo; b < job.block_hi; ++b) {
-        for (int64_t p = 0; p < job.phase_count; ++p) {
-          copy_phase(job, to + b * job.s_block + p * job.s_phase, row, job.phases[p], b);
-        }
-      }
+  if (job.contiguous) {
+    for (int64_t n = 0; n < job.images; ++n)
+      for_rows(job, n, [&](int64_t row, T* to) { copy_row(job, to, row); });
+    return;
+  }
+  for (int64_t p = 0; p < job.phase_count; ++p) {
+    const Columns columns = columns_of(job, job.phases[p]);
+    for (int64_t n = 0; n < job.images; ++n) {
+      for_rows(job, n, [&](int64_t row, T* to) {
+        to += p * job.s_phase - job.block_first * job.s_block;
+        for (int64_t b = job.block_lo; b < job.block_hi; ++b)
+          copy_phase(job, to + b * job.s_block, row, columns, b);
+      });
     }
   }
 }

@@ -3,6 +3,7 @@
 #include "core/cpu/conv_tile.h"
 
 #include "core/cpu/isa/conv_ahead.h"
+#include "core/cpu/isa/conv_lines.h"
 #include "core/simd.h"
 
 namespace lathe::cpu::LATHE_ISA_NAMESPACE {
@@ -34,12 +35,22 @@ template <class T, int V>
   return load_first(from + v * kLanes<T>, t.lanes);
 }
 
+// All loops are unrolled: an array that a loop walks over would live in memory.
 template <class T, int V, int P>
 [[gnu::always_inline]] inline void begin(const Tile<T>& t, const T* y, Vec<T> (&acc)[P][V]) {
-  for (int v = 0; v < V; ++v) {
-    const Vec<T> start = t.first && t.bias != nullptr ? load_lane<T, V>(t, t.bias, v) : Vec<T>{};
+  if (!t.first) {
 #pragma GCC unroll 16
-    for (int p = 0; p < P; ++p) acc[p][v] = t.first ? start : load_lane<T, V>(t, y + p * t.y_pixel, v);
+    for (int p = 0; p < P; ++p) {
+#pragma GCC unroll 2
+      for (int v = 0; v < V; ++v) acc[p][v] = load_lane<T, V>(t, y + p * t.y_pixel, v);
+    }
+    return;
+  }
+#pragma GCC unroll 2
+  for (int v = 0; v < V; ++v) {
+    const Vec<T> start = t.bias != nullptr ? load_lane<T, V>(t, t.bias, v) : Vec<T>{};
+#pragma GCC unroll 16
+    for (int p = 0; p < P; ++p) acc[p][v] = start;
   }
 }
 
@@ -50,6 +61,7 @@ template <class T, int V, int P>
 #pragma GCC unroll 16
   for (int p = 0; p < P; ++p) {
     T* to = y + p * t.y_pixel;
+#pragma GCC unroll 2
     for (int v = 0; v + 1 < V; ++v) store(to + v * kL, acc[p][v]);
     if (whole) {
       store(to + (V - 1) * kL, acc[p][V - 1]);
@@ -126,23 +138,28 @@ template <class T, int V, int P>
   finish<T, V, P>(t, y, acc);
 }
 
-// Entries in threes, each a pixel after the one before (a row of a 3x3 kernel): a broadcast then serves three
+/// Channels of the image that the first layer of most nets reads.
+constexpr int64_t kRgb = 3;
+
+// Taps in threes, each a pixel after the one before (a row of a 3x3 kernel): a broadcast then serves three
 // FMAs. With one vector of outputs the loads, one per FMA, are the limit otherwise: 230 GFLOP/s against 210.
-template <class T, int P>
+// Pixels are S apart. The taps of a block are three entries; those of an image of S < 16 channels one.
+template <class T, int P, int64_t S>
 [[gnu::noinline]] void tile_row(const Tile<T>& t, T* y, const T* x) {
   constexpr int kL = kLanes<T>;
+  constexpr int64_t kEntries = S == kConvBlock ? 3 : 1;
   Vec<T> acc[P][1];
   begin<T, 1, P>(t, y, acc);
-  const int64_t next = t.channels * kL;
-  for (int64_t e = 0; e < t.count; e += 3) {
+  const int64_t channels = S == kConvBlock ? t.channels : S, next = channels * kL;
+  for (int64_t e = 0; e < t.count; e += kEntries) {
     const T* from = x + t.offsets[e];
     const T* w = t.w + t.weights[e];
 #pragma GCC unroll 2
-    for (int64_t c = 0; c < t.channels; ++c, w += kL) {
+    for (int64_t c = 0; c < channels; ++c, w += kL) {
       const Vec<T> b0 = load(w), b1 = load(w + next), b2 = load(w + 2 * next);
 #pragma GCC unroll 18
       for (int p = 0; p < P + 2; ++p) {
-        const Vec<T> a = broadcast(from[p * kConvBlock + c]);
+        const Vec<T> a = broadcast(from[p * S + c]);
         if (p < P) acc[p][0] += a * b0;
         if (p >= 1 && p <= P) acc[p - 1][0] += a * b1;
         if (p >= 2) acc[p - 2][0] += a * b2;
@@ -156,11 +173,12 @@ template <class T>
 using TileFunction = void (*)(const Tile<T>&, T*, const T*);
 
 /// How a kernel is specialised.
-enum class Kind : unsigned char { Rows, Blocked, Strided };  // tile_row; step of a block; any step
+enum class Kind : unsigned char { Rows, RgbRows, Blocked, Strided };  // tile_row; step of a block; any step
 
 template <class T, Kind K, int V, int P>
 constexpr TileFunction<T> function() {
-  if constexpr (K == Kind::Rows) return &tile_row<T, P>;
+  if constexpr (K == Kind::Rows) return &tile_row<T, P, kConvBlock>;
+  if constexpr (K == Kind::RgbRows) return &tile_row<T, P, kRgb>;
   if constexpr (K == Kind::Strided) return &tile_strided<T, V, P>;
   return &tile<T, V, P>;
 }
@@ -191,6 +209,14 @@ class Entries {
         inside_(r.inside == nullptr ? nullptr : r.inside + run.first),
         run_(run) {
     for (int64_t e = 0; e < run.count; ++e) all_weights_[e] = e * run.channels * width;
+    for (int64_t e = 0; inside_ != nullptr && e < run.count; ++e) {
+      const ConvInside& in = inside_[e];
+      if (e == 0) all_inside_ = in;
+      if (in.row_lo > all_inside_.row_lo) all_inside_.row_lo = in.row_lo;
+      if (in.row_hi < all_inside_.row_hi) all_inside_.row_hi = in.row_hi;
+      if (in.column_lo > all_inside_.column_lo) all_inside_.column_lo = in.column_lo;
+      if (in.column_hi < all_inside_.column_hi) all_inside_.column_hi = in.column_hi;
+    }
   }
 
   /// For line (i, j); false where it needs none of them.
@@ -201,14 +227,16 @@ class Entries {
     t.count = run_.count;
     if (inside_ == nullptr) return t.count > 0;
     const int64_t row = lines.row + (lines.by_column ? i : j), column = lines.column + j;
+    const auto contains = [&](const ConvInside& in) {
+      const bool in_row = row >= in.row_lo && row < in.row_hi;
+      return in_row && (!lines.by_column || (column >= in.column_lo && column < in.column_hi));
+    };
+    if (contains(all_inside_)) return t.count > 0;
     int64_t count = 0;
     for (int64_t e = 0; e < run_.count; ++e) {
-      const ConvInside& in = inside_[e];
-      const bool in_row = row >= in.row_lo && row < in.row_hi;
-      const bool in_column = !lines.by_column || (column >= in.column_lo && column < in.column_hi);
       offsets_[count] = all_[e];
       weights_[count] = all_weights_[e];
-      count += in_row && in_column ? 1 : 0;
+      count += contains(inside_[e]) ? 1 : 0;
     }
     t.offsets = offsets_;
     t.weights = weights_;
@@ -219,6 +247,7 @@ class Entries {
  private:
   const int64_t* all_;
   const ConvInside* inside_;
+  ConvInside all_inside_;  // where every entry is inside
   ConvRun run_;
   int64_t all_weights_[kConvRunEntries], offsets_[kConvRunEntries], weights_[kConvRunEntries];
 };
@@ -246,13 +275,15 @@ void run_lines(Tile<T>& t, Entries& entries, T* y, const T* x, const ConvLines& 
   }
 }
 
-/// Whether tile_row can serve the run.
-bool is_rows(const ConvReduction& r, const ConvRun& run) {
-  if (run.count % 3 != 0) return false;
+/// Which tile_row can serve a run.
+enum class Rows : unsigned char { No, Blocked, Rgb };
+Rows rows_of(const ConvReduction& r, const ConvRun& run, const ConvLines& lines) {
+  if (lines.x_pixel == kRgb && run.channels == 3 * kRgb) return Rows::Rgb;
+  if (lines.x_pixel != kConvBlock || run.count % 3 != 0) return Rows::No;
   for (int64_t e = run.first; e < run.first + run.count; ++e) {
-    if ((e - run.first) % 3 != 0 && r.offsets[e] != r.offsets[e - 1] + kConvBlock) return false;
+    if ((e - run.first) % 3 != 0 && r.offsets[e] != r.offsets[e - 1] + kConvBlock) return Rows::No;
   }
-  return true;
+  return Rows::Blocked;
 }
 
 template <class T, int V>
@@ -265,30 +296,50 @@ void run_tile(const ConvTileJob<T>& job, int64_t first_k, Ahead& ahead) {
   t.y_pixel = job.lines.y_pixel;
   t.bias = job.bias == nullptr ? nullptr : job.bias + first_k;
   t.lanes = last < kLanes<T> ? last : kLanes<T>;
-  t.first = true;
-  const T* w = job.w + first_k * r.length;
-  for (int64_t n = 0; n == 0 || n < r.run_count; ++n) {  // once without entries: bias or zero
-    const ConvRun run = r.run_count > 0 ? r.runs[n] : ConvRun{};
-    t.w = r.run_count > 0 ? w + r.starts[run.first] * V * kLanes<T> : w;
+  for (int64_t n = job.run_lo; n < job.run_hi; ++n) {
+    const ConvRun run = r.runs[n];
+    t.first = n == 0;
+    t.w = job.w + first_k * r.length + r.starts[run.first] * V * kLanes<T>;
     t.channels = run.channels;
     Entries entries(r, run, V * kLanes<T>);
     T* y = job.y + first_k;
-    if (job.lines.x_pixel != kConvBlock) {
-      run_lines<T, Kind::Strided, V>(t, entries, y, job.x, job.lines, ahead);
-    } else if (V == 1 && kRegisters == 32 && is_rows(r, run)) {
+    const Rows rows = V == 1 && kRegisters == 32 ? rows_of(r, run, job.lines) : Rows::No;
+    if (rows == Rows::Blocked) {
       run_lines<T, Kind::Rows, 1>(t, entries, y, job.x, job.lines, ahead);
+    } else if (rows == Rows::Rgb) {
+      run_lines<T, Kind::RgbRows, 1>(t, entries, y, job.x, job.lines, ahead);
+    } else if (job.lines.x_pixel != kConvBlock) {
+      run_lines<T, Kind::Strided, V>(t, entries, y, job.x, job.lines, ahead);
     } else {
       run_lines<T, Kind::Blocked, V>(t, entries, y, job.x, job.lines, ahead);
     }
-    t.first = false;
+  }
+}
+
+/// Outputs that no input reaches: bias or zero.
+template <class T>
+void fill(const ConvTileJob<T>& job) {
+  const ConvLines& l = job.lines;
+  const int64_t k = job.reduction.k;
+  for (int64_t i = 0; i < l.outer; ++i) {
+    for (int64_t j = 0; j < l.inner; ++j) {
+      for (int64_t n = 0; n < l.length; ++n) {
+        T* y = job.y + i * l.y_outer + j * l.y_inner + n * l.y_pixel;
+        int64_t c = 0;
+        for (; c + kLanes<T> <= k; c += kLanes<T>)
+          store(y + c, job.bias == nullptr ? Vec<T>{} : load(job.bias + c));
+        for (; c < k; ++c) y[c] = job.bias == nullptr ? T(0) : job.bias[c];
+      }
+    }
   }
 }
 
 template <class T>
-void run(const ConvTileJob<T>& job) {
+void run(ConvTileJob<T> job) {
+  if (job.reduction.run_count == 0) return fill(job);
+  job.lines = merged(job.lines, job.reduction.inside);
   const int64_t tiles_of_k = (job.reduction.k + 2 * kLanes<T> - 1) / (2 * kLanes<T>);
-  const int64_t runs = job.reduction.run_count > 0 ? job.reduction.run_count : 1;
-  Ahead ahead(job.ahead, tiles_of_k * runs * job.lines.outer * job.lines.inner *
+  Ahead ahead(job.ahead, tiles_of_k * (job.run_hi - job.run_lo) * job.lines.outer * job.lines.inner *
                              tile_count<Kind::Blocked, 2>(job.lines.length));
   int64_t k = 0;
   for (; job.reduction.k - k > kLanes<T>; k += 2 * kLanes<T>) run_tile<T, 2>(job, k, ahead);

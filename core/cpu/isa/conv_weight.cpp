@@ -2,6 +2,7 @@
 
 #include "core/cpu/conv_tile.h"
 #include "core/cpu/isa/conv_ahead.h"
+#include "core/cpu/isa/conv_lines.h"
 #include "core/simd.h"
 
 namespace lathe::cpu::LATHE_ISA_NAMESPACE {
@@ -12,6 +13,8 @@ template <int V>
 constexpr int kRows = kRegisters == 32 ? (V == 2 ? 12 : 16) : (V == 2 ? 6 : 12);
 /// The same of a tile of three entries.
 constexpr int kRowChannels = 8;
+/// Channels of the image that the first layer of most nets reads.
+constexpr int64_t kRgb = 3;
 /// Pixels that pass by between two visits of an accumulator, V = 2: dy of a tile (16 KiB) and the x of a
 /// block of channels then stay in L1.
 constexpr int64_t kPixels = 128;
@@ -84,10 +87,10 @@ struct RowTile {
   }
 };
 
-// Three entries, each a pixel after the one before, of one vector of outputs: input column n meets the dy of
-// columns n, n - 1 and n - 2, so a broadcast serves three FMAs. Lines have at least 2 pixels; `next`: from an
-// entry's sums to the next one's.
-template <class T, int R>
+// Three taps, each a pixel after the one before, of one vector of outputs: input column n meets the dy of
+// columns n, n - 1 and n - 2, so a broadcast serves three FMAs. Lines have at least 2 pixels, S apart;
+// `next`: from a tap's sums to the next one's.
+template <class T, int R, int64_t S>
 [[gnu::noinline]] void tile_row(const Block<T>& block, T* dw, const T* x, int64_t next, Ahead& ahead) {
   constexpr int kL = kLanes<T>;
   const ConvLines& lines = block.lines;
@@ -103,19 +106,19 @@ template <class T, int R>
       const T* b = block.dy + i * lines.y_outer + j * lines.y_inner;
       Vec<T> g2 = load(b), g1 = load(b + lines.y_pixel), g0 = g1;
       t.template add<true, false, false>(a, g2, g2, g2);
-      t.template add<true, true, false>(a + kConvBlock, g1, g2, g2);
-      a += 2 * kConvBlock;
+      t.template add<true, true, false>(a + S, g1, g2, g2);
+      a += 2 * S;
       b += 2 * lines.y_pixel;
       for (int64_t n = 2; n < lines.length; ++n) {
         g0 = load(b);
         t.template add<true, true, true>(a, g0, g1, g2);
         g2 = g1;
         g1 = g0;
-        a += kConvBlock;
+        a += S;
         b += lines.y_pixel;
       }
       t.template add<false, true, true>(a, g0, g1, g2);
-      t.template add<false, false, true>(a + kConvBlock, g0, g1, g1);
+      t.template add<false, false, true>(a + S, g0, g1, g1);
     }
   }
   for (int f = 0; f < 3; ++f) {
@@ -141,7 +144,7 @@ RowFunction<T> pick_row(int64_t rows) {
   if constexpr (R > 1) {
     if (rows < R) return pick_row<T, R - 1>(rows);
   }
-  return &tile_row<T, R>;
+  return &tile_row<T, R, kConvBlock>;
 }
 
 int64_t clamp(int64_t value, int64_t lo, int64_t hi) {
@@ -190,13 +193,17 @@ void run_entries(const Block<T>& block, const ConvReduction& r, const ConvRun& r
   }
 }
 
-/// Whether tile_row can serve the run.
-bool is_rows(const ConvReduction& r, const ConvRun& run, const ConvLines& lines) {
-  if (kRegisters < 32 || run.count % 3 != 0 || lines.x_pixel != kConvBlock || lines.length < 2) return false;
+/// Which tile_row can serve a run: taps that are entries of a block, or those that make up an entry of an
+/// image of 3 channels.
+enum class Rows : unsigned char { No, Blocked, Rgb };
+Rows rows_of(const ConvReduction& r, const ConvRun& run, const ConvLines& lines) {
+  if (kRegisters < 32 || lines.length < 2) return Rows::No;
+  if (lines.x_pixel == kRgb && run.channels == 3 * kRgb) return Rows::Rgb;
+  if (run.count % 3 != 0 || lines.x_pixel != kConvBlock) return Rows::No;
   for (int64_t e = 0; e < run.count; ++e) {
-    if (e % 3 != 0 && r.offsets[run.first + e] != r.offsets[run.first + e - 1] + kConvBlock) return false;
+    if (e % 3 != 0 && r.offsets[run.first + e] != r.offsets[run.first + e - 1] + kConvBlock) return Rows::No;
   }
-  return true;
+  return Rows::Blocked;
 }
 
 /// run_entries for tile_row.
@@ -211,6 +218,14 @@ void run_rows(const Block<T>& block, const ConvReduction& r, const ConvRun& run,
       const int64_t rows = run.channels - c < kRowChannels ? run.channels - c : kRowChannels;
       pick_row<T, kRowChannels>(rows)(part, dw + c * kLanes<T>, x + c, run.channels * kLanes<T>, ahead);
     }
+  }
+}
+
+template <class T>
+void run_rgb_rows(const Block<T>& block, const ConvReduction& r, const ConvRun& run, Ahead& ahead) {
+  for (int64_t e = run.first; e < run.first + run.count; ++e) {
+    tile_row<T, kRgb, kRgb>(block, block.dw + r.starts[e] * kLanes<T>, block.x + r.offsets[e],
+                            kRgb * kLanes<T>, ahead);
   }
 }
 
@@ -259,8 +274,11 @@ void run_tile(const ConvWeightJob<T>& job, Block<T> block, int64_t first_k, Ahea
   const bool close = job.dy_block > 0 || block.lines.y_pixel * static_cast<int64_t>(sizeof(T)) <= kClose;
   if (!close || left < V * kLanes<T>) gather<T, V>(block, packed, left);
   for (int64_t n = job.run_lo; n < job.run_hi; ++n) {
-    if (V == 1 && is_rows(r, r.runs[n], block.lines)) {
+    const Rows rows = V == 1 ? rows_of(r, r.runs[n], block.lines) : Rows::No;
+    if (rows == Rows::Blocked) {
       run_rows(block, r, r.runs[n], ahead);
+    } else if (rows == Rows::Rgb) {
+      run_rgb_rows(block, r, r.runs[n], ahead);
     } else {
       run_entries<T, V>(block, r, r.runs[n], ahead);
     }
@@ -289,7 +307,7 @@ int64_t fit(int64_t pixels, int64_t size, int64_t most) {
 
 template <class T>
 void run(const ConvWeightJob<T>& job) {
-  const ConvLines& all = job.lines;
+  const ConvLines all = merged(job.lines, job.reduction.inside);
   if (all.outer == 0 || all.inner == 0 || all.length == 0) return;
   const int64_t size = job.reduction.k > kLanes<T> ? kPixels : 2 * kPixels;  // dy of V = 1 is half as much
   const int64_t length = least(all.length, size);
