@@ -10,8 +10,6 @@
 namespace lathe::cpu {
 namespace {
 
-constexpr int64_t kRing = 4;               // rows of an input that are made while they are read
-constexpr int64_t kNarrowRows = 8;         // of a band
 constexpr int64_t kDoneBytes = 32 * 1024;  // of rows that are told of together
 constexpr int64_t kPartPixels = 64;        // of a partial sum of the weight gradient
 
@@ -73,28 +71,58 @@ class Rows {
   int64_t filled_ = 0;
 };
 
-/// [tap][channel] of weights (C, 9), the taps in reverse where `turned`.
+/// The lanes of a vector.
 template <class T>
-const T* pack_taps(const T* w, int64_t channels, bool turned) {
+int64_t lanes_of() {
+  return conv_vector_bytes() / static_cast<int64_t>(sizeof(T));
+}
+template <class T>
+int64_t slots_of(const ConvShape& s) {
+  return depthwise_slots(s.c, lanes_of<T>());
+}
+
+template <class T>
+struct Packed {
+  const T *w, *bias;  ///< null: none
+};
+/// [tap][slot] of weights (C, taps), the taps in reverse where `turned`, and [slot] of bias (null: none).
+template <class T>
+Packed<T> pack_taps(const ConvShape& s, const T* w, const T* bias, bool turned) {
   thread_local ConvScratch memory;
-  T* packed = memory.take<T>(9 * channels);
-  for (int64_t c = 0; c < channels; ++c, w += 9) {
-    for (int64_t t = 0; t < 9; ++t) packed[t * channels + c] = w[turned ? 8 - t : t];
+  const int64_t slots = slots_of<T>(s), taps = s.taps();
+  T* const packed = memory.take<T>((taps + 1) * slots);
+  T* const start = bias == nullptr ? nullptr : packed + taps * slots;
+  for (int64_t slot = 0; slot < slots; ++slot) {
+    const int64_t c = depthwise_channel(slot, s.c, lanes_of<T>());
+    const T* from = w + c * taps;
+    for (int64_t t = 0; t < taps; ++t) packed[t * slots + slot] = from[turned ? taps - 1 - t : t];
+    if (bias != nullptr) start[slot] = bias[c];
   }
-  return packed;
+  return {packed, start};
 }
 
 int64_t chunk_rows(int64_t rows) {
   return chunk_count(rows, std::min(rows, kDepthwiseChunks));
 }
 
-/// Sets the input rows of output row `row` (counted through all images) of a padded 3x3 kernel.
+/// Rows of an input that are made while they are read.
+int64_t ring_rows(const ConvShape& s) {
+  return s.kh + 1;
+}
+
 template <class T>
-void set_inputs(DepthwiseRow<T>& job, Rows<T>& rows, const ConvShape& s, int64_t row) {
-  const int64_t image = row / s.oh, middle = row % s.oh * s.geometry.stride_h;
-  for (int64_t ky = 0; ky < 3; ++ky) {
-    const int64_t u = middle + ky - 1;
-    job.in[ky] = u < 0 || u >= s.h ? nullptr : rows.row(image * s.h + u);
+void add_input(DepthwiseBand<T>& band, const T* in, int64_t ky) {
+  DepthwiseRow<T>& row = band.row;
+  row.in[row.count] = in;
+  row.w[row.count++] = ky * band.kernel * band.slots;
+}
+/// Sets the input rows of output row `row`, counted through all images.
+template <class T>
+void set_inputs(DepthwiseBand<T>& band, Rows<T>& rows, const ConvShape& s, int64_t row) {
+  const int64_t first = row / s.oh * s.h, top = row % s.oh * s.geometry.stride_h - s.geometry.pad_h;
+  band.row.count = 0;
+  for (int64_t ky = 0; ky < s.kh; ++ky) {
+    if (const int64_t u = top + ky; u >= 0 && u < s.h) add_input(band, rows.row(first + u), ky);
   }
 }
 /// Rows of inputs that rows [lo, hi) of outputs read and row lo - 1 does not.
@@ -103,7 +131,7 @@ ConvAhead inputs_ahead(const Rows<T>& rows, const ConvShape& s, int64_t lo, int6
   const int64_t stride = s.geometry.stride_h;
   const auto first = [&](int64_t row) {
     const int64_t i = row % s.oh;
-    return row / s.oh * s.h + (i == 0 ? 0 : (i - 1) * stride + 2);
+    return row / s.oh * s.h + (i == 0 ? 0 : std::min((i - 1) * stride + s.geometry.pad_h + 1, s.h));
   };
   return rows.ahead(first(lo), first(hi));
 }
@@ -113,10 +141,11 @@ ConvAhead outputs_ahead(const T* y, int64_t size, int64_t lo, int64_t hi) {
   return {y + lo * size, (hi - lo) * size * static_cast<int64_t>(sizeof(T))};
 }
 
-/// Rows of a band of the weight gradient: several where they are narrow, for its visit of the sums.
-int64_t band_rows(const ConvShape& s) {
-  const bool narrow = s.ow == 1 || s.ow == 2 || s.ow == 4;
-  return narrow && s.geometry.stride_h == 1 ? kNarrowRows : 1;
+/// The same rows of the tensor beside an input.
+template <class T>
+ConvAhead beside(const DepthwiseInput<T>& input, const ConvAhead& rows) {
+  if (input.beside == nullptr) return {};
+  return {input.beside + (static_cast<const T*>(rows.from) - input.x), rows.bytes};
 }
 
 /// Tells `done` of rows when there are enough of them to be worth a call, at the latest at the chunk's end.
@@ -138,34 +167,33 @@ class DoneRows {
 };
 
 template <class T>
-DepthwiseBand<T> band_of(const ConvShape& s, const DepthwiseRow<T>* rows) {
+DepthwiseBand<T> band_of(const ConvShape& s, const Packed<T>& packed) {
   DepthwiseBand<T> band;
-  band.rows = rows;
-  band.row_count = 1;
   band.channels = s.c;
   band.width = s.w;
   band.out_width = s.ow;
+  band.kernel = s.kh;
   band.stride = s.geometry.stride_h;
+  band.slots = slots_of<T>(s);
+  band.w = packed.w;
+  band.bias = packed.bias;
   return band;
 }
 
 /// The forward of x (n, h, w) to y (n, oh, ow), or backward-data of stride 1 with x = dy and packed weights
 /// turned.
 template <class T>
-void run_forward(const ConvShape& s, T* y, const DepthwiseInput<T>& x, const T* packed, const T* bias,
+void run_forward(const ConvShape& s, T* y, const DepthwiseInput<T>& x, const Packed<T>& packed,
                  const DepthwiseDone* done) {
   const int64_t total = s.n * s.oh, out_row = s.ow * s.c, grain = chunk_rows(total);
   parallel_for(total, grain, [&](int64_t lo, int64_t hi) {
     thread_local ConvScratch memory;
-    Rows<T> rows(x, s.w * s.c, s.n * s.h, kRing, memory);
-    DepthwiseRow<T> row;
-    DepthwiseBand<T> band = band_of(s, &row);
-    band.w = packed;
-    band.bias = bias;
+    Rows<T> rows(x, s.w * s.c, s.n * s.h, ring_rows(s), memory);
+    DepthwiseBand<T> band = band_of(s, packed);
     DoneRows finished(done, lo / grain, lo, out_row * static_cast<int64_t>(sizeof(T)));
     for (int64_t i = lo; i < hi; ++i) {
-      set_inputs(row, rows, s, i);
-      row.out[0] = y + i * out_row;
+      set_inputs(band, rows, s, i);
+      band.row.out = y + i * out_row;
       const int64_t next = std::min(conv_next_window(i, hi, grain), total - 1);
       band.ahead[0] = inputs_ahead(rows, s, next, next + 1);
       band.ahead[1] = outputs_ahead(y, out_row, next, next + 1);
@@ -181,33 +209,35 @@ int64_t dx_row(const ConvShape& s, int64_t i) {
 }
 /// The pair of rows of dx of row i of dy, stride 2.
 template <class T>
-void set_spread(DepthwiseRow<T>& job, Rows<T>& dy, const ConvShape& s, int64_t i, T* dx) {
-  const int64_t inside = i % s.oh, size = s.w * s.c;
-  T* out = dx + dx_row(s, i) * size;
-  job.in[0] = dy.row(i);
-  job.in[1] = inside + 1 < s.oh ? dy.row(i + 1) : nullptr;
-  job.out[0] = out;
-  job.out[1] = 2 * inside + 1 < s.h ? out + size : nullptr;
+void spread_row(DepthwiseBand<T>& band, Rows<T>& dy, const ConvShape& s, int64_t i, T* dx) {
+  const int64_t first = i / s.oh * s.oh, inside = 2 * (i - first);
+  for (int64_t u = inside; u < std::min(inside + 2, s.h); ++u) {
+    band.row.count = 0;
+    for (int64_t ky = s.kh - 1; ky >= 0; --ky) {
+      const int64_t from = u + s.geometry.pad_h - ky;
+      if (from >= 0 && from % 2 == 0 && from / 2 < s.oh) add_input(band, dy.row(first + from / 2), ky);
+    }
+    band.row.out = dx + (dx_row(s, i) + u - inside) * s.w * s.c;
+    run_spread(band);
+    band.ahead[0] = band.ahead[1] = {};
+  }
 }
 
 /// Pairs of rows of dx.
 template <class T>
-void run_backward_stride2(const ConvShape& s, T* dx, const DepthwiseInput<T>& dy, const T* packed,
+void run_backward_stride2(const ConvShape& s, T* dx, const DepthwiseInput<T>& dy, const Packed<T>& packed,
                           const DepthwiseDone* done) {
   const int64_t total = s.n * s.oh, out_row = s.w * s.c, grain = chunk_rows(total);
   parallel_for(total, grain, [&](int64_t lo, int64_t hi) {
     thread_local ConvScratch memory;
-    Rows<T> rows(dy, s.ow * s.c, total, kRing, memory);
-    DepthwiseRow<T> row;
-    DepthwiseBand<T> band = band_of(s, &row);
-    band.w = packed;
+    Rows<T> rows(dy, s.ow * s.c, total, ring_rows(s), memory);
+    DepthwiseBand<T> band = band_of(s, packed);
     DoneRows finished(done, lo / grain, dx_row(s, lo), out_row * static_cast<int64_t>(sizeof(T)));
     for (int64_t i = lo; i < hi; ++i) {
-      set_spread(row, rows, s, i, dx);
       const int64_t next = std::min(conv_next_window(i, hi, grain), total - 1);
       band.ahead[0] = rows.ahead(next + 1, next + 2);
       band.ahead[1] = outputs_ahead(dx, out_row, dx_row(s, next), dx_row(s, next + 1));
-      run_spread(band);
+      spread_row(band, rows, s, i, dx);
       finished.reach(dx_row(s, i + 1), i + 1 == hi);
     }
   });
@@ -217,13 +247,14 @@ void run_backward_stride2(const ConvShape& s, T* dx, const DepthwiseInput<T>& dy
 int64_t part_rows(const ConvShape& s) {
   return std::max(chunk_rows(s.n * s.oh), chunk_count(kPartPixels, s.ow));
 }
-/// dw (C, 9) = the sum of gradients [9][channels], added in order.
+/// dw (C, taps) = the sum of gradients [tap][slot], added in order.
 template <class T>
-void add_parts(T* dw, T* parts, int64_t count, int64_t channels) {
-  const int64_t size = 9 * channels;
+void add_parts(const ConvShape& s, T* dw, T* parts, int64_t count) {
+  const int64_t slots = slots_of<T>(s), taps = s.taps(), size = taps * slots;
   for (int64_t p = 1; p < count; ++p) run_add(parts, parts + p * size, size);
-  for (int64_t c = 0; c < channels; ++c) {
-    for (int64_t t = 0; t < 9; ++t) dw[c * 9 + t] = parts[t * channels + c];
+  for (int64_t slot = 0; slot < slots; ++slot) {
+    T* to = dw + depthwise_channel(slot, s.c, lanes_of<T>()) * taps;
+    for (int64_t t = 0; t < taps; ++t) to[t] = parts[t * slots + slot];
   }
 }
 
@@ -232,108 +263,90 @@ void add_parts(T* dw, T* parts, int64_t count, int64_t channels) {
 template <class T>
 bool has_depthwise_rows(const ConvShape& s) {
   const Conv2dGeometry& g = s.geometry;
-  return is_depthwise(s) && s.k == s.c && s.kh == 3 && s.kw == 3 && g.stride_h == g.stride_w &&
-         g.stride_h <= 2 && g.pad_h == 1 && g.pad_w == 1 && g.dilation_h == 1 && g.dilation_w == 1 &&
-         s.c % (conv_vector_bytes() / static_cast<int64_t>(sizeof(T))) == 0 && s.n > 0;
+  const bool small = (s.kh == 3 || s.kh == 5) && s.kw == s.kh && g.pad_h == s.kh / 2 && g.pad_w == g.pad_h;
+  return is_depthwise(s) && s.k == s.c && small && g.stride_h == g.stride_w && g.stride_h <= 2 &&
+         g.dilation_h == 1 && g.dilation_w == 1 && s.c >= lanes_of<T>() && s.n > 0;
 }
 
 template <class T>
 void depthwise_rows_forward(const ConvShape& shape, T* y, const DepthwiseInput<T>& x, const T* w,
                             const T* bias, const DepthwiseDone* done) {
-  run_forward(shape, y, x, pack_taps(w, shape.c, false), bias, done);
+  run_forward(shape, y, x, pack_taps(shape, w, bias, false), done);
 }
 
 template <class T>
 void depthwise_rows_backward_data(const ConvShape& shape, T* dx, const DepthwiseInput<T>& dy, const T* w,
                                   const DepthwiseDone* done) {
   const bool turned = shape.geometry.stride_h == 1;  // the sizes of x and y are the same then
-  const T* packed = pack_taps(w, shape.c, turned);
   const T* no_bias = nullptr;
-  if (turned) {
-    run_forward(shape, dx, dy, packed, no_bias, done);
-  } else {
-    run_backward_stride2(shape, dx, dy, packed, done);
-  }
+  const Packed<T> packed = pack_taps(shape, w, no_bias, turned);
+  turned ? run_forward(shape, dx, dy, packed, done) : run_backward_stride2(shape, dx, dy, packed, done);
 }
 
 template <class T>
 void depthwise_rows_backward_weight(const ConvShape& s, T* dw, const DepthwiseInput<T>& dy,
                                     const DepthwiseInput<T>& x) {
-  const int64_t total = s.n * s.oh, size = 9 * s.c, most = band_rows(s), grain = part_rows(s);
+  const int64_t total = s.n * s.oh, size = s.taps() * slots_of<T>(s), grain = part_rows(s);
   const int64_t chunks = chunk_count(total, grain);
   thread_local ConvScratch parts_memory;
   T* parts = parts_memory.take<T>(chunks * size);
   parallel_for(total, grain, [&](int64_t lo, int64_t hi) {
     thread_local ConvScratch x_memory, dy_memory;
-    Rows<T> x_rows(x, s.w * s.c, s.n * s.h, most * s.geometry.stride_h + 2, x_memory);
-    Rows<T> dy_rows(dy, s.ow * s.c, total, most, dy_memory);
-    DepthwiseRow<T> jobs[kNarrowRows];
-    DepthwiseBand<T> band = band_of(s, jobs);
+    Rows<T> x_rows(x, s.w * s.c, s.n * s.h, ring_rows(s), x_memory);
+    Rows<T> dy_rows(dy, s.ow * s.c, total, 1, dy_memory);
+    DepthwiseBand<T> band = band_of(s, Packed<T>{});
     band.dw = parts + lo / grain * size;
     std::fill(band.dw, band.dw + size, T(0));
-    for (int64_t i = lo; i < hi; i += band.row_count) {
-      band.row_count = std::min(most, hi - i);
-      for (int64_t r = 0; r < band.row_count; ++r) {
-        set_inputs(jobs[r], x_rows, s, i + r);
-        jobs[r].dy = dy_rows.row(i + r);
-      }
-      const int64_t next = conv_next_window(i + band.row_count - 1, hi, grain);
-      band.ahead[0] = inputs_ahead(x_rows, s, next, next + band.row_count);
-      band.ahead[1] = dy_rows.ahead(next, next + band.row_count);
+    for (int64_t i = lo; i < hi; ++i) {
+      set_inputs(band, x_rows, s, i);
+      band.row.dy = dy_rows.row(i);
+      const int64_t next = conv_next_window(i, hi, grain);
+      band.ahead[0] = inputs_ahead(x_rows, s, next, next + 1);
+      band.ahead[1] = dy_rows.ahead(next, next + 1);
       run_weight_rows(band);
     }
   });
-  add_parts(dw, parts, chunks, s.c);
+  add_parts(s, dw, parts, chunks);
 }
 
 template <class T>
 void depthwise_rows_backward(const ConvShape& s, T* dw, T* dx, const DepthwiseInput<T>& dy,
                              const DepthwiseInput<T>& x, const T* w, const DepthwiseDone* done) {
   const bool turned = s.geometry.stride_h == 1;
-  const int64_t total = s.n * s.oh, size = 9 * s.c, most = band_rows(s), grain = part_rows(s);
+  const int64_t total = s.n * s.oh, size = s.taps() * slots_of<T>(s), grain = part_rows(s);
   const int64_t chunks = chunk_count(total, grain), dx_size = s.w * s.c;
   thread_local ConvScratch parts_memory;
   T* parts = parts_memory.take<T>(chunks * size);
-  const T* packed = pack_taps(w, s.c, turned);
+  const T* no_bias = nullptr;
+  const Packed<T> packed = pack_taps(s, w, no_bias, turned);
   parallel_for(total, grain, [&](int64_t lo, int64_t hi) {
     thread_local ConvScratch x_memory, dy_memory;
-    Rows<T> x_rows(x, s.w * s.c, s.n * s.h, most * s.geometry.stride_h + 2, x_memory);
-    Rows<T> dy_rows(dy, s.ow * s.c, total, most + 2, dy_memory);
-    DepthwiseRow<T> row, jobs[kNarrowRows];
-    DepthwiseBand<T> data = band_of(s, &row), weight = band_of(s, jobs);
-    data.w = packed;
+    Rows<T> x_rows(x, s.w * s.c, s.n * s.h, ring_rows(s), x_memory);
+    Rows<T> dy_rows(dy, s.ow * s.c, total, ring_rows(s), dy_memory);
+    DepthwiseBand<T> data = band_of(s, packed), weight = band_of(s, packed);
     weight.dw = parts + lo / grain * size;
     std::fill(weight.dw, weight.dw + size, T(0));
     DoneRows finished(done, lo / grain, dx_row(s, lo), dx_size * static_cast<int64_t>(sizeof(T)));
-    for (int64_t i = lo; i < hi; i += weight.row_count) {
-      weight.row_count = std::min(most, hi - i);
-      const int64_t next = std::min(conv_next_window(i + weight.row_count - 1, hi, grain), total - 1);
+    for (int64_t i = lo; i < hi; ++i) {
+      const int64_t next = std::min(conv_next_window(i, hi, grain), total - 1);
       data.ahead[0] = dy_rows.ahead(next + 1, next + 2);
-      if (dy.beside != nullptr) {
-        data.ahead[1] = data.ahead[0];
-        data.ahead[1].from = dy.beside + (static_cast<const T*>(data.ahead[0].from) - dy.x);
-      }
+      data.ahead[1] = beside(dy, data.ahead[0]);
       weight.ahead[0] = inputs_ahead(x_rows, s, next, next + 1);
       weight.ahead[1] = outputs_ahead(dx, dx_size, dx_row(s, next), dx_row(s, next + 1));
-      for (int64_t r = 0; r < weight.row_count; ++r) {
-        if (turned) {
-          set_inputs(row, dy_rows, s, i + r);
-          row.out[0] = dx + (i + r) * dx_size;
-          run_rows(data);
-        } else {
-          set_spread(row, dy_rows, s, i + r, dx);
-          run_spread(data);
-        }
+      if (turned) {
+        set_inputs(data, dy_rows, s, i);
+        data.row.out = dx + i * dx_size;
+        run_rows(data);
+      } else {
+        spread_row(data, dy_rows, s, i, dx);
       }
-      for (int64_t r = 0; r < weight.row_count; ++r) {
-        set_inputs(jobs[r], x_rows, s, i + r);
-        jobs[r].dy = dy_rows.row(i + r);
-      }
+      set_inputs(weight, x_rows, s, i);
+      weight.row.dy = dy_rows.row(i);
       run_weight_rows(weight);
-      finished.reach(dx_row(s, i + weight.row_count), i + weight.row_count == hi);
+      finished.reach(dx_row(s, i + 1), i + 1 == hi);
     }
   });
-  add_parts(dw, parts, chunks, s.c);
+  add_parts(s, dw, parts, chunks);
 }
 
 #define LATHE_INSTANTIATE(T)                                                                               \

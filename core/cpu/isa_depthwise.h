@@ -1,28 +1,6 @@
 #pragma once
-// Jobs of the depthwise 3x3 micro-kernels (core/cpu/isa/conv_depthwise_rows.cpp); the drivers are those of
+// Jobs of the depthwise micro-kernels (core/cpu/isa/conv_depthwise_rows.cpp); the drivers are those of
 // core/cpu/conv_depthwise_rows.h.
-//
-// Note [Depthwise rows]
-// A depthwise layer multiplies little, 18 flops for 8 bytes that come or go, so nothing may be copied first:
-// the kernels read rows of images where they stand, and treat the first and last column and the rows outside
-// the image (null) by leaving out their taps.
-//
-// A job is one row of outputs and the three rows that make it (4 to 8 KiB each in most layers, in L1 since
-// the row before). A tile is P pixels side by side of one vector of channels: 3 x (P + 2) loads and 9 of
-// weights serve 9 P FMAs, each sum a chain of 9 that overlaps with its neighbours'. The next tile is the next
-// vector of channels of the same pixels, so every load goes forward through memory line by line, as hardware
-// prefetches best; channels outermost would step over whole pixels. The next row is prefetched meanwhile.
-// Small maps (up to 4 columns) are one tile a row. Registers:
-//            lanes  registers   P   weights + sums + an operand
-//   SSE2       4       16       4     9 + 4 + 1
-//   AVX2       8       16       4     9 + 4 + 1
-//   AVX-512   16       32       6     9 + 6 + 1
-// The weight gradient holds P pixels of dy in place of the sums and adds its 9 sums to memory once a tile; of
-// narrow maps of stride 1 a job is several rows, channels outermost, so that it adds once for all of them.
-//
-// Backward-data of stride 1 is the forward with the kernel turned round. Of stride 2, the four gradients
-// (2i, 2j) ... (2i + 1, 2j + 1) need dy of (i, j) ... (i + 1, j + 1), 9 products in all, and are made at
-// once.
 
 #include <cstdint>
 
@@ -30,33 +8,47 @@
 
 namespace lathe::cpu {
 
-/// A row of outputs and the rows that make it.
+inline constexpr int64_t kDepthwiseKernel = 5;  ///< the largest
+
+/// A row of outputs and the rows of inputs that it is made of, those outside the image left out.
 template <class T>
 struct DepthwiseRow {
-  /// Forward, backward-weight: rows of inputs for ky = 0, 1, 2. Backward-data of stride 2: dy of i, i + 1.
-  const T* in[3] = {};    // null: outside; in[1] of the former, in[0] of the latter never is
-  const T* dy = nullptr;  ///< backward-weight
-  T* out[2] = {};         ///< forward: y. Backward-data of stride 2: dx of 2i, 2i + 1 (null: outside)
+  int64_t count = 0;                   ///< of inputs
+  const T* in[kDepthwiseKernel] = {};  ///< forward, weight gradient: rows of x; input gradient: of dy
+  int64_t w[kDepthwiseKernel] = {};    ///< where the row of the kernel begins that each meets
+  const T* dy = nullptr;               ///< weight gradient
+  T* out = nullptr;                    ///< y or dx
 };
 
-/// Rows that a call makes: one, or several of the weight gradient where out_width is 1, 2 or 4.
+/// A row of outputs to be made.
 template <class T>
 struct DepthwiseBand {
-  const DepthwiseRow<T>* rows = nullptr;
-  int64_t row_count = 0;
-  int64_t channels = 0;              ///< a multiple of the vector's lanes
-  int64_t width = 0, out_width = 0;  ///< pixels of a row of x and of y
-  int64_t stride = 1;
-  const T* w = nullptr;     ///< [9][channels]
-  const T* bias = nullptr;  ///< forward: channels values or null
-  T* dw = nullptr;          ///< backward-weight: [9][channels], added to
-  ConvAhead ahead[2];       ///< what the next band needs
+  DepthwiseRow<T> row;
+  int64_t channels = 0;              ///< at least a vector's lanes
+  int64_t width = 0, out_width = 0;  ///< pixels of a row of x (or dx) and of y (or dy)
+  int64_t kernel = 3, stride = 1;    ///< 3 or 5; 1 or 2
+  int64_t slots = 0;                 ///< depthwise_slots(channels)
+  const T* w = nullptr;              ///< [kernel][kernel][slots]
+  const T* bias = nullptr;           ///< forward: slots values or null
+  T* dw = nullptr;                   ///< weight gradient: as w, added to
+  ConvAhead ahead[2];                ///< what the next row needs
 };
 
-/// out[0] = bias + sum over taps of in * w
+/// Channels go by vectors, the last of which begins earlier where they are no multiple of its lanes: it makes
+/// some channels again. Weights and their gradients are packed by vector, so that those have two slots.
+constexpr int64_t depthwise_slots(int64_t channels, int64_t lanes) {
+  return (channels + lanes - 1) / lanes * lanes;
+}
+/// The channel of a slot.
+constexpr int64_t depthwise_channel(int64_t slot, int64_t channels, int64_t lanes) {
+  const int64_t first = slot / lanes * lanes;
+  return slot - (first + lanes > channels ? first + lanes - channels : 0);
+}
+
+/// out = bias + sum over taps of in * w
 LATHE_ISA_FUNCTION(void, depthwise_rows_f32, const DepthwiseBand<float>& band);
 LATHE_ISA_FUNCTION(void, depthwise_rows_f64, const DepthwiseBand<double>& band);
-/// Backward-data of stride 2, in is dy, out is dx.
+/// Input gradient of stride 2, in is dy, out is dx.
 LATHE_ISA_FUNCTION(void, depthwise_spread_f32, const DepthwiseBand<float>& band);
 LATHE_ISA_FUNCTION(void, depthwise_spread_f64, const DepthwiseBand<double>& band);
 /// dw += sum over pixels of in * dy
