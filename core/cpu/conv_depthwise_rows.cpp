@@ -57,11 +57,10 @@ class Rows {
     }
     return slot;
   }
-  /// Rows [lo, hi), as far as they exist.
-  ConvAhead ahead(int64_t lo, int64_t hi) const {
-    hi = std::min(hi, count_);
-    lo = std::min(lo, hi);
-    return {input_.x + lo * size_, (hi - lo) * size_ * static_cast<int64_t>(sizeof(T))};
+  /// Of a row that will be made or read; null: there is none.
+  const T* ahead(int64_t row) const { return row < count_ ? input_.x + row * size_ : nullptr; }
+  const T* ahead_beside(int64_t row) const {
+    return input_.beside != nullptr && row < count_ ? input_.beside + row * size_ : nullptr;
   }
 
  private:
@@ -125,27 +124,18 @@ void set_inputs(DepthwiseBand<T>& band, Rows<T>& rows, const ConvShape& s, int64
     if (const int64_t u = top + ky; u >= 0 && u < s.h) add_input(band, rows.row(first + u), ky);
   }
 }
-/// Rows of inputs that rows [lo, hi) of outputs read and row lo - 1 does not.
 template <class T>
-ConvAhead inputs_ahead(const Rows<T>& rows, const ConvShape& s, int64_t lo, int64_t hi) {
-  const int64_t stride = s.geometry.stride_h;
-  const auto first = [&](int64_t row) {
-    const int64_t i = row % s.oh;
-    return row / s.oh * s.h + (i == 0 ? 0 : std::min((i - 1) * stride + s.geometry.pad_h + 1, s.h));
-  };
-  return rows.ahead(first(lo), first(hi));
+void set_ahead(DepthwiseBand<T>& band, const Rows<T>& rows, int64_t row) {
+  band.ahead[0] = rows.ahead(row);
+  band.ahead[1] = rows.ahead_beside(row);
 }
-/// A row of outputs: lines that are written far apart wait for memory as reads do.
+/// Prefetches the rows of inputs that output row `row` reads and the row before it does not.
 template <class T>
-ConvAhead outputs_ahead(const T* y, int64_t size, int64_t lo, int64_t hi) {
-  return {y + lo * size, (hi - lo) * size * static_cast<int64_t>(sizeof(T))};
-}
-
-/// The same rows of the tensor beside an input.
-template <class T>
-ConvAhead beside(const DepthwiseInput<T>& input, const ConvAhead& rows) {
-  if (input.beside == nullptr) return {};
-  return {input.beside + (static_cast<const T*>(rows.from) - input.x), rows.bytes};
+void set_ahead(DepthwiseBand<T>& band, const Rows<T>& rows, const ConvShape& s, int64_t row) {
+  const int64_t i = row % s.oh, stride = s.geometry.stride_h, last = i * stride + s.geometry.pad_h;
+  const int64_t first = row / s.oh * s.h + std::min(std::max<int64_t>(last - stride + 1, 0), s.h - 1);
+  band.ahead[0] = row < s.n * s.oh ? rows.ahead(first) : nullptr;
+  band.ahead[1] = stride == 2 && row < s.n * s.oh ? rows.ahead(first + 1) : rows.ahead_beside(first);
 }
 
 /// Tells `done` of rows when there are enough of them to be worth a call, at the latest at the chunk's end.
@@ -194,9 +184,7 @@ void run_forward(const ConvShape& s, T* y, const DepthwiseInput<T>& x, const Pac
     for (int64_t i = lo; i < hi; ++i) {
       set_inputs(band, rows, s, i);
       band.row.out = y + i * out_row;
-      const int64_t next = std::min(conv_next_window(i, hi, grain), total - 1);
-      band.ahead[0] = inputs_ahead(rows, s, next, next + 1);
-      band.ahead[1] = outputs_ahead(y, out_row, next, next + 1);
+      set_ahead(band, rows, s, conv_next_window(i, hi, grain));
       run_rows(band);
       finished.reach(i + 1, i + 1 == hi);
     }
@@ -219,7 +207,7 @@ void spread_row(DepthwiseBand<T>& band, Rows<T>& dy, const ConvShape& s, int64_t
     }
     band.row.out = dx + (dx_row(s, i) + u - inside) * s.w * s.c;
     run_spread(band);
-    band.ahead[0] = band.ahead[1] = {};
+    band.ahead[0] = band.ahead[1] = nullptr;
   }
 }
 
@@ -234,9 +222,7 @@ void run_backward_stride2(const ConvShape& s, T* dx, const DepthwiseInput<T>& dy
     DepthwiseBand<T> band = band_of(s, packed);
     DoneRows finished(done, lo / grain, dx_row(s, lo), out_row * static_cast<int64_t>(sizeof(T)));
     for (int64_t i = lo; i < hi; ++i) {
-      const int64_t next = std::min(conv_next_window(i, hi, grain), total - 1);
-      band.ahead[0] = rows.ahead(next + 1, next + 2);
-      band.ahead[1] = outputs_ahead(dx, out_row, dx_row(s, next), dx_row(s, next + 1));
+      set_ahead(band, rows, conv_next_window(i, hi, grain) + 1);
       spread_row(band, rows, s, i, dx);
       finished.reach(dx_row(s, i + 1), i + 1 == hi);
     }
@@ -301,8 +287,8 @@ void depthwise_rows_backward_weight(const ConvShape& s, T* dw, const DepthwiseIn
       set_inputs(band, x_rows, s, i);
       band.row.dy = dy_rows.row(i);
       const int64_t next = conv_next_window(i, hi, grain);
-      band.ahead[0] = inputs_ahead(x_rows, s, next, next + 1);
-      band.ahead[1] = dy_rows.ahead(next, next + 1);
+      set_ahead(band, x_rows, s, next);
+      band.ahead_dy = dy_rows.ahead(next);
       run_weight_rows(band);
     }
   });
@@ -328,11 +314,9 @@ void depthwise_rows_backward(const ConvShape& s, T* dw, T* dx, const DepthwiseIn
     std::fill(weight.dw, weight.dw + size, T(0));
     DoneRows finished(done, lo / grain, dx_row(s, lo), dx_size * static_cast<int64_t>(sizeof(T)));
     for (int64_t i = lo; i < hi; ++i) {
-      const int64_t next = std::min(conv_next_window(i, hi, grain), total - 1);
-      data.ahead[0] = dy_rows.ahead(next + 1, next + 2);
-      data.ahead[1] = beside(dy, data.ahead[0]);
-      weight.ahead[0] = inputs_ahead(x_rows, s, next, next + 1);
-      weight.ahead[1] = outputs_ahead(dx, dx_size, dx_row(s, next), dx_row(s, next + 1));
+      const int64_t next = conv_next_window(i, hi, grain);
+      set_ahead(data, dy_rows, next + s.geometry.pad_h);
+      set_ahead(weight, x_rows, s, next);
       if (turned) {
         set_inputs(data, dy_rows, s, i);
         data.row.out = dx + i * dx_size;

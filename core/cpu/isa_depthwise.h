@@ -31,7 +31,8 @@ struct DepthwiseBand {
   const T* w = nullptr;              ///< [kernel][kernel][slots]
   const T* bias = nullptr;           ///< forward: slots values or null
   T* dw = nullptr;                   ///< weight gradient: as w, added to
-  ConvAhead ahead[2];                ///< what the next row needs
+  const T* ahead[2] = {};            ///< rows like those of inputs that are prefetched; null: none
+  const T* ahead_dy = nullptr;       ///< a row like dy
 };
 
 /// Channels go by vectors, the last of which begins earlier where they are no multiple of its lanes: it makes

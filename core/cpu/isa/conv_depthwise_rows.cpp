@@ -1,6 +1,5 @@
 // Depthwise micro-kernels of small kernels, see Note [Depthwise rows] in core/cpu/isa_depthwise.h.
 
-#include "core/cpu/isa/conv_ahead.h"
 #include "core/cpu/isa_depthwise.h"
 #include "core/simd.h"
 
@@ -79,7 +78,7 @@ struct Place {
 /// P outputs of a row.
 template <class T, int K, int S>
 struct Forward {
-  static constexpr int kMost = kTile, kIn = S, kOut = 1;
+  static constexpr int kMost = S == 1 ? kTile : kTile / 2, kIn = S, kOut = 1;
 
   template <int P>
   [[gnu::always_inline]] static void tile(const DepthwiseBand<T>& band, const Place& at, const Reach& reach) {
@@ -111,7 +110,7 @@ struct Forward {
 /// The products of P pixels of a row of dy.
 template <class T, int K, int S>
 struct Weight {
-  static constexpr int kMost = kTile, kIn = S, kOut = 1;
+  static constexpr int kMost = S == 1 ? kTile : kTile / 2, kIn = S, kOut = 1;
 
   template <int P>
   [[gnu::always_inline]] static void tile(const DepthwiseBand<T>& band, const Place& at, const Reach& reach) {
@@ -176,40 +175,49 @@ template <class Kernel, int K, int P, class T>
   return {K / 2 - first, first + (P - 1) * Kernel::kIn + 1 + K / 2 - band.width};
 }
 
+/// P pixels, `step` elements apart. One instruction each: a loop over the lines of a row costs several.
+template <int P, class T>
+[[gnu::always_inline]] inline void prefetch(const T* from, int64_t step) {
+#pragma GCC unroll 32
+  for (int p = 0; p < P; ++p, from += step) {
+    keep_address(from);
+    __builtin_prefetch(from, 0, 3);
+  }
+}
+template <class Kernel, int P, class T>
+[[gnu::always_inline]] inline void prefetch_ahead(const DepthwiseBand<T>& band, const Place& at) {
+  for (const T* from : band.ahead) {
+    if (from != nullptr) prefetch<P * Kernel::kIn>(from + at.in, band.channels);
+  }
+  if (band.ahead_dy != nullptr) prefetch<P>(band.ahead_dy + at.out, band.channels);
+}
+
 /// Tiles of P columns from `column` on, then of fewer.
 template <class T, int K, class Kernel, int P>
-[[gnu::noinline]] void run_tiles(const DepthwiseBand<T>& band, int64_t column, Ahead& ahead) {
+[[gnu::noinline]] void run_tiles(const DepthwiseBand<T>& band, int64_t column) {
   const int64_t last = band.channels - kLanes<T>;
   for (; column + P <= band.out_width; column += P) {
     const Reach reach = reach_of<Kernel, K, P>(band, column);
     const int64_t in = column * Kernel::kIn * band.channels, out = column * Kernel::kOut * band.channels;
     for (int64_t slot = 0; slot < band.slots; slot += kLanes<T>) {
-      ahead.advance();
       const int64_t c = slot < last ? slot : last;
-      Kernel::template tile<P>(band, {in + c, out + c, slot}, reach);
+      const Place at{in + c, out + c, slot};
+      prefetch_ahead<Kernel, P>(band, at);
+      Kernel::template tile<P>(band, at, reach);
     }
   }
   if constexpr (P > 1) {
-    if (column < band.out_width) run_tiles<T, K, Kernel, P / 2>(band, column, ahead);
+    if (column < band.out_width) run_tiles<T, K, Kernel, P / 2>(band, column);
   }
 }
 
 /// Begins with the widest tiles that fit.
-template <class T, int K, class Kernel, int P>
-[[gnu::always_inline]] inline void run_from(const DepthwiseBand<T>& band, Ahead& ahead) {
-  if constexpr (P > 1) {
-    if (band.out_width < P) return run_from<T, K, Kernel, P / 2>(band, ahead);
-  }
-  run_tiles<T, K, Kernel, P>(band, 0, ahead);
-}
-
-template <class T, int K, class Kernel>
+template <class T, int K, class Kernel, int P = Kernel::kMost>
 void run_band(const DepthwiseBand<T>& band) {
-  constexpr int64_t kMost = Kernel::kMost;
-  const int64_t tiles =
-      band.out_width / kMost + __builtin_popcountll(static_cast<uint64_t>(band.out_width % kMost));
-  Ahead ahead(band.ahead, 2, tiles * band.slots / kLanes<T>);
-  run_from<T, K, Kernel, kMost>(band, ahead);
+  if constexpr (P > 1) {
+    if (band.out_width < P) return run_band<T, K, Kernel, P / 2>(band);
+  }
+  run_tiles<T, K, Kernel, P>(band, 0);
 }
 
 template <template <class, int, int> class Kernel, class T>
