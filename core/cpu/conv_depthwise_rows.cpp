@@ -3,15 +3,13 @@
 #include <algorithm>
 
 #include "core/cpu/conv_depthwise.h"
+#include "core/cpu/conv_depthwise_parts.h"
 #include "core/cpu/conv_run.h"
-#include "core/cpu/conv_scratch.h"
-#include "core/cpu/isa_depthwise.h"
 
 namespace lathe::cpu {
 namespace {
 
-constexpr int64_t kDoneBytes = 32 * 1024;  // of rows that are told of together
-constexpr int64_t kPartPixels = 64;        // of a partial sum of the weight gradient
+constexpr int64_t kPartPixels = 64;  // of a partial sum of the weight gradient
 
 void run_rows(const DepthwiseBand<float>& band) {
   depthwise_rows_f32(band);
@@ -31,13 +29,6 @@ void run_weight_rows(const DepthwiseBand<float>& band) {
 void run_weight_rows(const DepthwiseBand<double>& band) {
   depthwise_weight_rows_f64(band);
 }
-void run_add(float* sum, const float* from, int64_t n) {
-  depthwise_add_f32(sum, from, n);
-}
-void run_add(double* sum, const double* from, int64_t n) {
-  depthwise_add_f64(sum, from, n);
-}
-
 /// Rows of an input, counted through all images: in place, or in a ring.
 template <class T>
 class Rows {
@@ -69,36 +60,6 @@ class Rows {
   T* ring_ = nullptr;
   int64_t filled_ = 0;
 };
-
-/// The lanes of a vector.
-template <class T>
-int64_t lanes_of() {
-  return conv_vector_bytes() / static_cast<int64_t>(sizeof(T));
-}
-template <class T>
-int64_t slots_of(const ConvShape& s) {
-  return depthwise_slots(s.c, lanes_of<T>());
-}
-
-template <class T>
-struct Packed {
-  const T *w, *bias;  ///< null: none
-};
-/// [tap][slot] of weights (C, taps), the taps in reverse where `turned`, and [slot] of bias (null: none).
-template <class T>
-Packed<T> pack_taps(const ConvShape& s, const T* w, const T* bias, bool turned) {
-  thread_local ConvScratch memory;
-  const int64_t slots = slots_of<T>(s), taps = s.taps();
-  T* const packed = memory.take<T>((taps + 1) * slots);
-  T* const start = bias == nullptr ? nullptr : packed + taps * slots;
-  for (int64_t slot = 0; slot < slots; ++slot) {
-    const int64_t c = depthwise_channel(slot, s.c, lanes_of<T>());
-    const T* from = w + c * taps;
-    for (int64_t t = 0; t < taps; ++t) packed[t * slots + slot] = from[turned ? taps - 1 - t : t];
-    if (bias != nullptr) start[slot] = bias[c];
-  }
-  return {packed, start};
-}
 
 int64_t chunk_rows(int64_t rows) {
   return chunk_count(rows, std::min(rows, kDepthwiseChunks));
@@ -138,33 +99,15 @@ void set_ahead(DepthwiseBand<T>& band, const Rows<T>& rows, const ConvShape& s, 
   band.ahead[1] = stride == 2 && row < s.n * s.oh ? rows.ahead(first + 1) : rows.ahead_beside(first);
 }
 
-/// Tells `done` of rows when there are enough of them to be worth a call, at the latest at the chunk's end.
-class DoneRows {
- public:
-  DoneRows(const DepthwiseDone* done, int64_t chunk, int64_t first, int64_t row_bytes)
-      : done_(done), chunk_(chunk), first_(first), row_bytes_(row_bytes) {}
-
-  /// Rows before `end` are done; `last`: there will be no more.
-  void reach(int64_t end, bool last) {
-    if (done_ == nullptr || end == first_ || (!last && (end - first_) * row_bytes_ < kDoneBytes)) return;
-    (*done_)(chunk_, first_, end);
-    first_ = end;
-  }
-
- private:
-  const DepthwiseDone* done_;
-  int64_t chunk_, first_, row_bytes_;
-};
-
 template <class T>
-DepthwiseBand<T> band_of(const ConvShape& s, const Packed<T>& packed) {
+DepthwiseBand<T> band_of(const ConvShape& s, const DepthwisePacked<T>& packed) {
   DepthwiseBand<T> band;
   band.channels = s.c;
   band.width = s.w;
   band.out_width = s.ow;
   band.kernel = s.kh;
   band.stride = s.geometry.stride_h;
-  band.slots = slots_of<T>(s);
+  band.slots = depthwise_slots<T>(s);
   band.w = packed.w;
   band.bias = packed.bias;
   return band;
@@ -173,14 +116,14 @@ DepthwiseBand<T> band_of(const ConvShape& s, const Packed<T>& packed) {
 /// The forward of x (n, h, w) to y (n, oh, ow), or backward-data of stride 1 with x = dy and packed weights
 /// turned.
 template <class T>
-void run_forward(const ConvShape& s, T* y, const DepthwiseInput<T>& x, const Packed<T>& packed,
+void run_forward(const ConvShape& s, T* y, const DepthwiseInput<T>& x, const DepthwisePacked<T>& packed,
                  const DepthwiseDone* done) {
   const int64_t total = s.n * s.oh, out_row = s.ow * s.c, grain = chunk_rows(total);
   parallel_for(total, grain, [&](int64_t lo, int64_t hi) {
     thread_local ConvScratch memory;
     Rows<T> rows(x, s.w * s.c, s.n * s.h, ring_rows(s), memory);
     DepthwiseBand<T> band = band_of(s, packed);
-    DoneRows finished(done, lo / grain, lo, out_row * static_cast<int64_t>(sizeof(T)));
+    DepthwiseDoneRows finished(done, lo / grain, lo, out_row * static_cast<int64_t>(sizeof(T)));
     for (int64_t i = lo; i < hi; ++i) {
       set_inputs(band, rows, s, i);
       band.row.out = y + i * out_row;
@@ -213,14 +156,14 @@ void spread_row(DepthwiseBand<T>& band, Rows<T>& dy, const ConvShape& s, int64_t
 
 /// Pairs of rows of dx.
 template <class T>
-void run_backward_stride2(const ConvShape& s, T* dx, const DepthwiseInput<T>& dy, const Packed<T>& packed,
-                          const DepthwiseDone* done) {
+void run_backward_stride2(const ConvShape& s, T* dx, const DepthwiseInput<T>& dy,
+                          const DepthwisePacked<T>& packed, const DepthwiseDone* done) {
   const int64_t total = s.n * s.oh, out_row = s.w * s.c, grain = chunk_rows(total);
   parallel_for(total, grain, [&](int64_t lo, int64_t hi) {
     thread_local ConvScratch memory;
     Rows<T> rows(dy, s.ow * s.c, total, ring_rows(s), memory);
     DepthwiseBand<T> band = band_of(s, packed);
-    DoneRows finished(done, lo / grain, dx_row(s, lo), out_row * static_cast<int64_t>(sizeof(T)));
+    DepthwiseDoneRows finished(done, lo / grain, dx_row(s, lo), out_row * static_cast<int64_t>(sizeof(T)));
     for (int64_t i = lo; i < hi; ++i) {
       set_ahead(band, rows, conv_next_window(i, hi, grain) + 1);
       spread_row(band, rows, s, i, dx);
@@ -233,17 +176,6 @@ void run_backward_stride2(const ConvShape& s, T* dx, const DepthwiseInput<T>& dy
 int64_t part_rows(const ConvShape& s) {
   return std::max(chunk_rows(s.n * s.oh), chunk_count(kPartPixels, s.ow));
 }
-/// dw (C, taps) = the sum of gradients [tap][slot], added in order.
-template <class T>
-void add_parts(const ConvShape& s, T* dw, T* parts, int64_t count) {
-  const int64_t slots = slots_of<T>(s), taps = s.taps(), size = taps * slots;
-  for (int64_t p = 1; p < count; ++p) run_add(parts, parts + p * size, size);
-  for (int64_t slot = 0; slot < slots; ++slot) {
-    T* to = dw + depthwise_channel(slot, s.c, lanes_of<T>()) * taps;
-    for (int64_t t = 0; t < taps; ++t) to[t] = parts[t * slots + slot];
-  }
-}
-
 }  // namespace
 
 template <class T>
@@ -251,28 +183,35 @@ bool has_depthwise_rows(const ConvShape& s) {
   const Conv2dGeometry& g = s.geometry;
   const bool small = (s.kh == 3 || s.kh == 5) && s.kw == s.kh && g.pad_h == s.kh / 2 && g.pad_w == g.pad_h;
   return is_depthwise(s) && s.k == s.c && small && g.stride_h == g.stride_w && g.stride_h <= 2 &&
-         g.dilation_h == 1 && g.dilation_w == 1 && s.c >= lanes_of<T>() && s.n > 0;
+         g.dilation_h == 1 && g.dilation_w == 1 && s.c >= depthwise_lanes<T>() && s.n > 0;
 }
 
 template <class T>
 void depthwise_rows_forward(const ConvShape& shape, T* y, const DepthwiseInput<T>& x, const T* w,
                             const T* bias, const DepthwiseDone* done) {
-  run_forward(shape, y, x, pack_taps(shape, w, bias, false), done);
+  if (has_depthwise_images(shape)) return depthwise_images_forward(shape, y, x, w, bias, done);
+  run_forward(shape, y, x, pack_depthwise(shape, w, bias, false), done);
 }
 
 template <class T>
 void depthwise_rows_backward_data(const ConvShape& shape, T* dx, const DepthwiseInput<T>& dy, const T* w,
                                   const DepthwiseDone* done) {
+  if (has_depthwise_images(shape)) return depthwise_images_backward_data(shape, dx, dy, w, done);
   const bool turned = shape.geometry.stride_h == 1;  // the sizes of x and y are the same then
   const T* no_bias = nullptr;
-  const Packed<T> packed = pack_taps(shape, w, no_bias, turned);
+  const DepthwisePacked<T> packed = pack_depthwise(shape, w, no_bias, turned);
   turned ? run_forward(shape, dx, dy, packed, done) : run_backward_stride2(shape, dx, dy, packed, done);
 }
 
 template <class T>
 void depthwise_rows_backward_weight(const ConvShape& s, T* dw, const DepthwiseInput<T>& dy,
                                     const DepthwiseInput<T>& x) {
-  const int64_t total = s.n * s.oh, size = s.taps() * slots_of<T>(s), grain = part_rows(s);
+  if (has_depthwise_images(s)) {
+    T* no_dx = nullptr;
+    const T* no_w = nullptr;
+    return depthwise_images_backward(s, dw, no_dx, dy, x, no_w, nullptr);
+  }
+  const int64_t total = s.n * s.oh, size = s.taps() * depthwise_slots<T>(s), grain = part_rows(s);
   const int64_t chunks = chunk_count(total, grain);
   thread_local ConvScratch parts_memory;
   T* parts = parts_memory.take<T>(chunks * size);
@@ -280,7 +219,7 @@ void depthwise_rows_backward_weight(const ConvShape& s, T* dw, const DepthwiseIn
     thread_local ConvScratch x_memory, dy_memory;
     Rows<T> x_rows(x, s.w * s.c, s.n * s.h, ring_rows(s), x_memory);
     Rows<T> dy_rows(dy, s.ow * s.c, total, 1, dy_memory);
-    DepthwiseBand<T> band = band_of(s, Packed<T>{});
+    DepthwiseBand<T> band = band_of(s, DepthwisePacked<T>{});
     band.dw = parts + lo / grain * size;
     std::fill(band.dw, band.dw + size, T(0));
     for (int64_t i = lo; i < hi; ++i) {
@@ -292,19 +231,20 @@ void depthwise_rows_backward_weight(const ConvShape& s, T* dw, const DepthwiseIn
       run_weight_rows(band);
     }
   });
-  add_parts(s, dw, parts, chunks);
+  add_depthwise_parts(s, dw, parts, chunks);
 }
 
 template <class T>
 void depthwise_rows_backward(const ConvShape& s, T* dw, T* dx, const DepthwiseInput<T>& dy,
                              const DepthwiseInput<T>& x, const T* w, const DepthwiseDone* done) {
+  if (has_depthwise_images(s)) return depthwise_images_backward(s, dw, dx, dy, x, w, done);
   const bool turned = s.geometry.stride_h == 1;
-  const int64_t total = s.n * s.oh, size = s.taps() * slots_of<T>(s), grain = part_rows(s);
+  const int64_t total = s.n * s.oh, size = s.taps() * depthwise_slots<T>(s), grain = part_rows(s);
   const int64_t chunks = chunk_count(total, grain), dx_size = s.w * s.c;
   thread_local ConvScratch parts_memory;
   T* parts = parts_memory.take<T>(chunks * size);
   const T* no_bias = nullptr;
-  const Packed<T> packed = pack_taps(s, w, no_bias, turned);
+  const DepthwisePacked<T> packed = pack_depthwise(s, w, no_bias, turned);
   parallel_for(total, grain, [&](int64_t lo, int64_t hi) {
     thread_local ConvScratch x_memory, dy_memory;
     Rows<T> x_rows(x, s.w * s.c, s.n * s.h, ring_rows(s), x_memory);
@@ -312,7 +252,7 @@ void depthwise_rows_backward(const ConvShape& s, T* dw, T* dx, const DepthwiseIn
     DepthwiseBand<T> data = band_of(s, packed), weight = band_of(s, packed);
     weight.dw = parts + lo / grain * size;
     std::fill(weight.dw, weight.dw + size, T(0));
-    DoneRows finished(done, lo / grain, dx_row(s, lo), dx_size * static_cast<int64_t>(sizeof(T)));
+    DepthwiseDoneRows finished(done, lo / grain, dx_row(s, lo), dx_size * static_cast<int64_t>(sizeof(T)));
     for (int64_t i = lo; i < hi; ++i) {
       const int64_t next = conv_next_window(i, hi, grain);
       set_ahead(data, dy_rows, next + s.geometry.pad_h);
@@ -330,7 +270,7 @@ void depthwise_rows_backward(const ConvShape& s, T* dw, T* dx, const DepthwiseIn
       finished.reach(dx_row(s, i + 1), i + 1 == hi);
     }
   });
-  add_parts(s, dw, parts, chunks);
+  add_depthwise_parts(s, dw, parts, chunks);
 }
 
 #define LATHE_INSTANTIATE(T)                                                                               \

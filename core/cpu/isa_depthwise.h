@@ -35,6 +35,21 @@ struct DepthwiseBand {
   const T* ahead_dy = nullptr;       ///< a row like dy
 };
 
+/// Whole images of 2x2 or 4x4 pixels, 3x3 kernels of stride 1.
+template <class T>
+struct DepthwiseImages {
+  int64_t count = 0;                ///< of images, one after another in each tensor
+  int64_t size = 0;                 ///< 2 or 4
+  int64_t channels = 0, slots = 0;  ///< as above
+  const T* in = nullptr;            ///< x, or dy of an input gradient
+  const T* dy = nullptr;            ///< weight gradient
+  T* out = nullptr;
+  const T *w = nullptr, *bias = nullptr;
+  T* dw = nullptr;
+  bool accumulate = false;  ///< whether dw is added to
+  const T* ahead[2] = {};   ///< as many images that are prefetched; null: none
+};
+
 /// Channels go by vectors, the last of which begins earlier where they are no multiple of its lanes: it makes
 /// some channels again. Weights and their gradients are packed by vector, so that those have two slots.
 constexpr int64_t depthwise_slots(int64_t channels, int64_t lanes) {
@@ -55,6 +70,11 @@ LATHE_ISA_FUNCTION(void, depthwise_spread_f64, const DepthwiseBand<double>& band
 /// dw += sum over pixels of in * dy
 LATHE_ISA_FUNCTION(void, depthwise_weight_rows_f32, const DepthwiseBand<float>& band);
 LATHE_ISA_FUNCTION(void, depthwise_weight_rows_f64, const DepthwiseBand<double>& band);
+/// The same of images.
+LATHE_ISA_FUNCTION(void, depthwise_images_f32, const DepthwiseImages<float>& images);
+LATHE_ISA_FUNCTION(void, depthwise_images_f64, const DepthwiseImages<double>& images);
+LATHE_ISA_FUNCTION(void, depthwise_weight_images_f32, const DepthwiseImages<float>& images);
+LATHE_ISA_FUNCTION(void, depthwise_weight_images_f64, const DepthwiseImages<double>& images);
 /// sum[i] += from[i], i < n, a multiple of the lanes
 LATHE_ISA_FUNCTION(void, depthwise_add_f32, float* sum, const float* from, int64_t n);
 LATHE_ISA_FUNCTION(void, depthwise_add_f64, double* sum, const double* from, int64_t n);

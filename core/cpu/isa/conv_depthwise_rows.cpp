@@ -1,36 +1,12 @@
 // Depthwise micro-kernels of small kernels, see Note [Depthwise rows] in core/cpu/isa_depthwise.h.
 
+#include "core/cpu/isa/conv_depthwise_load.h"
 #include "core/cpu/isa_depthwise.h"
-#include "core/simd.h"
 
 namespace lathe::cpu::LATHE_ISA_NAMESPACE {
 namespace {
 
 constexpr int kTile = kRegisters == 32 ? 16 : 8;  // sums, or pixels of dy
-
-/// In a register: the compiler would rather load it again for each FMA.
-template <class V>
-[[gnu::always_inline]] inline void keep([[maybe_unused]] V& v) {
-#if defined(__x86_64__)
-  asm("" : "+v"(v));
-#endif
-}
-
-/// An address made step by step: the compiler would rather keep every address of a tile, in memory, as
-/// there are not registers enough.
-template <class T>
-[[gnu::always_inline]] inline void keep_address([[maybe_unused]] T*& p) {
-#if defined(__x86_64__)
-  asm("" : "+r"(p));
-#endif
-}
-
-template <class T>
-[[gnu::always_inline]] inline Vec<T> load_kept(const T* from) {
-  Vec<T> v = load(from);
-  keep(v);
-  return v;
-}
 
 /// Pixels that a tile of outputs reads: `first` of the row of inputs, less `left` of the tile's first and
 /// `right` of its last ones, which are outside the image.
@@ -56,16 +32,6 @@ template <int Before, int Count, int After, class T, class Visit>
 #pragma GCC unroll 2
   for (int q = 0; q < After; ++q) {
     if (reach.right < After - q) visit(Count + q, load_kept(x + q * step));
-  }
-}
-
-/// N vectors, `step` elements apart.
-template <int N, class T>
-[[gnu::always_inline]] inline void load_all(Vec<T> (&v)[N], const T* from, int64_t step) {
-#pragma GCC unroll 16
-  for (int i = 0; i < N; ++i, from += step) {
-    keep_address(from);
-    v[i] = load_kept(from);
   }
 }
 
@@ -175,15 +141,6 @@ template <class Kernel, int K, int P, class T>
   return {K / 2 - first, first + (P - 1) * Kernel::kIn + 1 + K / 2 - band.width};
 }
 
-/// P pixels, `step` elements apart. One instruction each: a loop over the lines of a row costs several.
-template <int P, class T>
-[[gnu::always_inline]] inline void prefetch(const T* from, int64_t step) {
-#pragma GCC unroll 32
-  for (int p = 0; p < P; ++p, from += step) {
-    keep_address(from);
-    __builtin_prefetch(from, 0, 3);
-  }
-}
 template <class Kernel, int P, class T>
 [[gnu::always_inline]] inline void prefetch_ahead(const DepthwiseBand<T>& band, const Place& at) {
   for (const T* from : band.ahead) {
