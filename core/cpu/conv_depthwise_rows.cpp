@@ -9,26 +9,11 @@
 namespace lathe::cpu {
 namespace {
 
-constexpr int64_t kPartPixels = 64;  // of a partial sum of the weight gradient
+constexpr int64_t kPartPixels = 64;         // of a partial sum of the weight gradient
+constexpr int64_t kBlockBytes = 28 * 1024;  // of columns of rows of x and dy that stay in L1
+constexpr int64_t kPassBytes = 256 * 1024;  // of rows that are read before other columns of them
+constexpr int64_t kLeastColumns = 8;
 
-void run_rows(const DepthwiseBand<float>& band) {
-  depthwise_rows_f32(band);
-}
-void run_rows(const DepthwiseBand<double>& band) {
-  depthwise_rows_f64(band);
-}
-void run_spread(const DepthwiseBand<float>& band) {
-  depthwise_spread_f32(band);
-}
-void run_spread(const DepthwiseBand<double>& band) {
-  depthwise_spread_f64(band);
-}
-void run_weight_rows(const DepthwiseBand<float>& band) {
-  depthwise_weight_rows_f32(band);
-}
-void run_weight_rows(const DepthwiseBand<double>& band) {
-  depthwise_weight_rows_f64(band);
-}
 /// Rows of an input, counted through all images: in place, or in a ring.
 template <class T>
 class Rows {
@@ -91,8 +76,8 @@ void set_ahead(DepthwiseBand<T>& band, const Rows<T>& rows, int64_t row) {
   band.ahead[1] = rows.ahead_beside(row);
 }
 /// Prefetches the rows of inputs that output row `row` reads and the row before it does not.
-template <class T>
-void set_ahead(DepthwiseBand<T>& band, const Rows<T>& rows, const ConvShape& s, int64_t row) {
+template <class T, class Job>
+void set_ahead(Job& band, const Rows<T>& rows, const ConvShape& s, int64_t row) {
   const int64_t i = row % s.oh, stride = s.geometry.stride_h, last = i * stride + s.geometry.pad_h;
   const int64_t first = row / s.oh * s.h + std::min(std::max<int64_t>(last - stride + 1, 0), s.h - 1);
   band.ahead[0] = row < s.n * s.oh ? rows.ahead(first) : nullptr;
@@ -113,6 +98,82 @@ DepthwiseBand<T> band_of(const ConvShape& s, const DepthwisePacked<T>& packed) {
   return band;
 }
 
+/// Columns of a block of the weight gradient: four rows of x and two of dy stay in L1. 0: no blocks.
+template <class T>
+int64_t weight_columns(const ConvShape& s) {
+  if (s.kh != 3 || s.geometry.stride_h != 1) return 0;
+  const int64_t columns = kBlockBytes / (6 * s.c * static_cast<int64_t>(sizeof(T)));
+  return columns / kLeastColumns * kLeastColumns;
+}
+template <class T>
+int64_t weight_blocks(const ConvShape& s) {
+  const int64_t columns = weight_columns<T>(s);
+  return columns == 0 ? 1 : chunk_count(s.ow, columns);
+}
+
+/// Adds gradients of the weights of rows of dy to dw, [block][tap][slot].
+template <class T>
+class WeightRows {
+ public:
+  WeightRows(const ConvShape& s, Rows<T>& x, Rows<T>& dy, T* dw)
+      : s_(s), x_(x), dy_(dy), dw_(dw), columns_(weight_columns<T>(s)) {
+    std::fill(dw, dw + weight_blocks<T>(s) * s.taps() * depthwise_slots<T>(s), T(0));
+    row_.channels = s.c;
+    row_.slots = depthwise_slots<T>(s);
+    row_.width = s.w;
+  }
+
+  /// Row i; row `next` will come after it. `both`: dy is prefetched too.
+  void add(int64_t i, int64_t next, bool both) {
+    if (columns_ == 0) return add_whole(i, next, both);
+    for (int64_t column = 0; column < s_.ow; column += columns_) add_block(i, column, next, both);
+  }
+
+  /// Rows [lo, hi) of a task, in place: a block of columns of some rows after the other.
+  void add_all(int64_t lo, int64_t hi, int64_t grain) {
+    const int64_t bytes = (s_.w + s_.ow) * s_.c * static_cast<int64_t>(sizeof(T));
+    const int64_t most = columns_ == 0 ? 1 : std::max<int64_t>(kPassBytes / bytes, 1);
+    for (int64_t first = lo; first < hi; first += most) {
+      const int64_t end = std::min(first + most, hi), next = conv_next_window(end - 1, hi, grain);
+      if (columns_ == 0) add_whole(first, next, true);
+      for (int64_t column = 0; columns_ > 0 && column < s_.ow; column += columns_) {
+        const int64_t after = column + columns_ < s_.ow ? first : next;
+        for (int64_t i = first; i < end; ++i) add_block(i, column, i + 1 < end ? i + 1 : after, true);
+      }
+    }
+  }
+
+ private:
+  void add_block(int64_t i, int64_t column, int64_t next, bool both) {
+    const int64_t image = i / s_.oh * s_.h, top = i % s_.oh - 1;
+    for (int64_t ky = 0; ky < 3; ++ky) {
+      row_.in[ky] = top + ky >= 0 && top + ky < s_.h ? x_.row(image + top + ky) : nullptr;
+    }
+    row_.dy = dy_.row(i);
+    set_ahead(row_, x_, s_, next);
+    row_.ahead_dy = both ? dy_.ahead(next) : nullptr;
+    row_.first_column = column;
+    row_.last_column = std::min(column + columns_, s_.ow);
+    row_.dw = dw_ + column / columns_ * 9 * row_.slots;
+    by_type<T>(depthwise_weight_row_f32, depthwise_weight_row_f64)(row_);
+  }
+  void add_whole(int64_t i, int64_t next, bool both) {
+    DepthwiseBand<T> band = band_of(s_, DepthwisePacked<T>{});
+    band.dw = dw_;
+    set_inputs(band, x_, s_, i);
+    band.row.dy = dy_.row(i);
+    set_ahead(band, x_, s_, next);
+    if (both) band.ahead_dy = dy_.ahead(next);
+    by_type<T>(depthwise_weight_rows_f32, depthwise_weight_rows_f64)(band);
+  }
+
+  const ConvShape& s_;
+  Rows<T>&x_, &dy_;
+  T* const dw_;
+  const int64_t columns_;
+  DepthwiseWeightRow<T> row_;
+};
+
 /// The forward of x (n, h, w) to y (n, oh, ow), or backward-data of stride 1 with x = dy and packed weights
 /// turned.
 template <class T>
@@ -128,7 +189,7 @@ void run_forward(const ConvShape& s, T* y, const DepthwiseInput<T>& x, const Dep
       set_inputs(band, rows, s, i);
       band.row.out = y + i * out_row;
       set_ahead(band, rows, s, conv_next_window(i, hi, grain));
-      run_rows(band);
+      by_type<T>(depthwise_rows_f32, depthwise_rows_f64)(band);
       finished.reach(i + 1, i + 1 == hi);
     }
   });
@@ -149,7 +210,7 @@ void spread_row(DepthwiseBand<T>& band, Rows<T>& dy, const ConvShape& s, int64_t
       if (from >= 0 && from % 2 == 0 && from / 2 < s.oh) add_input(band, dy.row(first + from / 2), ky);
     }
     band.row.out = dx + (dx_row(s, i) + u - inside) * s.w * s.c;
-    run_spread(band);
+    by_type<T>(depthwise_spread_f32, depthwise_spread_f64)(band);
     band.ahead[0] = band.ahead[1] = nullptr;
   }
 }
@@ -211,27 +272,19 @@ void depthwise_rows_backward_weight(const ConvShape& s, T* dw, const DepthwiseIn
     const T* no_w = nullptr;
     return depthwise_images_backward(s, dw, no_dx, dy, x, no_w, nullptr);
   }
-  const int64_t total = s.n * s.oh, size = s.taps() * depthwise_slots<T>(s), grain = part_rows(s);
-  const int64_t chunks = chunk_count(total, grain);
+  const int64_t total = s.n * s.oh, blocks = weight_blocks<T>(s), grain = part_rows(s);
+  const int64_t size = blocks * s.taps() * depthwise_slots<T>(s), chunks = chunk_count(total, grain);
   thread_local ConvScratch parts_memory;
   T* parts = parts_memory.take<T>(chunks * size);
   parallel_for(total, grain, [&](int64_t lo, int64_t hi) {
     thread_local ConvScratch x_memory, dy_memory;
     Rows<T> x_rows(x, s.w * s.c, s.n * s.h, ring_rows(s), x_memory);
     Rows<T> dy_rows(dy, s.ow * s.c, total, 1, dy_memory);
-    DepthwiseBand<T> band = band_of(s, DepthwisePacked<T>{});
-    band.dw = parts + lo / grain * size;
-    std::fill(band.dw, band.dw + size, T(0));
-    for (int64_t i = lo; i < hi; ++i) {
-      set_inputs(band, x_rows, s, i);
-      band.row.dy = dy_rows.row(i);
-      const int64_t next = conv_next_window(i, hi, grain);
-      set_ahead(band, x_rows, s, next);
-      band.ahead_dy = dy_rows.ahead(next);
-      run_weight_rows(band);
-    }
+    WeightRows<T> weight(s, x_rows, dy_rows, parts + lo / grain * size);
+    if (x.fill == nullptr && dy.fill == nullptr) return weight.add_all(lo, hi, grain);
+    for (int64_t i = lo; i < hi; ++i) weight.add(i, conv_next_window(i, hi, grain), true);
   });
-  add_depthwise_parts(s, dw, parts, chunks);
+  add_depthwise_parts(s, dw, parts, chunks * blocks);
 }
 
 template <class T>
@@ -239,8 +292,9 @@ void depthwise_rows_backward(const ConvShape& s, T* dw, T* dx, const DepthwiseIn
                              const DepthwiseInput<T>& x, const T* w, const DepthwiseDone* done) {
   if (has_depthwise_images(s)) return depthwise_images_backward(s, dw, dx, dy, x, w, done);
   const bool turned = s.geometry.stride_h == 1;
-  const int64_t total = s.n * s.oh, size = s.taps() * depthwise_slots<T>(s), grain = part_rows(s);
-  const int64_t chunks = chunk_count(total, grain), dx_size = s.w * s.c;
+  const int64_t total = s.n * s.oh, blocks = weight_blocks<T>(s), grain = part_rows(s);
+  const int64_t size = blocks * s.taps() * depthwise_slots<T>(s), chunks = chunk_count(total, grain),
+                dx_size = s.w * s.c;
   thread_local ConvScratch parts_memory;
   T* parts = parts_memory.take<T>(chunks * size);
   const T* no_bias = nullptr;
@@ -249,28 +303,24 @@ void depthwise_rows_backward(const ConvShape& s, T* dw, T* dx, const DepthwiseIn
     thread_local ConvScratch x_memory, dy_memory;
     Rows<T> x_rows(x, s.w * s.c, s.n * s.h, ring_rows(s), x_memory);
     Rows<T> dy_rows(dy, s.ow * s.c, total, ring_rows(s), dy_memory);
-    DepthwiseBand<T> data = band_of(s, packed), weight = band_of(s, packed);
-    weight.dw = parts + lo / grain * size;
-    std::fill(weight.dw, weight.dw + size, T(0));
+    DepthwiseBand<T> data = band_of(s, packed);
+    WeightRows<T> weight(s, x_rows, dy_rows, parts + lo / grain * size);
     DepthwiseDoneRows finished(done, lo / grain, dx_row(s, lo), dx_size * static_cast<int64_t>(sizeof(T)));
     for (int64_t i = lo; i < hi; ++i) {
       const int64_t next = conv_next_window(i, hi, grain);
       set_ahead(data, dy_rows, next + s.geometry.pad_h);
-      set_ahead(weight, x_rows, s, next);
       if (turned) {
         set_inputs(data, dy_rows, s, i);
         data.row.out = dx + i * dx_size;
-        run_rows(data);
+        by_type<T>(depthwise_rows_f32, depthwise_rows_f64)(data);
       } else {
         spread_row(data, dy_rows, s, i, dx);
       }
-      set_inputs(weight, x_rows, s, i);
-      weight.row.dy = dy_rows.row(i);
-      run_weight_rows(weight);
+      weight.add(i, next, false);
       finished.reach(dx_row(s, i + 1), i + 1 == hi);
     }
   });
-  add_depthwise_parts(s, dw, parts, chunks);
+  add_depthwise_parts(s, dw, parts, chunks * blocks);
 }
 
 #define LATHE_INSTANTIATE(T)                                                                               \

@@ -23,6 +23,13 @@ template <class T>
 #endif
 }
 
+/// The same of an index that several addresses share.
+[[gnu::always_inline]] inline void keep_index([[maybe_unused]] int64_t& i) {
+#if defined(__x86_64__)
+  asm("" : "+r"(i));
+#endif
+}
+
 template <class T>
 [[gnu::always_inline]] inline Vec<T> load_kept(const T* from) {
   Vec<T> v = load(from);
