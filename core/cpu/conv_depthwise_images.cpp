@@ -8,8 +8,9 @@
 namespace lathe::cpu {
 namespace {
 
-constexpr int64_t kPartSizes = 16;         // of a weight gradient, read for a partial sum of it
-constexpr int64_t kBandBytes = 96 * 1024;  // of the images of a call: they stay in L2 with those to come
+constexpr int64_t kPartSizes = 16;  // of a weight gradient, read for a partial sum of it
+constexpr int64_t kBandBytes =
+    32 * 1024;  // of the images of a call: of 96 KiB, 1024 channels are 20 % slower
 
 template <class T>
 void run_images(const DepthwiseImages<T>& job) {

@@ -107,8 +107,8 @@ constexpr int64_t depthwise_slots(int64_t channels, int64_t lanes) {
 }
 /// The channel of a slot.
 constexpr int64_t depthwise_channel(int64_t slot, int64_t channels, int64_t lanes) {
-  const int64_t first = slot / lanes * lanes;
-  return slot - (first + lanes > channels ? first + lanes - channels : 0);
+  const int64_t slots = depthwise_slots(channels, lanes);
+  return slot < slots - lanes ? slot : slot - (slots - channels);
 }
 
 /// out = bias + sum over taps of in * w
