@@ -3,42 +3,16 @@
 #include <algorithm>
 
 #include "core/cpu/conv_depthwise.h"
+#include "core/cpu/conv_depthwise_parts.h"
 #include "core/cpu/conv_run.h"
-#include "core/cpu/conv_scratch.h"
-#include "core/cpu/isa_depthwise.h"
 
 namespace lathe::cpu {
 namespace {
 
-constexpr int64_t kRing = 4;               // rows of an input that are made while they are read
-constexpr int64_t kNarrowRows = 8;         // of a band
-constexpr int64_t kDoneBytes = 32 * 1024;  // of rows that are told of together
-constexpr int64_t kPartPixels = 64;        // of a partial sum of the weight gradient
-
-void run_rows(const DepthwiseBand<float>& band) {
-  depthwise_rows_f32(band);
-}
-void run_rows(const DepthwiseBand<double>& band) {
-  depthwise_rows_f64(band);
-}
-void run_spread(const DepthwiseBand<float>& band) {
-  depthwise_spread_f32(band);
-}
-void run_spread(const DepthwiseBand<double>& band) {
-  depthwise_spread_f64(band);
-}
-void run_weight_rows(const DepthwiseBand<float>& band) {
-  depthwise_weight_rows_f32(band);
-}
-void run_weight_rows(const DepthwiseBand<double>& band) {
-  depthwise_weight_rows_f64(band);
-}
-void run_add(float* sum, const float* from, int64_t n) {
-  depthwise_add_f32(sum, from, n);
-}
-void run_add(double* sum, const double* from, int64_t n) {
-  depthwise_add_f64(sum, from, n);
-}
+constexpr int64_t kPartPixels = 64;         // of a partial sum of the weight gradient
+constexpr int64_t kBlockBytes = 28 * 1024;  // of columns of rows of x and dy that stay in L1
+constexpr int64_t kPassBytes = 256 * 1024;  // of rows that are read before other columns of them
+constexpr int64_t kLeastColumns = 8;
 
 /// Rows of an input, counted through all images: in place, or in a ring.
 template <class T>
@@ -59,11 +33,10 @@ class Rows {
     }
     return slot;
   }
-  /// Rows [lo, hi), as far as they exist.
-  ConvAhead ahead(int64_t lo, int64_t hi) const {
-    hi = std::min(hi, count_);
-    lo = std::min(lo, hi);
-    return {input_.x + lo * size_, (hi - lo) * size_ * static_cast<int64_t>(sizeof(T))};
+  /// Of a row that will be made or read; null: there is none.
+  const T* ahead(int64_t row) const { return row < count_ ? input_.x + row * size_ : nullptr; }
+  const T* ahead_beside(int64_t row) const {
+    return input_.beside != nullptr && row < count_ ? input_.beside + row * size_ : nullptr;
   }
 
  private:
@@ -73,103 +46,150 @@ class Rows {
   int64_t filled_ = 0;
 };
 
-/// [tap][channel] of weights (C, 9), the taps in reverse where `turned`.
-template <class T>
-const T* pack_taps(const T* w, int64_t channels, bool turned) {
-  thread_local ConvScratch memory;
-  T* packed = memory.take<T>(9 * channels);
-  for (int64_t c = 0; c < channels; ++c, w += 9) {
-    for (int64_t t = 0; t < 9; ++t) packed[t * channels + c] = w[turned ? 8 - t : t];
-  }
-  return packed;
-}
-
 int64_t chunk_rows(int64_t rows) {
   return chunk_count(rows, std::min(rows, kDepthwiseChunks));
 }
 
-/// Sets the input rows of output row `row` (counted through all images) of a padded 3x3 kernel.
+/// Rows of an input that are made while they are read.
+int64_t ring_rows(const ConvShape& s) {
+  return s.kh + 1;
+}
+
 template <class T>
-void set_inputs(DepthwiseRow<T>& job, Rows<T>& rows, const ConvShape& s, int64_t row) {
-  const int64_t image = row / s.oh, middle = row % s.oh * s.geometry.stride_h;
-  for (int64_t ky = 0; ky < 3; ++ky) {
-    const int64_t u = middle + ky - 1;
-    job.in[ky] = u < 0 || u >= s.h ? nullptr : rows.row(image * s.h + u);
+void add_input(DepthwiseBand<T>& band, const T* in, int64_t ky) {
+  DepthwiseRow<T>& row = band.row;
+  row.in[row.count] = in;
+  row.w[row.count++] = ky * band.kernel * band.slots;
+}
+/// Sets the input rows of output row `row`, counted through all images.
+template <class T>
+void set_inputs(DepthwiseBand<T>& band, Rows<T>& rows, const ConvShape& s, int64_t row) {
+  const int64_t first = row / s.oh * s.h, top = row % s.oh * s.geometry.stride_h - s.geometry.pad_h;
+  band.row.count = 0;
+  for (int64_t ky = 0; ky < s.kh; ++ky) {
+    if (const int64_t u = top + ky; u >= 0 && u < s.h) add_input(band, rows.row(first + u), ky);
   }
 }
-/// Rows of inputs that rows [lo, hi) of outputs read and row lo - 1 does not.
 template <class T>
-ConvAhead inputs_ahead(const Rows<T>& rows, const ConvShape& s, int64_t lo, int64_t hi) {
-  const int64_t stride = s.geometry.stride_h;
-  const auto first = [&](int64_t row) {
-    const int64_t i = row % s.oh;
-    return row / s.oh * s.h + (i == 0 ? 0 : (i - 1) * stride + 2);
-  };
-  return rows.ahead(first(lo), first(hi));
+void set_ahead(DepthwiseBand<T>& band, const Rows<T>& rows, int64_t row) {
+  band.ahead[0] = rows.ahead(row);
+  band.ahead[1] = rows.ahead_beside(row);
 }
-/// A row of outputs: lines that are written far apart wait for memory as reads do.
-template <class T>
-ConvAhead outputs_ahead(const T* y, int64_t size, int64_t lo, int64_t hi) {
-  return {y + lo * size, (hi - lo) * size * static_cast<int64_t>(sizeof(T))};
+/// Prefetches the rows of inputs that output row `row` reads and the row before it does not.
+template <class T, class Job>
+void set_ahead(Job& band, const Rows<T>& rows, const ConvShape& s, int64_t row) {
+  const int64_t i = row % s.oh, stride = s.geometry.stride_h, last = i * stride + s.geometry.pad_h;
+  const int64_t first = row / s.oh * s.h + std::min(std::max<int64_t>(last - stride + 1, 0), s.h - 1);
+  band.ahead[0] = row < s.n * s.oh ? rows.ahead(first) : nullptr;
+  band.ahead[1] = stride == 2 && row < s.n * s.oh ? rows.ahead(first + 1) : rows.ahead_beside(first);
 }
 
-/// Rows of a band of the weight gradient: several where they are narrow, for its visit of the sums.
-int64_t band_rows(const ConvShape& s) {
-  const bool narrow = s.ow == 1 || s.ow == 2 || s.ow == 4;
-  return narrow && s.geometry.stride_h == 1 ? kNarrowRows : 1;
-}
-
-/// Tells `done` of rows when there are enough of them to be worth a call, at the latest at the chunk's end.
-class DoneRows {
- public:
-  DoneRows(const DepthwiseDone* done, int64_t chunk, int64_t first, int64_t row_bytes)
-      : done_(done), chunk_(chunk), first_(first), row_bytes_(row_bytes) {}
-
-  /// Rows before `end` are done; `last`: there will be no more.
-  void reach(int64_t end, bool last) {
-    if (done_ == nullptr || end == first_ || (!last && (end - first_) * row_bytes_ < kDoneBytes)) return;
-    (*done_)(chunk_, first_, end);
-    first_ = end;
-  }
-
- private:
-  const DepthwiseDone* done_;
-  int64_t chunk_, first_, row_bytes_;
-};
-
 template <class T>
-DepthwiseBand<T> band_of(const ConvShape& s, const DepthwiseRow<T>* rows) {
+DepthwiseBand<T> band_of(const ConvShape& s, const DepthwisePacked<T>& packed) {
   DepthwiseBand<T> band;
-  band.rows = rows;
-  band.row_count = 1;
   band.channels = s.c;
   band.width = s.w;
   band.out_width = s.ow;
+  band.kernel = s.kh;
   band.stride = s.geometry.stride_h;
+  band.slots = depthwise_slots<T>(s);
+  band.w = packed.w;
+  band.bias = packed.bias;
   return band;
 }
+
+/// Columns of a block of the weight gradient: four rows of x and two of dy stay in L1. 0: no blocks.
+template <class T>
+int64_t weight_columns(const ConvShape& s) {
+  if (s.kh != 3 || s.geometry.stride_h != 1) return 0;
+  const int64_t columns = kBlockBytes / (6 * s.c * static_cast<int64_t>(sizeof(T)));
+  return columns / kLeastColumns * kLeastColumns;
+}
+template <class T>
+int64_t weight_blocks(const ConvShape& s) {
+  const int64_t columns = weight_columns<T>(s);
+  return columns == 0 ? 1 : chunk_count(s.ow, columns);
+}
+
+/// Adds gradients of the weights of rows of dy to dw, [block][tap][slot].
+template <class T>
+class WeightRows {
+ public:
+  WeightRows(const ConvShape& s, Rows<T>& x, Rows<T>& dy, T* dw)
+      : s_(s), x_(x), dy_(dy), dw_(dw), columns_(weight_columns<T>(s)) {
+    std::fill(dw, dw + weight_blocks<T>(s) * s.taps() * depthwise_slots<T>(s), T(0));
+    row_.channels = s.c;
+    row_.slots = depthwise_slots<T>(s);
+    row_.width = s.w;
+  }
+
+  /// Row i; row `next` will come after it. `both`: dy is prefetched too.
+  void add(int64_t i, int64_t next, bool both) {
+    if (columns_ == 0) return add_whole(i, next, both);
+    for (int64_t column = 0; column < s_.ow; column += columns_) add_block(i, column, next, both);
+  }
+
+  /// Rows [lo, hi) of a task, in place: a block of columns of some rows after the other.
+  void add_all(int64_t lo, int64_t hi, int64_t grain) {
+    const int64_t bytes = (s_.w + s_.ow) * s_.c * static_cast<int64_t>(sizeof(T));
+    const int64_t most = columns_ == 0 ? 1 : std::max<int64_t>(kPassBytes / bytes, 1);
+    for (int64_t first = lo; first < hi; first += most) {
+      const int64_t end = std::min(first + most, hi), next = conv_next_window(end - 1, hi, grain);
+      if (columns_ == 0) add_whole(first, next, true);
+      for (int64_t column = 0; columns_ > 0 && column < s_.ow; column += columns_) {
+        const int64_t after = column + columns_ < s_.ow ? first : next;
+        for (int64_t i = first; i < end; ++i) add_block(i, column, i + 1 < end ? i + 1 : after, true);
+      }
+    }
+  }
+
+ private:
+  void add_block(int64_t i, int64_t column, int64_t next, bool both) {
+    const int64_t image = i / s_.oh * s_.h, top = i % s_.oh - 1;
+    for (int64_t ky = 0; ky < 3; ++ky) {
+      row_.in[ky] = top + ky >= 0 && top + ky < s_.h ? x_.row(image + top + ky) : nullptr;
+    }
+    row_.dy = dy_.row(i);
+    set_ahead(row_, x_, s_, next);
+    row_.ahead_dy = both ? dy_.ahead(next) : nullptr;
+    row_.first_column = column;
+    row_.last_column = std::min(column + columns_, s_.ow);
+    row_.dw = dw_ + column / columns_ * 9 * row_.slots;
+    by_type<T>(depthwise_weight_row_f32, depthwise_weight_row_f64)(row_);
+  }
+  void add_whole(int64_t i, int64_t next, bool both) {
+    DepthwiseBand<T> band = band_of(s_, DepthwisePacked<T>{});
+    band.dw = dw_;
+    set_inputs(band, x_, s_, i);
+    band.row.dy = dy_.row(i);
+    set_ahead(band, x_, s_, next);
+    if (both) band.ahead_dy = dy_.ahead(next);
+    by_type<T>(depthwise_weight_rows_f32, depthwise_weight_rows_f64)(band);
+  }
+
+  const ConvShape& s_;
+  Rows<T>&x_, &dy_;
+  T* const dw_;
+  const int64_t columns_;
+  DepthwiseWeightRow<T> row_;
+};
 
 /// The forward of x (n, h, w) to y (n, oh, ow), or backward-data of stride 1 with x = dy and packed weights
 /// turned.
 template <class T>
-void run_forward(const ConvShape& s, T* y, const DepthwiseInput<T>& x, const T* packed, const T* bias,
+void run_forward(const ConvShape& s, T* y, const DepthwiseInput<T>& x, const DepthwisePacked<T>& packed,
                  const DepthwiseDone* done) {
   const int64_t total = s.n * s.oh, out_row = s.ow * s.c, grain = chunk_rows(total);
   parallel_for(total, grain, [&](int64_t lo, int64_t hi) {
     thread_local ConvScratch memory;
-    Rows<T> rows(x, s.w * s.c, s.n * s.h, kRing, memory);
-    DepthwiseRow<T> row;
-    DepthwiseBand<T> band = band_of(s, &row);
-    band.w = packed;
-    band.bias = bias;
-    DoneRows finished(done, lo / grain, lo, out_row * static_cast<int64_t>(sizeof(T)));
+    Rows<T> rows(x, s.w * s.c, s.n * s.h, ring_rows(s), memory);
+    DepthwiseBand<T> band = band_of(s, packed);
+    DepthwiseDoneRows finished(done, lo / grain, lo, out_row * static_cast<int64_t>(sizeof(T)));
     for (int64_t i = lo; i < hi; ++i) {
-      set_inputs(row, rows, s, i);
-      row.out[0] = y + i * out_row;
-      const int64_t next = std::min(conv_next_window(i, hi, grain), total - 1);
-      band.ahead[0] = inputs_ahead(rows, s, next, next + 1);
-      band.ahead[1] = outputs_ahead(y, out_row, next, next + 1);
-      run_rows(band);
+      set_inputs(band, rows, s, i);
+      band.row.out = y + i * out_row;
+      set_ahead(band, rows, s, conv_next_window(i, hi, grain));
+      by_type<T>(depthwise_rows_f32, depthwise_rows_f64)(band);
       finished.reach(i + 1, i + 1 == hi);
     }
   });
@@ -181,33 +201,33 @@ int64_t dx_row(const ConvShape& s, int64_t i) {
 }
 /// The pair of rows of dx of row i of dy, stride 2.
 template <class T>
-void set_spread(DepthwiseRow<T>& job, Rows<T>& dy, const ConvShape& s, int64_t i, T* dx) {
-  const int64_t inside = i % s.oh, size = s.w * s.c;
-  T* out = dx + dx_row(s, i) * size;
-  job.in[0] = dy.row(i);
-  job.in[1] = inside + 1 < s.oh ? dy.row(i + 1) : nullptr;
-  job.out[0] = out;
-  job.out[1] = 2 * inside + 1 < s.h ? out + size : nullptr;
+void spread_row(DepthwiseBand<T>& band, Rows<T>& dy, const ConvShape& s, int64_t i, T* dx) {
+  const int64_t first = i / s.oh * s.oh, inside = 2 * (i - first);
+  for (int64_t u = inside; u < std::min(inside + 2, s.h); ++u) {
+    band.row.count = 0;
+    for (int64_t ky = s.kh - 1; ky >= 0; --ky) {
+      const int64_t from = u + s.geometry.pad_h - ky;
+      if (from >= 0 && from % 2 == 0 && from / 2 < s.oh) add_input(band, dy.row(first + from / 2), ky);
+    }
+    band.row.out = dx + (dx_row(s, i) + u - inside) * s.w * s.c;
+    by_type<T>(depthwise_spread_f32, depthwise_spread_f64)(band);
+    band.ahead[0] = band.ahead[1] = nullptr;
+  }
 }
 
 /// Pairs of rows of dx.
 template <class T>
-void run_backward_stride2(const ConvShape& s, T* dx, const DepthwiseInput<T>& dy, const T* packed,
-                          const DepthwiseDone* done) {
+void run_backward_stride2(const ConvShape& s, T* dx, const DepthwiseInput<T>& dy,
+                          const DepthwisePacked<T>& packed, const DepthwiseDone* done) {
   const int64_t total = s.n * s.oh, out_row = s.w * s.c, grain = chunk_rows(total);
   parallel_for(total, grain, [&](int64_t lo, int64_t hi) {
     thread_local ConvScratch memory;
-    Rows<T> rows(dy, s.ow * s.c, total, kRing, memory);
-    DepthwiseRow<T> row;
-    DepthwiseBand<T> band = band_of(s, &row);
-    band.w = packed;
-    DoneRows finished(done, lo / grain, dx_row(s, lo), out_row * static_cast<int64_t>(sizeof(T)));
+    Rows<T> rows(dy, s.ow * s.c, total, ring_rows(s), memory);
+    DepthwiseBand<T> band = band_of(s, packed);
+    DepthwiseDoneRows finished(done, lo / grain, dx_row(s, lo), out_row * static_cast<int64_t>(sizeof(T)));
     for (int64_t i = lo; i < hi; ++i) {
-      set_spread(row, rows, s, i, dx);
-      const int64_t next = std::min(conv_next_window(i, hi, grain), total - 1);
-      band.ahead[0] = rows.ahead(next + 1, next + 2);
-      band.ahead[1] = outputs_ahead(dx, out_row, dx_row(s, next), dx_row(s, next + 1));
-      run_spread(band);
+      set_ahead(band, rows, conv_next_window(i, hi, grain) + 1);
+      spread_row(band, rows, s, i, dx);
       finished.reach(dx_row(s, i + 1), i + 1 == hi);
     }
   });
@@ -217,123 +237,90 @@ void run_backward_stride2(const ConvShape& s, T* dx, const DepthwiseInput<T>& dy
 int64_t part_rows(const ConvShape& s) {
   return std::max(chunk_rows(s.n * s.oh), chunk_count(kPartPixels, s.ow));
 }
-/// dw (C, 9) = the sum of gradients [9][channels], added in order.
-template <class T>
-void add_parts(T* dw, T* parts, int64_t count, int64_t channels) {
-  const int64_t size = 9 * channels;
-  for (int64_t p = 1; p < count; ++p) run_add(parts, parts + p * size, size);
-  for (int64_t c = 0; c < channels; ++c) {
-    for (int64_t t = 0; t < 9; ++t) dw[c * 9 + t] = parts[t * channels + c];
-  }
-}
-
 }  // namespace
 
 template <class T>
 bool has_depthwise_rows(const ConvShape& s) {
   const Conv2dGeometry& g = s.geometry;
-  return is_depthwise(s) && s.k == s.c && s.kh == 3 && s.kw == 3 && g.stride_h == g.stride_w &&
-         g.stride_h <= 2 && g.pad_h == 1 && g.pad_w == 1 && g.dilation_h == 1 && g.dilation_w == 1 &&
-         s.c % (conv_vector_bytes() / static_cast<int64_t>(sizeof(T))) == 0 && s.n > 0;
+  const bool small = (s.kh == 3 || s.kh == 5) && s.kw == s.kh && g.pad_h == s.kh / 2 && g.pad_w == g.pad_h;
+  return is_depthwise(s) && s.k == s.c && small && g.stride_h == g.stride_w && g.stride_h <= 2 &&
+         g.dilation_h == 1 && g.dilation_w == 1 && s.c >= depthwise_lanes<T>() && s.n > 0;
 }
 
 template <class T>
 void depthwise_rows_forward(const ConvShape& shape, T* y, const DepthwiseInput<T>& x, const T* w,
                             const T* bias, const DepthwiseDone* done) {
-  run_forward(shape, y, x, pack_taps(w, shape.c, false), bias, done);
+  if (has_depthwise_images(shape)) return depthwise_images_forward(shape, y, x, w, bias, done);
+  run_forward(shape, y, x, pack_depthwise(shape, w, bias, false), done);
 }
 
 template <class T>
 void depthwise_rows_backward_data(const ConvShape& shape, T* dx, const DepthwiseInput<T>& dy, const T* w,
                                   const DepthwiseDone* done) {
+  if (has_depthwise_images(shape)) return depthwise_images_backward_data(shape, dx, dy, w, done);
   const bool turned = shape.geometry.stride_h == 1;  // the sizes of x and y are the same then
-  const T* packed = pack_taps(w, shape.c, turned);
   const T* no_bias = nullptr;
-  if (turned) {
-    run_forward(shape, dx, dy, packed, no_bias, done);
-  } else {
-    run_backward_stride2(shape, dx, dy, packed, done);
-  }
+  const DepthwisePacked<T> packed = pack_depthwise(shape, w, no_bias, turned);
+  turned ? run_forward(shape, dx, dy, packed, done) : run_backward_stride2(shape, dx, dy, packed, done);
 }
 
 template <class T>
 void depthwise_rows_backward_weight(const ConvShape& s, T* dw, const DepthwiseInput<T>& dy,
                                     const DepthwiseInput<T>& x) {
-  const int64_t total = s.n * s.oh, size = 9 * s.c, most = band_rows(s), grain = part_rows(s);
-  const int64_t chunks = chunk_count(total, grain);
+  if (has_depthwise_images(s)) {
+    T* no_dx = nullptr;
+    const T* no_w = nullptr;
+    return depthwise_images_backward(s, dw, no_dx, dy, x, no_w, nullptr);
+  }
+  const int64_t total = s.n * s.oh, blocks = weight_blocks<T>(s), grain = part_rows(s);
+  const int64_t size = blocks * s.taps() * depthwise_slots<T>(s), chunks = chunk_count(total, grain);
   thread_local ConvScratch parts_memory;
   T* parts = parts_memory.take<T>(chunks * size);
   parallel_for(total, grain, [&](int64_t lo, int64_t hi) {
     thread_local ConvScratch x_memory, dy_memory;
-    Rows<T> x_rows(x, s.w * s.c, s.n * s.h, most * s.geometry.stride_h + 2, x_memory);
-    Rows<T> dy_rows(dy, s.ow * s.c, total, most, dy_memory);
-    DepthwiseRow<T> jobs[kNarrowRows];
-    DepthwiseBand<T> band = band_of(s, jobs);
-    band.dw = parts + lo / grain * size;
-    std::fill(band.dw, band.dw + size, T(0));
-    for (int64_t i = lo; i < hi; i += band.row_count) {
-      band.row_count = std::min(most, hi - i);
-      for (int64_t r = 0; r < band.row_count; ++r) {
-        set_inputs(jobs[r], x_rows, s, i + r);
-        jobs[r].dy = dy_rows.row(i + r);
-      }
-      const int64_t next = conv_next_window(i + band.row_count - 1, hi, grain);
-      band.ahead[0] = inputs_ahead(x_rows, s, next, next + band.row_count);
-      band.ahead[1] = dy_rows.ahead(next, next + band.row_count);
-      run_weight_rows(band);
-    }
+    Rows<T> x_rows(x, s.w * s.c, s.n * s.h, ring_rows(s), x_memory);
+    Rows<T> dy_rows(dy, s.ow * s.c, total, 1, dy_memory);
+    WeightRows<T> weight(s, x_rows, dy_rows, parts + lo / grain * size);
+    if (x.fill == nullptr && dy.fill == nullptr) return weight.add_all(lo, hi, grain);
+    for (int64_t i = lo; i < hi; ++i) weight.add(i, conv_next_window(i, hi, grain), true);
   });
-  add_parts(dw, parts, chunks, s.c);
+  add_depthwise_parts(s, dw, parts, chunks * blocks);
 }
 
 template <class T>
 void depthwise_rows_backward(const ConvShape& s, T* dw, T* dx, const DepthwiseInput<T>& dy,
                              const DepthwiseInput<T>& x, const T* w, const DepthwiseDone* done) {
+  if (has_depthwise_images(s)) return depthwise_images_backward(s, dw, dx, dy, x, w, done);
   const bool turned = s.geometry.stride_h == 1;
-  const int64_t total = s.n * s.oh, size = 9 * s.c, most = band_rows(s), grain = part_rows(s);
-  const int64_t chunks = chunk_count(total, grain), dx_size = s.w * s.c;
+  const int64_t total = s.n * s.oh, blocks = weight_blocks<T>(s), grain = part_rows(s);
+  const int64_t size = blocks * s.taps() * depthwise_slots<T>(s), chunks = chunk_count(total, grain),
+                dx_size = s.w * s.c;
   thread_local ConvScratch parts_memory;
   T* parts = parts_memory.take<T>(chunks * size);
-  const T* packed = pack_taps(w, s.c, turned);
+  const T* no_bias = nullptr;
+  const DepthwisePacked<T> packed = pack_depthwise(s, w, no_bias, turned);
   parallel_for(total, grain, [&](int64_t lo, int64_t hi) {
     thread_local ConvScratch x_memory, dy_memory;
-    Rows<T> x_rows(x, s.w * s.c, s.n * s.h, most * s.geometry.stride_h + 2, x_memory);
-    Rows<T> dy_rows(dy, s.ow * s.c, total, most + 2, dy_memory);
-    DepthwiseRow<T> row, jobs[kNarrowRows];
-    DepthwiseBand<T> data = band_of(s, &row), weight = band_of(s, jobs);
-    data.w = packed;
-    weight.dw = parts + lo / grain * size;
-    std::fill(weight.dw, weight.dw + size, T(0));
-    DoneRows finished(done, lo / grain, dx_row(s, lo), dx_size * static_cast<int64_t>(sizeof(T)));
-    for (int64_t i = lo; i < hi; i += weight.row_count) {
-      weight.row_count = std::min(most, hi - i);
-      const int64_t next = std::min(conv_next_window(i + weight.row_count - 1, hi, grain), total - 1);
-      data.ahead[0] = dy_rows.ahead(next + 1, next + 2);
-      if (dy.beside != nullptr) {
-        data.ahead[1] = data.ahead[0];
-        data.ahead[1].from = dy.beside + (static_cast<const T*>(data.ahead[0].from) - dy.x);
+    Rows<T> x_rows(x, s.w * s.c, s.n * s.h, ring_rows(s), x_memory);
+    Rows<T> dy_rows(dy, s.ow * s.c, total, ring_rows(s), dy_memory);
+    DepthwiseBand<T> data = band_of(s, packed);
+    WeightRows<T> weight(s, x_rows, dy_rows, parts + lo / grain * size);
+    DepthwiseDoneRows finished(done, lo / grain, dx_row(s, lo), dx_size * static_cast<int64_t>(sizeof(T)));
+    for (int64_t i = lo; i < hi; ++i) {
+      const int64_t next = conv_next_window(i, hi, grain);
+      set_ahead(data, dy_rows, next + s.geometry.pad_h);
+      if (turned) {
+        set_inputs(data, dy_rows, s, i);
+        data.row.out = dx + i * dx_size;
+        by_type<T>(depthwise_rows_f32, depthwise_rows_f64)(data);
+      } else {
+        spread_row(data, dy_rows, s, i, dx);
       }
-      weight.ahead[0] = inputs_ahead(x_rows, s, next, next + 1);
-      weight.ahead[1] = outputs_ahead(dx, dx_size, dx_row(s, next), dx_row(s, next + 1));
-      for (int64_t r = 0; r < weight.row_count; ++r) {
-        if (turned) {
-          set_inputs(row, dy_rows, s, i + r);
-          row.out[0] = dx + (i + r) * dx_size;
-          run_rows(data);
-        } else {
-          set_spread(row, dy_rows, s, i + r, dx);
-          run_spread(data);
-        }
-      }
-      for (int64_t r = 0; r < weight.row_count; ++r) {
-        set_inputs(jobs[r], x_rows, s, i + r);
-        jobs[r].dy = dy_rows.row(i + r);
-      }
-      run_weight_rows(weight);
-      finished.reach(dx_row(s, i + weight.row_count), i + weight.row_count == hi);
+      weight.add(i, next, false);
+      finished.reach(dx_row(s, i + 1), i + 1 == hi);
     }
   });
-  add_parts(dw, parts, chunks, s.c);
+  add_depthwise_parts(s, dw, parts, chunks * blocks);
 }
 
 #define LATHE_INSTANTIATE(T)                                                                               \

@@ -1,6 +1,6 @@
 #pragma once
-// Depthwise 3x3 convolutions, padded by 1, stride 1 or 2: nearly all there are. See Note [Depthwise rows] in
-// core/cpu/isa_depthwise.h.
+// Depthwise 3x3 and 5x5 convolutions, padded by half, stride 1 or 2: nearly all there are. See Note
+// [Depthwise rows] in core/cpu/isa_depthwise.h.
 
 #include "core/cpu/conv_plan.h"
 #include "core/parallel.h"
@@ -25,8 +25,8 @@ struct DepthwiseInput {
 using DepthwiseDone = FunctionRef<void(int64_t chunk, int64_t lo, int64_t hi)>;
 inline constexpr int64_t kDepthwiseChunks = 32;
 
-/// Whether the functions below serve the shape: depthwise, 3x3, padding 1, stride 1 or 2, no dilation, no
-/// multiplier, whole vectors of channels, not empty.
+/// Whether the functions below serve the shape: depthwise, 3x3 or 5x5, padded by half, stride 1 or 2, no
+/// dilation, no multiplier, at least a vector of channels, not empty.
 template <class T>
 bool has_depthwise_rows(const ConvShape& shape);
 

@@ -45,13 +45,15 @@ class Reported {
 };
 
 struct Layer {
-  int64_t n, h, w, c, stride;
+  int64_t n, h, w, c, stride, kernel = 3;
 };
 
 void check(const Layer& l) {
-  const Conv2dGeometry g{l.stride, l.stride, 1, 1, 1, 1, l.c};
-  const int64_t oh = conv_out(l.h, 3, l.stride, 1, 1), ow = conv_out(l.w, 3, l.stride, 1, 1);
-  const Tensor x = numbers(Shape{l.n, l.h, l.w, l.c}, 1), w = numbers(Shape{l.c, 3, 3, 1}, 2);
+  const int64_t pad = l.kernel / 2;
+  const Conv2dGeometry g{l.stride, l.stride, pad, pad, 1, 1, l.c};
+  const int64_t oh = conv_out(l.h, l.kernel, l.stride, pad, 1);
+  const int64_t ow = conv_out(l.w, l.kernel, l.stride, pad, 1);
+  const Tensor x = numbers(Shape{l.n, l.h, l.w, l.c}, 1), w = numbers(Shape{l.c, l.kernel, l.kernel, 1}, 2);
   const Tensor dy = numbers(Shape{l.n, oh, ow, l.c}, 3);
   const ConvShape shape(x, w, dy, g);
   REQUIRE(has_depthwise_rows<float>(shape));
@@ -91,10 +93,12 @@ TEST_SUITE_BEGIN("conv");
 
 TEST_CASE("depthwise rows that are made while they are read give the bits of rows in place") {
   for (const Layer& l : {Layer{3, 7, 13, 32, 1}, Layer{2, 9, 15, 16, 2}, Layer{9, 4, 4, 64, 1},
-                         Layer{67, 2, 2, 16, 1}, Layer{40, 8, 6, 16, 2}, Layer{1, 1, 1, 16, 2}}) {
+                         Layer{67, 2, 2, 16, 1}, Layer{40, 8, 6, 16, 2}, Layer{1, 1, 1, 16, 2},
+                         Layer{3, 11, 21, 112, 1}, Layer{2, 9, 13, 40, 1, 5}, Layer{2, 10, 13, 40, 2, 5}}) {
     CAPTURE(l.n);
     CAPTURE(l.h);
     CAPTURE(l.stride);
+    CAPTURE(l.kernel);
     check(l);
   }
 }

@@ -41,6 +41,10 @@ inline constexpr ConvCase kConvCases[] = {
     {"mb depthwise 256 /2", 64, 8, 256, 256, 3, 2, 256},
     {"mb depthwise 512 4x4", 128, 4, 512, 512, 3, 1, 512},
     {"mb depthwise 1024 2x2", 128, 2, 1024, 1024, 3, 1, 1024},
+    {"b3 depthwise 144 75x75 5x5", 8, 75, 144, 144, 5, 1, 144},
+    {"b3 depthwise 144 /2 5x5", 8, 75, 144, 144, 5, 2, 144},
+    {"b3 depthwise 816 19x19 5x5", 8, 19, 816, 816, 5, 1, 816},
+    {"b3 depthwise 816 /2 5x5", 8, 19, 816, 816, 5, 2, 816},
 };
 
 }  // namespace lathe::bench
