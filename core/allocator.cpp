@@ -3,8 +3,25 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <utility>
+
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "core/block_cache.h"
+
+namespace lathe {
+namespace {
+
+// A sanitizer sees a byte beside a large tensor only where each has a block of the system's.
+#if defined(__SANITIZE_ADDRESS__)
+constexpr bool kSlabs = false;
+#else
+constexpr bool kSlabs = true;
+#endif
+
+}  // namespace
+}  // namespace lathe
 
 namespace lathe::host_allocator {
 namespace {
@@ -15,6 +32,12 @@ class SystemMemory final : public BlockSource {
  public:
   void* allocate(size_t bytes) override { return std::aligned_alloc(kAlignment, bytes); }
   void release(void* block) noexcept override { std::free(block); }
+  void discard(void* from, size_t bytes) noexcept override {
+    const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+    const uintptr_t begin = (reinterpret_cast<uintptr_t>(from) + page - 1) / page * page,
+                    end = (reinterpret_cast<uintptr_t>(from) + bytes) / page * page;
+    if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+  }
   void fill(void* to, unsigned char byte, size_t bytes) override { std::memset(to, byte, bytes); }
   bool all_equal(const void* from, unsigned char byte, size_t bytes) noexcept override {
     const auto* begin = static_cast<const unsigned char*>(from);
@@ -25,7 +48,7 @@ class SystemMemory final : public BlockSource {
 
 // Never destroyed: tensors with static storage may outlive any order of destruction.
 BlockCache& cache() {
-  static auto* instance = new BlockCache(std::make_unique<SystemMemory>());
+  static auto* instance = new BlockCache(std::make_unique<SystemMemory>(), kSlabs);
   return *instance;
 }
 
@@ -58,21 +81,23 @@ uint64_t guard_violations() {
 namespace lathe::meta_allocator {
 namespace {
 
-/// Gives each block a number of its own for an address.
+/// Gives each byte a number of its own for an address.
 class NoMemory final : public BlockSource {
  public:
-  void* allocate(size_t) override { return reinterpret_cast<void*>(++blocks_); }
+  void* allocate(size_t bytes) override {
+    return reinterpret_cast<void*>(std::exchange(next_, next_ + bytes));
+  }
   void release(void*) noexcept override {}
   void fill(void*, unsigned char, size_t) override {}
   bool all_equal(const void*, unsigned char, size_t) noexcept override { return true; }
   std::string name() const override { return "meta"; }
 
  private:
-  uintptr_t blocks_ = 0;
+  uintptr_t next_ = 1;
 };
 
 BlockCache& cache() {
-  static auto* instance = new BlockCache(std::make_unique<NoMemory>());
+  static auto* instance = new BlockCache(std::make_unique<NoMemory>(), kSlabs);
   return *instance;
 }
 
