@@ -30,6 +30,8 @@ void* BlockCache::allocate(size_t bytes) {
   void* block = nullptr;
   if (guards_) {
     block = guarded(size, bytes);
+  } else if (with_slabs_ && size > kLeastOfSlabs) {
+    block = from_slabs(size);
   } else {
     block = take(size);
     if (block == nullptr) block = from_source(size);
@@ -45,9 +47,14 @@ void BlockCache::release(void* block, size_t bytes) noexcept {
   stats_.live_bytes -= size;
   if (release_guarded(block, bytes)) return;
   try {
+    if (size > kLeastOfSlabs && slabs_.release(block) > 0) {
+      stats_.cached_bytes += size;
+      return;
+    }
     free_[capacity_.at(block)].push_back(block);
     stats_.cached_bytes += capacity_.at(block);
   } catch (...) {  // no memory for the free list's own node: give the block back instead
+    if (!capacity_.contains(block)) return;  // of a slab, which keeps it
     stats_.system_bytes -= capacity_[block];
     capacity_.erase(block);
     source_->release(block);
@@ -124,13 +131,40 @@ void* BlockCache::from_source(size_t size) {
     trim_locked();
     block = source_->allocate(size);
   }
-  LATHE_CHECK(OutOfMemoryError, block != nullptr, "out of memory (", source_->name(),
-              "): could not allocate ", size, " bytes; ", stats_.live_bytes, " bytes are in use by tensors");
-  ++stats_.system_allocations;
-  stats_.system_bytes += size;
-  stats_.peak_system_bytes = std::max(stats_.peak_system_bytes, stats_.system_bytes);
+  check_given(block, size);
+  count_fresh(size);
   capacity_[block] = size;
   return block;
+}
+
+void* BlockCache::from_slabs(size_t size) {
+  Slabs::Taken taken = slabs_.take(size);
+  if (taken.block == nullptr) {
+    size_t bytes = std::max(size, Slabs::kSlab);
+    void* slab = source_->allocate(bytes);
+    if (slab == nullptr) {  // less may do, and the cache may hold what the system lacks
+      trim_locked();
+      bytes = size;
+      slab = source_->allocate(bytes);
+    }
+    check_given(slab, size);
+    slabs_.add(slab, bytes);
+    taken = slabs_.take(size);
+  }
+  stats_.cached_bytes -= size - taken.fresh;
+  if (taken.fresh > 0) count_fresh(taken.fresh);
+  return taken.block;
+}
+
+void BlockCache::count_fresh(size_t bytes) {
+  ++stats_.system_allocations;
+  stats_.system_bytes += bytes;
+  stats_.peak_system_bytes = std::max(stats_.peak_system_bytes, stats_.system_bytes);
+}
+
+void BlockCache::check_given(const void* block, size_t size) const {
+  LATHE_CHECK(OutOfMemoryError, block != nullptr, "out of memory (", source_->name(),
+              "): could not allocate ", size, " bytes; ", stats_.live_bytes, " bytes are in use by tensors");
 }
 
 void BlockCache::trim_locked() {
@@ -140,8 +174,12 @@ void BlockCache::trim_locked() {
       source_->release(block);
     }
     stats_.system_bytes -= size * blocks.size();
+    stats_.cached_bytes -= size * blocks.size();
   }
   free_.clear();
+  slabs_.trim([this](void* slab) { source_->release(slab); },
+              [this](void* from, size_t bytes) { source_->discard(from, bytes); });
+  stats_.system_bytes -= stats_.cached_bytes;  // what is left of it lay in slabs
   stats_.cached_bytes = 0;
 }
 

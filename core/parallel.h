@@ -38,6 +38,9 @@ void set_num_threads(int n);
 /// loop started inside a loop runs serially.
 void parallel_for(int64_t n, int64_t grain, FunctionRef<void(int64_t lo, int64_t hi)> body);
 
+/// Whether this thread takes chunks of a loop of which other threads may take some.
+bool inside_parallel_loop();
+
 /// Number of chunks parallel_for(n, grain, ...) makes.
 constexpr int64_t chunk_count(int64_t n, int64_t grain) {
   return (n + grain - 1) / grain;

@@ -94,6 +94,24 @@ bool stands_alone(uint8_t marker) {
   return marker == 0x01 || (marker >= 0xd0 && marker <= 0xd8);
 }
 
+// A segment's Huffman tables, `length` bytes: stb takes their counts on trust.
+void check_huffman(Reader reader, size_t length, std::string_view source) {
+  constexpr size_t kHead = 17, kMostValues = 256;
+  while (length > 0) {
+    const size_t at = reader.offset();
+    size_t values = 0;
+    const bool has_head = length >= kHead;
+    if (has_head) {
+      reader.skip(1);
+      for (size_t i = 1; i < kHead; ++i) values += reader.byte();
+    }
+    LATHE_CHECK(DataError, has_head && values <= kMostValues && kHead + values <= length, source, kExpected,
+                "a JPEG Huffman table of ", values, " values at offset ", at);
+    reader.skip(values);
+    length -= kHead + values;
+  }
+}
+
 // Moves behind a scan's data, to the marker that ends it.
 void pass_scan(Reader& reader, std::string_view source) {
   for (;;) {
@@ -128,6 +146,7 @@ PictureSize check_jpeg(Reader& reader, std::string_view source) {
     LATHE_CHECK(DataError, length >= 2, source, kExpected, "a JPEG segment of ", length, " bytes at offset ",
                 at);
     reader.require(length - 2, "a JPEG segment");
+    if (marker == 0xc4) check_huffman(reader, length - 2, source);
     if (is_frame(marker) && length >= 7) {
       reader.skip(1);
       const int64_t height = reader.big_endian(2), width = reader.big_endian(2);

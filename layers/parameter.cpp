@@ -144,6 +144,8 @@ const Var& Parameter::evaluate() {
   const MemoKey key{run.mode, run.forward, body_->raw.data().version(), body_->raw.replacements(), recorded};
   if (body_->memo_key != key) {
     const NoGrad mode(!recorded);
+    body_->memo = Var();  // first, so that the new value finds the memory of the old one
+    body_->memo_key.reset();
     body_->memo = body_->parametrization->apply(body_->raw, run, body_->stream);
     body_->memo_key = key;
   }

@@ -46,7 +46,7 @@ struct LsqGrid {
 /// y = lsq_value(x); offset may be undefined (0).
 LATHE_KERNEL(lsq_quantize, Tensor& y, const Tensor& x, const Tensor& step, const Tensor& offset,
              const LsqGrid& grid);
-/// dx, dstep and doffset, each may be undefined.
+/// dx, dstep and doffset, each may be undefined. On the host dx may be dy.
 LATHE_KERNEL(lsq_backward, Tensor& dx, Tensor& dstep, Tensor& doffset, const Tensor& dy, const Tensor& x,
              const Tensor& step, const Tensor& offset, const LsqGrid& grid);
 
@@ -98,7 +98,7 @@ struct CodeqShape {
 LATHE_KERNEL(codeq_grid, Tensor& grid, const Tensor& amplitude, const Tensor& dead_zone, const Tensor& bits,
              const CodeqShape& shape);
 LATHE_KERNEL(codeq_quantize, Tensor& y, const Tensor& w, const Tensor& grid);
-/// dw, and the logits' gradients; each may be undefined.
+/// dw, and the logits' gradients; each may be undefined. On the host dw may be dy.
 LATHE_KERNEL(codeq_backward, Tensor& dw, Tensor& ddead_zone, Tensor& dbits, const Tensor& dy, const Tensor& w,
              const Tensor& grid, const Tensor& dead_zone, const Tensor& bits, const CodeqShape& shape);
 

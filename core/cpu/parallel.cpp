@@ -78,6 +78,10 @@ void set_num_threads(int n) {
   thread_count.store(n, std::memory_order_relaxed);
 }
 
+bool inside_parallel_loop() {
+  return inside_loop;
+}
+
 void parallel_for(int64_t n, int64_t grain, FunctionRef<void(int64_t lo, int64_t hi)> body) {
   LATHE_ASSERT(grain > 0);
   const int64_t chunks = chunk_count(n, grain);

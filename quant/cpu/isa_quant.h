@@ -35,7 +35,7 @@ struct LsqScalars {
 /// y[i] = lsq_value(x[i])
 LATHE_ISA_FUNCTION(void, lsq_f32, float* y, const float* x, int64_t n, const LsqScalars<float>& grid);
 LATHE_ISA_FUNCTION(void, lsq_f64, double* y, const double* x, int64_t n, const LsqScalars<double>& grid);
-/// dx (may be null), and the sums of dy times the derivatives for step and offset.
+/// dx (may be null, or dy), and the sums of dy times the derivatives for step and offset.
 LATHE_ISA_FUNCTION(void, lsq_backward_f32, double* sums, float* dx, const float* dy, const float* x,
                    int64_t n, const LsqScalars<float>& grid);
 LATHE_ISA_FUNCTION(void, lsq_backward_f64, double* sums, double* dx, const double* dy, const double* x,
@@ -45,7 +45,7 @@ LATHE_ISA_FUNCTION(void, lsq_backward_f64, double* sums, double* dx, const doubl
 LATHE_ISA_FUNCTION(void, codeq_f32, float* y, const float* x, int64_t n, const quant::CodeqGrid<float>& grid);
 LATHE_ISA_FUNCTION(void, codeq_f64, double* y, const double* x, int64_t n,
                    const quant::CodeqGrid<double>& grid);
-/// dx (may be null; 0 where x is unless zero_too), and the sums of dy times codeq_gradients.
+/// dx (may be null, or dy; 0 where x is unless zero_too), and the sums of dy times codeq_gradients.
 LATHE_ISA_FUNCTION(void, codeq_backward_f32, double* sums, float* dx, const float* dy, const float* x,
                    int64_t n, const quant::CodeqGrid<float>& grid, bool zero_too);
 LATHE_ISA_FUNCTION(void, codeq_backward_f64, double* sums, double* dx, const double* dy, const double* x,
@@ -57,6 +57,12 @@ LATHE_ISA_FUNCTION(int64_t, magnitudes_from_f64, const double* x, int64_t n, uin
 /// The least of them above `bound`, all ones if there is none.
 LATHE_ISA_FUNCTION(uint64_t, magnitude_above_f32, const float* x, int64_t n, uint64_t bound);
 LATHE_ISA_FUNCTION(uint64_t, magnitude_above_f64, const double* x, int64_t n, uint64_t bound);
+/// Appends to `out`, which has room for `room` of them, the x[i] whose magnitude is in [least, least + span),
+/// in order, and adds to *below how many are under it. Returns how many were appended; -1: there was no room.
+LATHE_ISA_FUNCTION(int64_t, magnitudes_within_f32, float* out, int64_t room, int64_t* below, const float* x,
+                   int64_t n, uint64_t least, uint64_t span);
+LATHE_ISA_FUNCTION(int64_t, magnitudes_within_f64, double* out, int64_t room, int64_t* below, const double* x,
+                   int64_t n, uint64_t least, uint64_t span);
 /// ++counts[(m - least) >> shift] for each of them, m, in [least, least + span); the kSpareBins behind those
 /// bins are written to as well. 0 < span < 2^31 (f32) or 2^63.
 inline constexpr int kSpareBins = 8;

@@ -85,6 +85,27 @@ class Magnitudes {
   Tensor counts_;
 };
 
+template <class T>
+T value_of(uint64_t bits) {
+  return std::bit_cast<T>(static_cast<BitsOf<T>>(bits));
+}
+
+/// The half of the interval that holds the element at `place`.
+template <class T>
+Interval halved(const Magnitudes<T>& magnitudes, int64_t n, const Interval& in, int64_t place) {
+  const uint64_t half = in.span / 2;
+  const int64_t below = n - magnitudes.count_from(in.least + half);
+  if (below > place) return {in.least, half, in.below, below - in.below};
+  return {in.least + half, in.span - half, below, in.count - (below - in.below)};
+}
+
+/// The element at `place` of n that fit a cache, by halves alone.
+template <class T>
+uint64_t nth_of_few(const Magnitudes<T>& magnitudes, int64_t n, Interval in, int64_t place) {
+  while (in.span > 1 && in.count > 1) in = halved(magnitudes, n, in, place);
+  return in.span > 1 ? magnitudes.least_above(in.least - 1) : in.least;
+}
+
 /// Counting is an order of magnitude faster than sorting into bins, and most magnitudes are far below a high
 /// quantile: halves of the largest one until enough magnitudes lie above, then halves of that interval until
 /// few lie inside.
@@ -101,16 +122,83 @@ Interval start(const Magnitudes<T>& magnitudes, int64_t n, int64_t place, T larg
     const int64_t above = magnitudes.count_from(least);
     if (n - above <= place) in = {least, end - least, n - above, above};
   }
-  for (int i = 0; i < kBisections && in.span > 1 && in.count > n / kFew; ++i) {
-    const uint64_t half = in.span / 2;
-    const int64_t below = n - magnitudes.count_from(in.least + half);
-    if (below <= place) {
-      in = {in.least + half, in.span - half, below, in.count - (below - in.below)};
-    } else {
-      in = {in.least, half, in.below, below - in.below};
-    }
-  }
+  for (int i = 0; i < kBisections && in.span > 1 && in.count > n / kFew; ++i)
+    in = halved(magnitudes, n, in, place);
   return in;
+}
+
+/// Elements that are worth a sample: of fewer all are looked at until one is left.
+constexpr int64_t kFewElements = 4096;
+
+/// An interval that holds the element at `place` almost surely, from a sample at equal distances: the
+/// sample's own elements three deviations of their rank to both sides of it. `end`: above all magnitudes.
+template <class T>
+Interval sampled(const T* x, int64_t n, int64_t place, uint64_t end) {
+  constexpr int64_t kLeast = 1024, kMost = 16384, kOneIn = 32;
+  const int64_t wanted = std::clamp(n / kOneIn, kLeast, kMost);
+  const int64_t stride = (n / wanted - 1) | 1;  // odd: no axis of a power of two is seen at one place alone
+  const int64_t count = n / stride;
+  Tensor sample = Tensor::empty({count}, dtype_of<T>());
+  T* values = sample.mut<T>();
+  for (int64_t i = 0; i < count; ++i) values[i] = x[i * stride];
+  const Magnitudes<T> magnitudes(values, count);
+  const double share = (static_cast<double>(place) + 0.5) / static_cast<double>(n);
+  const double rank = share * static_cast<double>(count),
+               reach = 3 * std::sqrt(static_cast<double>(count) * share * (1 - share)) + 2;
+  const auto first = static_cast<int64_t>(rank - reach), last = static_cast<int64_t>(rank + reach);
+  const auto at = [&](int64_t of) { return nth_of_few(magnitudes, count, {0, end, 0, count}, of); };
+  const uint64_t least = first < 0 ? 0 : at(first);
+  return {least, (last >= count ? end : at(last) + 1) - least, 0, 0};
+}
+
+/// Those elements of x in an interval that a sample suggests, in memory of their own.
+template <class T>
+struct Candidates {
+  Interval interval;
+  Tensor values = {};  ///< undefined: the element at the place is not among them, or they are many
+};
+
+template <class T>
+Candidates<T> candidates(const T* x, int64_t n, int64_t place, uint64_t end) {
+  constexpr int64_t kOneIn = 8, kSpare = 64, kGrain = 1 << 14;
+  Candidates<T> found{sampled(x, n, place, end)};
+  const int64_t grain = std::max(kGrain, chunk_count(n, kParts)), parts = chunk_count(n, grain),
+                room = grain / kOneIn + kSpare;
+  Tensor scratch = Tensor::empty({std::min(n, parts * room) + kSpare}, dtype_of<T>());
+  T* const values = scratch.mut<T>();
+  std::array<int64_t, kParts> counts{}, below{};
+  parallel_for(n, grain, [&](int64_t lo, int64_t hi) {
+    const int64_t part = lo / grain, first = part * room, own = std::min(room, scratch.numel() - first);
+    counts[static_cast<size_t>(part)] =
+        cpu::by_type<T>(cpu::magnitudes_within_f32, cpu::magnitudes_within_f64)(
+            values + first, own, &below[static_cast<size_t>(part)], x + lo, hi - lo, found.interval.least,
+            found.interval.span);
+  });
+  Interval& in = found.interval;
+  for (int64_t part = 0; part < parts; ++part) {
+    const int64_t count = counts[static_cast<size_t>(part)];
+    if (count < 0) return found;
+    std::copy_n(values + part * room, count, values + in.count);
+    in.count += count;
+    in.below += below[static_cast<size_t>(part)];
+  }
+  if (in.below <= place && place < in.below + in.count) found.values = scratch.rows(0, in.count);
+  return found;
+}
+
+/// The element at `place` and the next one; the interval's elements are `few`.
+template <class T>
+std::pair<T, T> nth_of_candidates(const Magnitudes<T>& all, const T* few, int64_t n, int64_t place,
+                                  const Interval& interval) {
+  const Magnitudes<T> magnitudes(few, interval.count);
+  const int64_t own = place - interval.below;
+  const uint64_t bits =
+      nth_of_few(magnitudes, interval.count, {interval.least, interval.span, 0, interval.count}, own);
+  const T found = value_of<T>(bits);
+  const int64_t up_to = interval.below + interval.count - magnitudes.count_from(bits + 1);
+  if (place + 1 >= n || place + 1 < up_to) return {found, found};
+  const bool inside = place + 1 < interval.below + interval.count;
+  return {found, value_of<T>((inside ? magnitudes : all).least_above(bits))};
 }
 
 }  // namespace
@@ -118,12 +206,16 @@ Interval start(const Magnitudes<T>& magnitudes, int64_t n, int64_t place, T larg
 template <class T>
 std::pair<T, T> nth_magnitudes(const T* x, int64_t n, int64_t place, T largest) {
   Magnitudes<T> magnitudes(x, n);
+  const uint64_t end = uint64_t{std::bit_cast<BitsOf<T>>(std::abs(largest))} + 1;
+  if (n <= kFewElements) return nth_of_candidates(magnitudes, x, n, place, {0, end, 0, n});
+  const Candidates<T> few = candidates(x, n, place, end);
+  if (few.values.defined())
+    return nth_of_candidates(magnitudes, few.values.template ptr<T>(), n, place, few.interval);
   Interval at = start(magnitudes, n, place, largest);
   while (at.span > 1) at = magnitudes.narrowed(at, place);
-  const auto value = [](uint64_t bits) { return std::bit_cast<T>(static_cast<BitsOf<T>>(bits)); };
-  const T found = value(at.least);
+  const T found = value_of<T>(at.least);
   if (place + 1 >= n || place + 1 < at.below + at.count) return {found, found};
-  return {found, value(magnitudes.least_above(at.least))};
+  return {found, value_of<T>(magnitudes.least_above(at.least))};
 }
 
 template std::pair<float, float> nth_magnitudes(const float*, int64_t, int64_t, float);

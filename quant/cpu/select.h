@@ -1,5 +1,5 @@
 #pragma once
-// Exact order statistics of magnitudes without a copy.
+// Exact order statistics of magnitudes.
 
 #include <cstdint>
 #include <utility>
@@ -7,8 +7,10 @@
 namespace lathe::quant {
 
 /// The elements at `place` and place + 1 (the last again past the end) of the n > 0 sorted magnitudes |x|,
-/// the largest of which is `largest`, finite. Bits of floats order as the floats do: a few passes over x
-/// count them in ever narrower intervals. The same bits as sorting would give.
+/// the largest of which is `largest`, finite. The same bits as sorting would give. Bits of floats order as
+/// the floats do: a sample of x says between which two the element lies, one pass over x counts those below
+/// and puts the few between aside, and these are counted in ever narrower intervals. Where a sample misleads
+/// or too many are alike, a few passes over x count all of them in such intervals.
 template <class T>
 std::pair<T, T> nth_magnitudes(const T* x, int64_t n, int64_t place, T largest);
 

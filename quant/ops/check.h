@@ -29,4 +29,11 @@ inline void check_bits(const char* op, int bits, int least, int most) {
               " bits, found ", bits);
 }
 
+/// Where the gradient of an element-wise op's input goes: dy's own memory where nobody else sees it, so that
+/// what equals dy need not be written. On the host only: kernels of other devices expect two tensors.
+inline Tensor gradient_in_place(Backward& b) {
+  const bool alone = b.dy().unique() && b.dy().device().type == DeviceType::Cpu;
+  return alone ? b.dy() : b.dy().empty_like();
+}
+
 }  // namespace lathe

@@ -38,13 +38,13 @@ Var codeq_quantize(const Var& w, const Var& dead_zone, const Var& bits, const ke
   kernels::codeq_quantize(y, w.data(), grid);
   Saved saved{w.data(), grid, dead_zone.data()};
   if (width.defined()) saved.push_back(width);
-  return record(kOp, y, {w, dead_zone, bits}, std::move(saved),
-                [shape, mixed = width.defined()](Backward& b) {
-                  Tensor none;
-                  kernels::codeq_backward(b.wants(0) ? b.dx(0) : none, b.wants(1) ? b.dx(1) : none,
-                                          mixed && b.wants(2) ? b.dx(2) : none, b.dy(), b.saved(0),
-                                          b.saved(1), b.saved(2), mixed ? b.saved(3) : none, shape);
-                });
+  return record(
+      kOp, y, {w, dead_zone, bits}, std::move(saved), [shape, mixed = width.defined()](Backward& b) {
+        Tensor none, dw = b.wants(0) ? gradient_in_place(b) : none;
+        kernels::codeq_backward(dw, b.wants(1) ? b.dx(1) : none, mixed && b.wants(2) ? b.dx(2) : none, b.dy(),
+                                b.saved(0), b.saved(1), b.saved(2), mixed ? b.saved(3) : none, shape);
+        if (dw.defined()) b.pass(0, std::move(dw));
+      });
 }
 
 }  // namespace lathe

@@ -33,10 +33,10 @@ Var lsq_plus_quantize(const Var& x, const Var& step, const Var& offset, const ke
   Saved saved{x.data(), step.data()};
   if (shift.defined()) saved.push_back(shift);
   return record(op, y, {x, step, offset}, std::move(saved), [grid, plus = shift.defined()](Backward& b) {
-    Tensor none;
-    kernels::lsq_backward(b.wants(0) ? b.dx(0) : none, b.wants(1) ? b.dx(1) : none,
-                          plus && b.wants(2) ? b.dx(2) : none, b.dy(), b.saved(0), b.saved(1),
-                          plus ? b.saved(2) : none, grid);
+    Tensor none, dx = b.wants(0) ? gradient_in_place(b) : none;
+    kernels::lsq_backward(dx, b.wants(1) ? b.dx(1) : none, plus && b.wants(2) ? b.dx(2) : none, b.dy(),
+                          b.saved(0), b.saved(1), plus ? b.saved(2) : none, grid);
+    if (dx.defined()) b.pass(0, std::move(dx));
   });
 }
 

@@ -27,6 +27,37 @@ void codeq_backward(double* sums, T* __restrict dx, const T* __restrict dy, cons
       });
 }
 
+/// The same with dx in dy's place: hardly a block has a weight of 0, the others are only read.
+template <class T>
+void codeq_backward_in_place(double* sums, T* __restrict dy, const T* __restrict x, int64_t n, CodeqGrid<T> g,
+                             bool zero_too) {
+  sum_two(
+      sums, dy, n,
+      [=](int64_t i, T & step, T & half_shift) __attribute__((always_inline)) {
+        const auto d = quant::codeq_gradients(x[i], g);
+        step = d.step;
+        half_shift = d.half_shift;
+      },
+      [=](int64_t first, int64_t last) __attribute__((always_inline)) {
+        int zeros = 0;
+        for (int64_t i = first; i < last; ++i) zeros |= x[i] == T(0) ? 1 : 0;
+        if (zeros == 0 || zero_too) return;
+        for (int64_t i = first; i < last; ++i) dy[i] = x[i] == T(0) ? T(0) : dy[i];
+      });
+}
+
+template <class T>
+void codeq_backward(double* sums, T* dx, const T* dy, const T* x, int64_t n, const CodeqGrid<T>& grid,
+                    bool zero_too) {
+  if (dx == dy) {
+    codeq_backward_in_place(sums, dx, x, n, grid, zero_too);
+  } else if (dx != nullptr) {
+    codeq_backward<T, true>(sums, dx, dy, x, n, grid, zero_too);
+  } else {
+    codeq_backward<T, false>(sums, dx, dy, x, n, grid, zero_too);
+  }
+}
+
 template <class T>
 struct BitsOf;
 template <>
@@ -85,6 +116,37 @@ uint64_t magnitude_above(const T* x, int64_t n, uint64_t bound) {
   return least[0] == kNone ? ~uint64_t{0} : static_cast<uint64_t>(least[0]);
 }
 
+/// The places of those inside, of which a block has few, as bits of one word.
+template <class T>
+int64_t magnitudes_within(T* out, int64_t room, int64_t* below, const T* x, int64_t n, uint64_t least,
+                          uint64_t span) {
+  using Signed = typename BitsOf<T>::Signed;
+  using Bits = typename BitsOf<T>::Type;
+  constexpr int kBlock = 32;
+  const auto low = static_cast<Signed>(least), width = static_cast<Signed>(span);
+  Signed under[kBlock] = {};
+  int64_t found = 0;
+  for (int64_t begin = 0; begin < n; begin += kBlock) {
+    const int64_t count = n - begin < kBlock ? n - begin : kBlock;
+    T block[kBlock];
+    const T* from = x + begin;
+    if (count < kBlock) {  // a NaN's bits are above every interval
+      for (int64_t i = 0; i < kBlock; ++i) block[i] = i < count ? from[i] : static_cast<T>(__builtin_nan(""));
+      from = block;
+    }
+    Bits inside = 0;
+    for (int i = 0; i < kBlock; ++i) {
+      const Signed above = magnitude_bits(from[i]) - low;
+      under[i] += above < 0 ? 1 : 0;
+      inside |= above >= 0 && above < width ? Bits{1} << i : Bits{0};
+    }
+    if (room - found < kBlock) return -1;
+    for (; inside != 0; inside &= inside - 1) out[found++] = from[__builtin_ctzll(inside)];
+  }
+  for (int i = 0; i < kBlock; ++i) *below += under[i];
+  return found;
+}
+
 /// Blocks without a magnitude in the interval, most of them, are skipped; in the others what is outside goes
 /// to spare bins in turn, which is cheaper than a branch that nobody can predict.
 template <class T>
@@ -125,13 +187,11 @@ void codeq_f64(double* y, const double* x, int64_t n, const CodeqGrid<double>& g
 
 void codeq_backward_f32(double* sums, float* dx, const float* dy, const float* x, int64_t n,
                         const CodeqGrid<float>& grid, bool zero_too) {
-  dx != nullptr ? codeq_backward<float, true>(sums, dx, dy, x, n, grid, zero_too)
-                : codeq_backward<float, false>(sums, dx, dy, x, n, grid, zero_too);
+  codeq_backward(sums, dx, dy, x, n, grid, zero_too);
 }
 void codeq_backward_f64(double* sums, double* dx, const double* dy, const double* x, int64_t n,
                         const CodeqGrid<double>& grid, bool zero_too) {
-  dx != nullptr ? codeq_backward<double, true>(sums, dx, dy, x, n, grid, zero_too)
-                : codeq_backward<double, false>(sums, dx, dy, x, n, grid, zero_too);
+  codeq_backward(sums, dx, dy, x, n, grid, zero_too);
 }
 
 int64_t magnitudes_from_f32(const float* x, int64_t n, uint64_t least) {
@@ -139,6 +199,14 @@ int64_t magnitudes_from_f32(const float* x, int64_t n, uint64_t least) {
 }
 int64_t magnitudes_from_f64(const double* x, int64_t n, uint64_t least) {
   return magnitudes_from(x, n, least);
+}
+int64_t magnitudes_within_f32(float* out, int64_t room, int64_t* below, const float* x, int64_t n,
+                              uint64_t least, uint64_t span) {
+  return magnitudes_within(out, room, below, x, n, least, span);
+}
+int64_t magnitudes_within_f64(double* out, int64_t room, int64_t* below, const double* x, int64_t n,
+                              uint64_t least, uint64_t span) {
+  return magnitudes_within(out, room, below, x, n, least, span);
 }
 uint64_t magnitude_above_f32(const float* x, int64_t n, uint64_t bound) {
   return magnitude_above(x, n, bound);

@@ -85,6 +85,39 @@ void lsq_backward(double* sums, T* __restrict dx, const T* __restrict dy, const 
       });
 }
 
+/// The same with dx in dy's place: hardly a block has a clipped element, the others are only read.
+template <class T>
+void lsq_backward_in_place(double* sums, T* __restrict dy, const T* __restrict x, int64_t n,
+                           LsqScalars<T> g) {
+  const auto gradients = [=](int64_t i) __attribute__((always_inline)) {
+    return quant::lsq_gradients(x[i], g.step, g.offset, g.lo, g.hi);
+  };
+  sum_two(
+      sums, dy, n,
+      [=](int64_t i, T & step, T & offset) __attribute__((always_inline)) {
+        const auto d = gradients(i);
+        step = d.step;
+        offset = d.offset;
+      },
+      [=](int64_t first, int64_t last) __attribute__((always_inline)) {
+        int clipped = 0;
+        for (int64_t i = first; i < last; ++i) clipped |= gradients(i).x != T(1) ? 1 : 0;
+        if (clipped == 0) return;
+        for (int64_t i = first; i < last; ++i) dy[i] *= gradients(i).x;
+      });
+}
+
+template <class T>
+void lsq_backward(double* sums, T* dx, const T* dy, const T* x, int64_t n, const LsqScalars<T>& grid) {
+  if (dx == dy) {
+    lsq_backward_in_place(sums, dx, x, n, grid);
+  } else if (dx != nullptr) {
+    lsq_backward<T, true>(sums, dx, dy, x, n, grid);
+  } else {
+    lsq_backward<T, false>(sums, dx, dy, x, n, grid);
+  }
+}
+
 }  // namespace
 
 void value_range_f32(float* range, const float* x, int64_t n) {
@@ -117,13 +150,11 @@ void lsq_f64(double* y, const double* x, int64_t n, const LsqScalars<double>& gr
 
 void lsq_backward_f32(double* sums, float* dx, const float* dy, const float* x, int64_t n,
                       const LsqScalars<float>& grid) {
-  dx != nullptr ? lsq_backward<float, true>(sums, dx, dy, x, n, grid)
-                : lsq_backward<float, false>(sums, dx, dy, x, n, grid);
+  lsq_backward(sums, dx, dy, x, n, grid);
 }
 void lsq_backward_f64(double* sums, double* dx, const double* dy, const double* x, int64_t n,
                       const LsqScalars<double>& grid) {
-  dx != nullptr ? lsq_backward<double, true>(sums, dx, dy, x, n, grid)
-                : lsq_backward<double, false>(sums, dx, dy, x, n, grid);
+  lsq_backward(sums, dx, dy, x, n, grid);
 }
 
 }  // namespace lathe::cpu::LATHE_ISA_NAMESPACE
