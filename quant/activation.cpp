@@ -20,6 +20,7 @@ ActivationQuantizer::ActivationQuantizer(QuantSite& site, const std::string& met
 
 bool ActivationQuantizer::begun() {
   const Tensor& batches = batches_.data();
+  if (batches.device().type == DeviceType::Meta) return true;  // a later batch costs what most do
   if (looked_.defined() && looked_.shares_storage(batches) && version_ == batches.version()) return true;
   if (batches.item() == 0) return false;
   looked_ = batches;

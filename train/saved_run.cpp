@@ -83,7 +83,7 @@ SavedRun open_run(const std::filesystem::path& path) {
   if (std::filesystem::is_regular_file(path)) {
     run.packed = path;
     run.where = {path.string(), ""};
-    sections = read_sections(path, read_packed(path).header);
+    sections = read_sections(path, read_packed_header(path));
     if (!sections.input.is(Value::Type::Null)) input_shape(sections.input, path);
     run.math.winograd = sections.winograd;
   } else {
@@ -131,7 +131,7 @@ std::unique_ptr<Model> load_run_model(const SavedRun& run, const RootOptions& op
     refuse(error);
   }
   if (!run.packed.empty()) {
-    load_packed(*model, read_packed(run.packed), run.packed.string());
+    load_unpacked(*model, read_unpacked(run.packed), run.packed.string());
     return model;
   }
   const Checkpoint checkpoint = read_checkpoint(run.checkpoint);
