@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 
 #include "core/philox.h"
 #include "quant/pack/packed_model.h"
@@ -65,6 +66,17 @@ std::vector<CodecRow> bench_decode(const std::string& filter, double seconds) {
     if (std::string(one.name).find(filter) != std::string::npos) rows.push_back(bench_case(one, seconds));
   }
   return rows;
+}
+
+FileRow bench_decode_file(const std::string& path, double seconds) {
+  FileRow row;
+  const auto count = [&](const UnpackedModel& model) {
+    row.weights = 0;
+    for (const NamedTensor& one : model.tensors) row.weights += one.tensor.numel();
+  };
+  row.times = time_calls([&] { count(read_unpacked(path)); }, seconds);
+  row.file_bytes = static_cast<int64_t>(std::filesystem::file_size(path));
+  return row;
 }
 
 }  // namespace lathe::bench

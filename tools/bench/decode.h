@@ -18,4 +18,12 @@ struct CodecRow {
 /// Codecs on 10 million weights each; rows whose name contains `filter`, about `seconds` per timing.
 std::vector<CodecRow> bench_decode(const std::string& filter, double seconds);
 
+/// A packed file, from disk to weights in float32.
+struct FileRow {
+  int64_t file_bytes = 0, weights = 0;
+  Times times;
+};
+/// Reads it again and again, about `seconds` in all. Errors of read_packed.
+FileRow bench_decode_file(const std::string& path, double seconds);
+
 }  // namespace lathe::bench
