@@ -8,11 +8,15 @@
 namespace lathe {
 namespace {
 
-Tensor fitted(const Tensor& tensor, const Tensor& like, const std::string& name, const std::string& source) {
+/// Whether a tensor that needs no conversion becomes the model's or is copied.
+enum class Given { Copied, Kept };
+
+Tensor fitted(const Tensor& tensor, const Tensor& like, const std::string& name, const std::string& source,
+              Given given = Given::Copied) {
   LATHE_CHECK(FormatError, tensor.shape() == like.shape(), source, ": ", name, " has shape ", tensor.shape(),
               ", the model expects ", like.shape());
   const Tensor converted = tensor.to(like.dtype()).to(like.device());
-  return converted.shares_storage(tensor) ? tensor.clone() : converted;
+  return given == Given::Copied && converted.shares_storage(tensor) ? tensor.clone() : converted;
 }
 
 std::vector<Parameter*> state_parameters(const Module& model, bool only_weights) {
@@ -30,14 +34,14 @@ std::vector<NamedTensor> tensors_of(const std::vector<Parameter*>& parameters,
 }
 
 void load(const std::vector<Parameter*>& parameters, const std::vector<Buffer*>& buffers,
-          std::span<const NamedTensor> tensors, const std::string& source) {
+          std::span<const NamedTensor> tensors, const std::string& source, Given ownership = Given::Copied) {
   std::map<std::string_view, const Tensor*> given;
   for (const NamedTensor& tensor : tensors) given[tensor.name] = &tensor.tensor;
   std::vector<Tensor> fresh;
   for (const NamedTensor& want : tensors_of(parameters, buffers)) {
     const auto found = given.find(want.name);
     LATHE_CHECK(FormatError, found != given.end(), source, ": ", want.name, " is missing");
-    fresh.push_back(fitted(*found->second, want.tensor, want.name, source));
+    fresh.push_back(fitted(*found->second, want.tensor, want.name, source, ownership));
     given.erase(found);
   }
   LATHE_CHECK(FormatError, given.empty(), source, ": the model has no ", given.begin()->first);
@@ -110,13 +114,13 @@ void load_weights(Module& model, std::span<const NamedTensor> tensors, const std
   load(state_parameters(model, true), model_buffers(model), tensors, source);
 }
 
-void load_evaluated(Module& model, std::span<const NamedTensor> tensors, const std::string& source) {
+void load_evaluated(Module& model, std::vector<NamedTensor> tensors, const std::string& source) {
   GridState grids(model);
   std::vector<Parameter*> parameters = state_parameters(model, true);
   std::vector<Buffer*> buffers = model_buffers(model);
   parameters.insert(parameters.end(), grids.parameters.begin(), grids.parameters.end());
   buffers.insert(buffers.end(), grids.buffers.begin(), grids.buffers.end());
-  load(parameters, buffers, tensors, source);
+  load(parameters, buffers, tensors, source, Given::Kept);
 }
 
 }  // namespace lathe

@@ -28,8 +28,9 @@ void load_buffers(Module& model, std::span<const NamedTensor> tensors, const std
 
 /// Parameters and buffers of activation quantizers, which evaluation needs as they are.
 std::vector<NamedTensor> activation_state(const Module& model);
-/// weights_of() and activation_state() in one list: what evaluation needs where no weight is quantized.
-void load_evaluated(Module& model, std::span<const NamedTensor> tensors, const std::string& source);
+/// weights_of() and activation_state() in one list: what evaluation needs where no weight is quantized. The
+/// model keeps the tensors themselves where they need no conversion: nobody else may write them.
+void load_evaluated(Module& model, std::vector<NamedTensor> tensors, const std::string& source);
 
 /// The parameters that own their tensors, in the order of the module tree.
 std::vector<Parameter*> unique_parameters(const Module& model);

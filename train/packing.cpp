@@ -74,9 +74,13 @@ void load_packed(Module& model, const PackedModel& packed, const std::string& so
   std::vector<NamedTensor> tensors;
   for (const PackedTensor& one : packed.tensors) {
     const Codes* codes = std::get_if<Codes>(&one.content);
-    tensors.push_back({one.name, codes != nullptr ? decode(*codes) : std::get<Tensor>(one.content)});
+    tensors.push_back({one.name, codes != nullptr ? decode(*codes) : std::get<Tensor>(one.content).clone()});
   }
-  load_evaluated(model, tensors, source);
+  load_evaluated(model, std::move(tensors), source);
+}
+
+void load_unpacked(Module& model, UnpackedModel unpacked, const std::string& source) {
+  load_evaluated(model, std::move(unpacked.tensors), source);
 }
 
 std::vector<std::string> differing_values(Model& a, Model& b) {

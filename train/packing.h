@@ -31,6 +31,7 @@ PackedModel pack_model(const Value& header, const Module& model);
 /// Fills a model without quantizers of weights. FormatError naming the tensor when one is missing, unknown or
 /// misshapen.
 void load_packed(Module& model, const PackedModel& packed, const std::string& source);
+void load_unpacked(Module& model, UnpackedModel unpacked, const std::string& source);
 
 /// The parameters and buffers whose values in evaluation differ in any bit between two models of the same
 /// architecture.

@@ -131,7 +131,7 @@ std::unique_ptr<Model> load_run_model(const SavedRun& run, const RootOptions& op
     refuse(error);
   }
   if (!run.packed.empty()) {
-    load_packed(*model, read_packed(run.packed), run.packed.string());
+    load_unpacked(*model, read_unpacked(run.packed), run.packed.string());
     return model;
   }
   const Checkpoint checkpoint = read_checkpoint(run.checkpoint);

@@ -11,6 +11,7 @@
 #include <variant>
 #include <vector>
 
+#include "core/safetensors.h"
 #include "core/tensor.h"
 #include "core/value.h"
 #include "quant/codes.h"
@@ -51,8 +52,17 @@ PackedModel read_packed(const std::filesystem::path& path, const PackedLimits& l
 /// The same of a file's content; `source` stands for the path in messages.
 PackedModel parse_packed(std::span<const std::byte> bytes, std::string_view source,
                          const PackedLimits& limits = {});
-/// The header alone, in the time that the file's checksums take; what is wrong with its tensors
-/// read_packed() finds.
+
+/// A packed model's weights as numbers, in the file's order and under its names.
+struct UnpackedModel {
+  Value header = Value::object();
+  std::vector<NamedTensor> tensors;
+};
+/// What decode() makes of read_packed's codes, without the memory for all of them: a thread holds one
+/// tensor's at a time. Same errors as read_packed.
+UnpackedModel read_unpacked(const std::filesystem::path& path, const PackedLimits& limits = {});
+/// Only the header, of a file whose checksums all agree; no code is decoded. FormatError and IoError as
+/// read_packed, but for what only decoding finds.
 Value read_packed_header(const std::filesystem::path& path);
 
 /// Where a tensor's bytes are.

@@ -150,32 +150,54 @@ std::variant<Codes, Tensor> read_content(const Record& record, std::string_view 
   return codes;
 }
 
+/// A file whose sections are whole, and where its tensors are.
+struct OpenedFile {
+  Sections sections;
+  Value header;
+  std::vector<Record> records;  // of each tensor
+};
+
+Value header_of(const Sections& sections, std::string_view source) {
+  check_features(text_of(sections.features), source);
+  return quant::parse_header(text_of(sections.json), concat(source, ": header"));
+}
+
+OpenedFile open_file(std::span<const std::byte> bytes, std::string_view source, const PackedLimits& limits) {
+  OpenedFile file;
+  file.sections = read_sections(bytes, source);
+  file.header = header_of(file.sections, source);
+  file.records = quant::read_records(file.sections.records, file.sections.data, file.sections.tensors,
+                                     limits.elements, source);
+  return file;
+}
+
+/// Calls visit(i) for each tensor, side by side.
+template <class Visit>
+void for_each_tensor(const OpenedFile& file, std::string_view source, Visit&& visit) {
+  parallel_for(static_cast<int64_t>(file.records.size()), 1,
+               [&](int64_t lo, int64_t) { visit(static_cast<size_t>(lo)); });
+  check_used_features(text_of(file.sections.features), file.records, source);
+}
+
 struct ParsedFile {
   PackedModel model;
-  Sections sections;
-  std::vector<Record> records;  // of each tensor
+  OpenedFile file;
 };
 
 /// `entropies`, when given, gets the bytes of each tensor's entropy.
 ParsedFile parse(std::span<const std::byte> bytes, std::string_view source, const PackedLimits& limits,
                  std::vector<double>* entropies) {
-  ParsedFile file;
-  file.sections = read_sections(bytes, source);
-  check_features(text_of(file.sections.features), source);
-  file.model.header = quant::parse_header(text_of(file.sections.json), concat(source, ": header"));
-  file.records = quant::read_records(file.sections.records, file.sections.data, file.sections.tensors,
-                                     limits.elements, source);
-  const size_t count = file.records.size();
-  file.model.tensors.resize(count);
-  if (entropies != nullptr) entropies->resize(count);
-  parallel_for(static_cast<int64_t>(count), 1, [&](int64_t lo, int64_t) {
-    const size_t i = static_cast<size_t>(lo);
-    file.model.tensors[i] = {
+  ParsedFile parsed;
+  OpenedFile& file = parsed.file = open_file(bytes, source, limits);
+  parsed.model.header = std::move(file.header);
+  parsed.model.tensors.resize(file.records.size());
+  if (entropies != nullptr) entropies->resize(file.records.size());
+  for_each_tensor(file, source, [&](size_t i) {
+    parsed.model.tensors[i] = {
         file.records[i].name,
         read_content(file.records[i], source, entropies != nullptr ? &(*entropies)[i] : nullptr)};
   });
-  check_used_features(text_of(file.sections.features), file.records, source);
-  return file;
+  return parsed;
 }
 
 int64_t size_of_all(std::initializer_list<std::span<const std::byte>> parts) {
@@ -211,12 +233,22 @@ PackedModel read_packed(const std::filesystem::path& path, const PackedLimits& l
   return parse_packed(read_bytes(path), path.string(), limits);
 }
 
-Value read_packed_header(const std::filesystem::path& path) {
+UnpackedModel read_unpacked(const std::filesystem::path& path, const PackedLimits& limits) {
   const std::vector<std::byte> bytes = read_bytes(path);
   const std::string source = path.string();
-  const Sections sections = read_sections(bytes, source);
-  check_features(text_of(sections.features), source);
-  return quant::parse_header(text_of(sections.json), source + ": header");
+  OpenedFile file = open_file(bytes, source, limits);
+  UnpackedModel model{std::move(file.header), std::vector<NamedTensor>(file.records.size())};
+  for_each_tensor(file, source, [&](size_t i) {
+    const std::variant<Codes, Tensor> content = read_content(file.records[i], source, nullptr);
+    const Codes* codes = std::get_if<Codes>(&content);
+    model.tensors[i] = {file.records[i].name, codes != nullptr ? decode(*codes) : std::get<Tensor>(content)};
+  });
+  return model;
+}
+
+Value read_packed_header(const std::filesystem::path& path) {
+  const std::vector<std::byte> bytes = read_bytes(path);
+  return header_of(read_sections(bytes, path.string()), path.string());
 }
 
 int64_t PackedLayout::bytes() const {
@@ -227,7 +259,7 @@ int64_t PackedLayout::bytes() const {
 PackedLayout layout_packed(std::span<const std::byte> bytes, std::string_view source,
                            const PackedLimits& limits) {
   std::vector<double> entropies;
-  const ParsedFile file = parse(bytes, source, limits, &entropies);
+  const OpenedFile file = parse(bytes, source, limits, &entropies).file;
   PackedLayout layout;
   layout.fixed = static_cast<int64_t>(quant::kFixedBytes);
   layout.features = size_of_all({file.sections.features});

@@ -128,6 +128,32 @@ TEST_CASE("packed model: a file, written atomically, the same bytes on any numbe
   CHECK_THROWS_AS(read_packed(scratch / "none.lathe"), IoError);
 }
 
+TEST_CASE("packed model: weights at once are the codes decoded; the header alone") {
+  const ScratchFolder scratch;
+  const PackedModel model = mixed_model();
+  const std::filesystem::path path = scratch / "m.lathe";
+  write_packed(path, model);
+  CHECK(read_packed_header(path) == model.header);
+  for (const int n : {1, 3}) {
+    const Threads threads(n);
+    const UnpackedModel unpacked = read_unpacked(path);
+    CHECK(unpacked.header == model.header);
+    REQUIRE(unpacked.tensors.size() == model.tensors.size());
+    for (size_t i = 0; i < model.tensors.size(); ++i) {
+      const Codes* codes = std::get_if<Codes>(&model.tensors[i].content);
+      CHECK(unpacked.tensors[i].name == model.tensors[i].name);
+      CHECK(same_bits(unpacked.tensors[i].tensor,
+                      codes != nullptr ? decode(*codes) : std::get<Tensor>(model.tensors[i].content)));
+    }
+  }
+  std::vector<std::byte> bytes = read_bytes(path);
+  bytes.back() ^= std::byte{1};
+  write_atomic(path, bytes);
+  CHECK_THROWS_AS(read_packed_header(path), FormatError);
+  CHECK_THROWS_AS(read_unpacked(path), FormatError);
+  CHECK_THROWS_AS(read_packed_header(scratch / "none.lathe"), IoError);
+}
+
 TEST_CASE("packed model: the layout adds up to the file's size") {
   const std::vector<std::byte> bytes = packed_bytes(mixed_model());
   const PackedLayout layout = layout_packed(bytes, "test");

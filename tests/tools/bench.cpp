@@ -1,12 +1,14 @@
 // `lathe bench step`: the cases of a peer's script, with as many parameters. `lathe bench quant`: a row for
 // each method that the filter leaves, and the float step they are compared with. `lathe bench gpu`: the
-// device's limits, and a row for each case.
+// device's limits, and a row for each case. `lathe bench decode --file`: a packed file's weights.
 
+#include <filesystem>
 #include <sstream>
 
 #include <doctest/doctest.h>
 
 #include "core/json.h"
+#include "quant/pack/packed_model.h"
 #include "tests/cuda/device.h"
 #include "tests/support/scratch.h"
 #include "tests/tools/cli.h"
@@ -67,6 +69,21 @@ TEST_CASE("bench limits measures registers and each level of memory for each num
     }
   }
   CHECK(threads == 3);
+}
+
+TEST_CASE("bench decode times a packed file") {
+  const ScratchFolder scratch;
+  const std::string file = (scratch / "m.lathe").string();
+  write_packed(file, {.header = Value::object(), .tensors = {{"w", Tensor::zeros({3, 5})}}});
+  const std::vector<Value> rows =
+      bench_rows({"bench", "decode", "--file", file, "--seconds", "0.01", "--json"});
+  REQUIRE(rows.size() == 1);
+  CHECK(rows[0].find("weights")->as_int() == 15);
+  CHECK(rows[0].find("size_bytes")->as_int() == static_cast<int64_t>(std::filesystem::file_size(file)));
+  CHECK(rows[0].find("ms_median")->as_real() > 0);
+  const Finished absent =
+      run_lathe({.arguments = {"bench", "decode", "--file", "none.lathe"}, .folder = scratch.path()});
+  CHECK(absent.code == 5);
 }
 
 TEST_CASE("bench quant prints what each method costs beyond the float step") {

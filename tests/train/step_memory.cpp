@@ -167,6 +167,10 @@ TEST_CASE("memory plan: of a whole experiment, and refused where values decide")
   CHECK(plan.step > plan.saved);
   CHECK(plan.process > parameters);
 
+  const Experiment ranged = parse_experiment(
+      text, "test", {R"(quant={"activations": [{"match": "layer*", "type": "minmax"}, {"type": "lsq"}]})"});
+  CHECK(plan_memory(ranged, build_training(ranged)).saved > plan.saved);
+
   const Experiment freezing = parse_experiment(
       text, "test",
       {R"(quant={"rules": [{"type": "lsq", "oscillation_momentum": 0.1, "freeze_threshold": 0.1}]})"});

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 
 #include "core/philox.h"
 #include "quant/pack/packed_model.h"
@@ -57,20 +58,6 @@ CodecRow bench_case(const Case& one, double seconds) {
   return {one.name, layout.codec, bits, million / parse.median, million / decoding.median, pack, kWeights};
 }
 
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
-
-int64_t decode_all(const PackedModel& model) {
-  int64_t weights = 0;
-  for (const PackedTensor& one : model.tensors) {
-    const Codes* codes = std::get_if<Codes>(&one.content);
-    weights += codes != nullptr ? decode(*codes).numel() : std::get<Tensor>(one.content).numel();
-  }
-  return weights;
-}
-
 }  // namespace
 
 std::vector<CodecRow> bench_decode(const std::string& filter, double seconds) {
@@ -81,24 +68,14 @@ std::vector<CodecRow> bench_decode(const std::string& filter, double seconds) {
   return rows;
 }
 
-FileRow bench_decode_file(const std::filesystem::path& path, double seconds) {
-  constexpr size_t kLeastRounds = 3;
-  FileRow row{.bytes = static_cast<int64_t>(std::filesystem::file_size(path))};
-  std::vector<double> parses, decodings, totals;
-  double spent = 0;
-  for (bool warm = false; totals.size() < kLeastRounds || spent < seconds; warm = true) {
-    PackedModel model;
-    const double parse = time_once([&] { model = read_packed(path); });
-    const double decoding = time_once([&] { row.weights = decode_all(model); });
-    if (!warm) continue;
-    parses.push_back(parse);
-    decodings.push_back(decoding);
-    totals.push_back(parse + decoding);
-    spent += totals.back();
-  }
-  row.parse = median(parses);
-  row.decode = median(decodings);
-  row.total = median(totals);
+FileRow bench_decode_file(const std::string& path, double seconds) {
+  FileRow row;
+  const auto count = [&](const UnpackedModel& model) {
+    row.weights = 0;
+    for (const NamedTensor& one : model.tensors) row.weights += one.tensor.numel();
+  };
+  row.times = time_calls([&] { count(read_unpacked(path)); }, seconds);
+  row.file_bytes = static_cast<int64_t>(std::filesystem::file_size(path));
   return row;
 }
 

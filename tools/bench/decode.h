@@ -1,7 +1,5 @@
 #pragma once
 
-#include <filesystem>
-
 #include "tools/bench/harness.h"
 
 namespace lathe::bench {
@@ -20,16 +18,12 @@ struct CodecRow {
 /// Codecs on 10 million weights each; rows whose name contains `filter`, about `seconds` per timing.
 std::vector<CodecRow> bench_decode(const std::string& filter, double seconds);
 
-/// A packed file: medians of several runs, in seconds.
+/// A packed file, from disk to weights in float32.
 struct FileRow {
-  int64_t bytes = 0, weights = 0;
-  double parse = 0;   ///< from the file to codes
-  double decode = 0;  ///< from codes to weights
-  double total = 0;   ///< both
+  int64_t file_bytes = 0, weights = 0;
+  Times times;
 };
-
-/// Reads and decodes a packed file again and again for about `seconds`, at least 3 times after one that warms
-/// up. Errors as read_packed's.
-FileRow bench_decode_file(const std::filesystem::path& path, double seconds);
+/// Reads it again and again, about `seconds` in all. Errors of read_packed.
+FileRow bench_decode_file(const std::string& path, double seconds);
 
 }  // namespace lathe::bench

@@ -25,7 +25,7 @@ namespace {
 
 struct BenchArguments {
   std::string what = "step";
-  std::string filter;
+  std::string filter, file;
   std::vector<std::string> models, quants;
   std::optional<int64_t> batch, steps;
   double seconds = 0.2;
@@ -79,27 +79,26 @@ int bench_gemm(const Session& session, const BenchArguments& arguments) {
   return kOk;
 }
 
-int bench_decode_file(const Session& session, const BenchArguments& arguments) {
-  const bench::FileRow row = bench::bench_decode_file(arguments.filter, arguments.seconds);
+int bench_decode_file(const Session& session, const std::string& file, double seconds) {
+  const bench::FileRow row = bench::bench_decode_file(file, seconds);
   if (session.json) {
     print_json(Value::object({{"bench", Value::string("decode")},
-                              {"file", Value::string(arguments.filter)},
+                              {"file", Value::string(file)},
                               {"threads", Value::integer(num_threads())},
-                              {"size_bytes", Value::integer(row.bytes)},
+                              {"size_bytes", Value::integer(row.file_bytes)},
                               {"weights", Value::integer(row.weights)},
-                              {"codes_s_median", Value::real(row.parse)},
-                              {"weights_s_median", Value::real(row.decode)},
-                              {"total_s_median", Value::real(row.total)}}));
-    return kOk;
+                              {"ms_best", Value::real(1e3 * row.times.least)},
+                              {"ms_median", Value::real(1e3 * row.times.median)}}));
+  } else {
+    fmt::print("{}: {} to {} weights in {:.3f} s, the median ({:.3f} s at best), {} thread{}\n", file,
+               human_bytes(static_cast<double>(row.file_bytes)), grouped(row.weights), row.times.median,
+               row.times.least, num_threads(), num_threads() == 1 ? "" : "s");
   }
-  print_table({{"file", "bytes", "weights", "codes s", "weights s", "total s"},
-               {arguments.filter, grouped(row.bytes), grouped(row.weights), fmt::format("{:.3f}", row.parse),
-                fmt::format("{:.3f}", row.decode), fmt::format("{:.3f}", row.total)}});
   return kOk;
 }
 
 int bench_decode(const Session& session, const BenchArguments& arguments) {
-  if (std::filesystem::is_regular_file(arguments.filter)) return bench_decode_file(session, arguments);
+  if (!arguments.file.empty()) return bench_decode_file(session, arguments.file, arguments.seconds);
   const std::vector<bench::CodecRow> rows = bench::bench_decode(arguments.filter, arguments.seconds);
   std::vector<std::vector<std::string>> table = {
       {"case", "codec", "bits/weight", "codes M/s", "weights M/s", "pack s"}};
@@ -302,7 +301,8 @@ void add_bench(CLI::App& app, Session& session) {
       "Examples:\n  lathe bench step                           every case with every quantizer\n"
       "  lathe bench step --model resnet20,gpt --quant none,diffq --threads 2 --json\n"
       "  lathe bench conv 'r20'\n"
-      "  lathe bench gemm --json\n  lathe bench decode --threads 1\n  lathe bench decode model.lathe\n"
+      "  lathe bench gemm --json\n  lathe bench decode --threads 1\n"
+      "  lathe bench decode --file runs/glyphs/model.lathe\n"
       "  lathe bench quant --batch 8 --steps 100 --threads 1\n  lathe bench limits\n"
       "  lathe bench gpu --filter 'resnet20 b128 bf16' --device cuda:0 --json\n"
       "  lathe bench gpu --model wrn28_10 --batch 128 --filter 'bf16 none'");
@@ -325,6 +325,7 @@ void add_bench(CLI::App& app, Session& session) {
           "Quantizers of `step`, a list: none, diffq, codeq, lsq, qat. Every one without --model and "
           "--quant, else none")
       ->delimiter(',');
+  command->add_option("--file", arguments->file, "Packed file that `decode` turns into weights");
   command->add_flag("--no-winograd", arguments->no_winograd, "Direct convolutions only (step, conv, quant)");
   command->add_option("--batch", arguments->batch, "Batch size of `step`, `quant` and `gpu`")
       ->check(CLI::PositiveNumber);

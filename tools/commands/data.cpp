@@ -141,7 +141,10 @@ void add_data(CLI::App& app, Session& session) {
              "Examples:\n  lathe data describe train/experiments/glyphs.json", &describe);
   add_action(*command, session, "check",
              "Reads every file with every check; exit code 3 when a split cannot be used",
-             "Examples:\n  lathe data check cifar10 --root data/cifar10", &check);
+             "Examples:\n  lathe data check cifar10 --root data/cifar10\n"
+             "  lathe data check train/experiments/demucs-musdb.json --root DIR    with its options, such as "
+             "\"samples\"",
+             &check);
   add_action(*command, session, "generate",
              "Writes a data set's images in CIFAR-10's binary format, its texts, or its music as WAV files",
              "Examples:\n  lathe data generate glyphs --out /tmp/glyphs --pictures 10\n"
