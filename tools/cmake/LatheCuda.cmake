@@ -80,7 +80,8 @@ function(lathe_add_emulated_library target)
   add_library(${target}_emulated STATIC EXCLUDE_FROM_ALL
     $<TARGET_OBJECTS:${target}> ${isa_objects} $<TARGET_OBJECTS:lathe_cuda_emulated>)
   set_target_properties(${target}_emulated PROPERTIES LINKER_LANGUAGE CXX)
-  target_link_libraries(${target}_emulated PRIVATE Threads::Threads ZLIB::ZLIB)
+  get_target_property(links ${target} LINK_LIBRARIES)
+  target_link_libraries(${target}_emulated PRIVATE ${links})
 endfunction()
 
 function(lathe_add_cuda_objects target)
