@@ -95,6 +95,7 @@ template <class T, int R, int64_t S>
   constexpr int kL = kLanes<T>;
   const ConvLines& lines = block.lines;
   RowTile<T, R> t;
+#pragma GCC unroll 3
   for (int f = 0; f < 3; ++f) {
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) t.acc[f][r] = block.accumulate ? load(dw + f * next + r * kL) : Vec<T>{};
@@ -121,6 +122,7 @@ template <class T, int R, int64_t S>
       t.template add<false, false, true>(a + S, g0, g1, g1);
     }
   }
+#pragma GCC unroll 3
   for (int f = 0; f < 3; ++f) {
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) store(dw + f * next + r * kL, t.acc[f][r]);
