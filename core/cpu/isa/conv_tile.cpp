@@ -71,7 +71,8 @@ template <class T, int V, int P>
   }
 }
 
-template <class T, int V, int P>
+// Pixels are S apart: a block of scratch, or the channels of a narrow tensor that is read in place.
+template <class T, int V, int P, int64_t S>
 [[gnu::noinline]] void tile(const Tile<T>& t, T* y, const T* x) {
   constexpr int kL = kLanes<T>;
   Vec<T> acc[P][V];
@@ -86,7 +87,7 @@ template <class T, int V, int P>
       w += V * kL;
 #pragma GCC unroll 16
       for (int p = 0; p < P; ++p) {
-        const Vec<T> a = broadcast(from[p * kConvBlock + c]);
+        const Vec<T> a = broadcast(from[p * S + c]);
         for (int v = 0; v < V; ++v) acc[p][v] += a * b[v];
       }
     }
@@ -173,14 +174,21 @@ template <class T>
 using TileFunction = void (*)(const Tile<T>&, T*, const T*);
 
 /// How a kernel is specialised.
-enum class Kind : unsigned char { Rows, RgbRows, Blocked, Strided };  // tile_row; step of a block; any step
+enum class Kind : unsigned char {
+  Rows,  // tile_row
+  RgbRows,
+  Blocked,  // a step of 16, 32, 64 channels
+  Step32,
+  Step64,
+  Strided,  // any step
+};
 
 template <class T, Kind K, int V, int P>
 constexpr TileFunction<T> function() {
   if constexpr (K == Kind::Rows) return &tile_row<T, P, kConvBlock>;
   if constexpr (K == Kind::RgbRows) return &tile_row<T, P, kRgb>;
   if constexpr (K == Kind::Strided) return &tile_strided<T, V, P>;
-  return &tile<T, V, P>;
+  return &tile < T, V, P, K == Kind::Step64 ? 64 : K == Kind::Step32 ? 32 : kConvBlock > ;
 }
 
 /// The kernel for `pixels` <= P.
@@ -308,6 +316,10 @@ void run_tile(const ConvTileJob<T>& job, int64_t first_k, Ahead& ahead) {
       run_lines<T, Kind::Rows, 1>(t, entries, y, job.x, job.lines, ahead);
     } else if (rows == Rows::Rgb) {
       run_lines<T, Kind::RgbRows, 1>(t, entries, y, job.x, job.lines, ahead);
+    } else if (V == 2 && job.lines.x_pixel == 32) {
+      run_lines<T, Kind::Step32, 2>(t, entries, y, job.x, job.lines, ahead);
+    } else if (V == 2 && job.lines.x_pixel == 64) {
+      run_lines<T, Kind::Step64, 2>(t, entries, y, job.x, job.lines, ahead);
     } else if (job.lines.x_pixel != kConvBlock) {
       run_lines<T, Kind::Strided, V>(t, entries, y, job.x, job.lines, ahead);
     } else {
