@@ -167,6 +167,12 @@ const Block<T>& inside(const Block<T>& block, const ConvReduction& r, int64_t e,
     inner_lo = clamp(in.column_lo - l.column, 0, l.inner);
     inner_hi = clamp(in.column_hi - l.column, 0, l.inner);
   }
+  if (l.unpadded) {
+    const int64_t lo = clamp(in.column_lo - l.column, 0, l.length);
+    l.length = clamp(in.column_hi - l.column, lo, l.length) - lo;
+    part.x += lo * l.x_pixel;
+    part.dy += lo * l.y_pixel;
+  }
   part.x += outer_lo * l.x_outer + inner_lo * l.x_inner;
   part.dy += outer_lo * l.y_outer + inner_lo * l.y_inner;
   l.outer = outer_hi - outer_lo;
@@ -328,7 +334,7 @@ void run(const ConvWeightJob<T>& job) {
         block.x = job.x + i * all.x_outer + j * all.x_inner + n * all.x_pixel;
         block.dy = job.dy + i * all.y_outer + j * all.y_inner + n * all.y_pixel;
         block.lines.row = all.row + (all.by_column ? i : j);
-        block.lines.column = all.column + j;
+        block.lines.column = all.column + (all.by_column ? j : n);
         block.lines.outer = least(outer, all.outer - i);
         block.lines.inner = least(inner, all.inner - j);
         block.lines.length = least(length, all.length - n);
