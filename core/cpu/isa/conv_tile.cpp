@@ -165,10 +165,10 @@ using TileFunction = void (*)(const Tile<T>&, T*, const T*);
 enum class Kind : unsigned char {
   Rows,  // tile_row
   RgbRows,
-  Blocked,  // a step of 16, 32, 64 channels
+  Blocked,  // tile, a step of 16, 32, 64 channels
   Step32,
   Step64,
-  Strided,  // any step
+  Strided,  // tile_strided
 };
 
 template <class T, Kind K, int V, int P>
@@ -176,7 +176,8 @@ constexpr TileFunction<T> function() {
   if constexpr (K == Kind::Rows) return &tile_row<T, P, kConvBlock>;
   if constexpr (K == Kind::RgbRows) return &tile_row<T, P, kRgb>;
   if constexpr (K == Kind::Strided) return &tile_strided<T, V, P>;
-  return &tile < T, V, P, K == Kind::Step64 ? 64 : K == Kind::Step32 ? 32 : kConvBlock > ;
+  constexpr int64_t kStep = K == Kind::Step64 ? 64 : (K == Kind::Step32 ? 32 : kConvBlock);
+  return &tile<T, V, P, kStep>;
 }
 
 /// The kernel for `pixels` <= P.
