@@ -17,11 +17,9 @@ constexpr int64_t kHeavyTasks = 8;             // with them
 constexpr int64_t kMinRows = 4;                // of a task: the halo would cost more than it helps
 constexpr int64_t kMinColumns = 64;
 constexpr int64_t kInnermostImages = 16;  // two tiles of 8
-// Channels of a pointwise input whose weight gradient reads it in place: the lines of a block of more stand
-// too far apart for L1.
+// Channels of an input whose weight gradient reads it in place, pointwise or strided: the lines of a block of
+// more stand too far apart for L1.
 constexpr int64_t kInPlaceChannels = 64;
-// Likewise of a strided input with larger kernels.
-constexpr int64_t kStridedChannels = 32;
 constexpr int64_t kNarrow = 8;  // output columns that fill a tile
 
 void find_extent(ConvPlan& plan) {
@@ -185,7 +183,7 @@ void lay_out(ConvPlan& plan) {
 bool reads_strided(const ConvPlan& plan, const ConvRequest& request) {
   return request.use == ConvUse::WeightGradient && request.reading == ConvReading::InPlace && !request.pair &&
          plan.step_w > 1 && !is_one_tap(plan) && plan.in_c % kConvBlock == 0 &&
-         plan.in_pixel <= kStridedChannels;
+         plan.in_pixel <= kInPlaceChannels;
 }
 
 void choose_layout(ConvPlan& plan, const ConvRequest& request) {

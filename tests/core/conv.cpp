@@ -32,7 +32,7 @@ const std::vector<Case> kOther = {
     {"first layer, stride 2, 7x7", 2, 15, 14, 3, 20, 7, 7, {2, 2, 3, 3, 1, 1, 1}},
     {"stride 2", 3, 10, 12, 16, 32, 3, 3, {2, 2, 1, 1, 1, 1, 1}},
     {"stride 2, odd size", 2, 9, 23, 20, 40, 3, 3, {2, 2, 1, 1, 1, 1, 1}},
-    {"stride 2, weights from the image", 3, 17, 19, 32, 40, 3, 3, {2, 2, 1, 1, 1, 1, 1}},
+    {"stride 2, weights from the image", 3, 17, 19, 64, 40, 3, 3, {2, 2, 1, 1, 1, 1, 1}},
     {"the same, groups, dilation, unequal strides", 2, 12, 40, 32, 24, 3, 5, {1, 3, 1, 4, 1, 2, 2}},
     {"the same, one row of taps", 2, 9, 34, 16, 17, 1, 3, {2, 2, 0, 1, 1, 1, 1}},
     {"the same, long lines", 33, 1, 520, 16, 17, 1, 3, {1, 2, 0, 1, 1, 1, 1}},
