@@ -30,6 +30,7 @@ ConvInside inside_of(const ConvPlan& plan, const ConvPhase& phase, const ConvTap
 }
 
 int64_t offset_of(const ConvPlan& plan, const ConvTap& tap) {
+  if (plan.layout == ConvPlan::Layout::Unpadded) return tap.du * plan.s_row + tap.dv * plan.s_pixel;
   const int64_t u = tap.du - plan.u_min, v = tap.dv - plan.v_min;
   if (plan.layout == ConvPlan::Layout::Contiguous) return u * plan.s_row + v * plan.s_pixel;
   const auto phase = std::find(plan.column_phases.begin(), plan.column_phases.end(), v % plan.step_w);
@@ -67,20 +68,20 @@ std::vector<Entry> entries_of(const ConvPlan& plan, const ConvPhase& phase) {
   return entries;
 }
 
-/// Whether no tap of a line reads padding only; lines are rows, or pixels where `by_column`.
-bool all_inside(const ConvPhase& phase, const std::vector<Entry>& entries, bool by_column) {
+/// Whether no tap of a line reads padding only; lines are rows, or pixels where `columns` count.
+bool all_inside(const ConvPhase& phase, const std::vector<Entry>& entries, bool columns) {
   return std::all_of(entries.begin(), entries.end(), [&](const Entry& entry) {
     const ConvInside& in = entry.inside;
     return in.row_lo == 0 && in.row_hi == phase.rows &&
-           (!by_column || (in.column_lo == 0 && in.column_hi == phase.columns));
+           (!columns || (in.column_lo == 0 && in.column_hi == phase.columns));
   });
 }
 
 /// Puts the entries into runs of at most `most` entries of one channel count; no run is part of two groups.
 void add_entries(const ConvPlan& plan, ConvPhase& phase, const std::vector<Entry>& entries, int64_t most) {
   using Layout = ConvPlan::Layout;
-  const bool padded = plan.layout == Layout::Blocked || plan.layout == Layout::ImagesInnermost;
-  const bool all = !padded || all_inside(phase, entries, plan.layout == Layout::ImagesInnermost);
+  const bool columns = plan.layout == Layout::ImagesInnermost || plan.layout == Layout::Unpadded;
+  const bool all = (plan.layout != Layout::Blocked && !columns) || all_inside(phase, entries, columns);
   const size_t group = plan.block_groups() == 1 ? std::max<size_t>(entries.size(), 1)
                                                 : static_cast<size_t>(plan.group_blocks) * phase.taps.size();
   for (size_t i = 0; i < entries.size(); ++i) {

@@ -17,8 +17,8 @@ constexpr int64_t kHeavyTasks = 8;             // with them
 constexpr int64_t kMinRows = 4;                // of a task: the halo would cost more than it helps
 constexpr int64_t kMinColumns = 64;
 constexpr int64_t kInnermostImages = 16;  // two tiles of 8
-// Channels of a pointwise input whose weight gradient reads it in place: the lines of a block of more stand
-// too far apart for L1.
+// Channels of an input whose weight gradient reads it in place, pointwise or strided: the lines of a block of
+// more stand too far apart for L1.
 constexpr int64_t kInPlaceChannels = 64;
 constexpr int64_t kNarrow = 8;  // output columns that fill a tile
 
@@ -159,9 +159,11 @@ void lay_out(ConvPlan& plan) {
       }
       break;
     case ConvPlan::Layout::InPlace:
+    case ConvPlan::Layout::Unpadded:
       plan.s_pixel = plan.in_pixel;
       plan.s_row = plan.in_w * plan.s_pixel;
       plan.s_image = plan.in_h * plan.s_row;
+      plan.s_block = kConvBlock;
       plan.scratch = 0;
       return;
     case ConvPlan::Layout::ImagesInnermost:
@@ -174,6 +176,14 @@ void lay_out(ConvPlan& plan) {
   }
   plan.scratch = scratch_of(plan, plan.window_images, plan.window_rows, plan.window_columns);
   if (plan.group_blocks < plan.blocks) plan.scratch = plan.scratch / plan.blocks * plan.group_blocks;
+}
+
+/// Whether a weight gradient reads the image itself: its few taps per pixel do not repay a copy, if pixels
+/// are not too far apart.
+bool reads_strided(const ConvPlan& plan, const ConvRequest& request) {
+  return request.use == ConvUse::WeightGradient && request.reading == ConvReading::InPlace && !request.pair &&
+         plan.step_w > 1 && !is_one_tap(plan) && plan.in_c % kConvBlock == 0 &&
+         plan.in_pixel <= kInPlaceChannels;
 }
 
 void choose_layout(ConvPlan& plan, const ConvRequest& request) {
@@ -189,7 +199,11 @@ void choose_layout(ConvPlan& plan, const ConvRequest& request) {
     plan.layout = Layout::Contiguous;
     return;
   }
-  if (narrow) plan.layout = Layout::ImagesInnermost;
+  if (narrow) {
+    plan.layout = Layout::ImagesInnermost;
+  } else if (plan.layout == Layout::Blocked && reads_strided(plan, request)) {
+    plan.layout = Layout::Unpadded;
+  }
 }
 
 }  // namespace

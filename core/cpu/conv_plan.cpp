@@ -183,7 +183,10 @@ ConvLines ConvPlan::lines_of(const ConvPhase& phase, const ConvWindow& box) cons
   lines.column = box.column;
   lines.by_column = layout == Layout::ImagesInnermost;
   lines.x_pixel = kConvBlock;
-  if (layout == Layout::Contiguous || layout == Layout::InPlace) lines.x_pixel = step_w * s_pixel;
+  lines.unpadded = layout == Layout::Unpadded;
+  if (layout == Layout::Contiguous || layout == Layout::InPlace || lines.unpadded) {
+    lines.x_pixel = step_w * s_pixel;
+  }
   if (layout == Layout::ImagesInnermost) {
     lines.outer = phase_rows;
     lines.inner = phase_columns;
@@ -198,7 +201,7 @@ ConvLines ConvPlan::lines_of(const ConvPhase& phase, const ConvWindow& box) cons
     lines.inner = phase_rows;
     lines.length = phase_columns;
     lines.x_outer = s_image;
-    lines.x_inner = scratch_step_h * s_row;
+    lines.x_inner = (lines.unpadded ? step_h : scratch_step_h) * s_row;
     lines.y_outer = out_pixels * out_pixel;
     lines.y_inner = phase.y_row * out_pixel;
     lines.y_pixel = phase.y_column * out_pixel;

@@ -61,8 +61,9 @@ struct ConvPlan {
   std::vector<ConvPhase> phases;
   int64_t reduction = 0;  ///< of all phases
 
-  /// Layout of the scratch.
-  enum class Layout : uint8_t { Blocked, Contiguous, ImagesInnermost, InPlace };
+  /// Layout of the scratch. InPlace and Unpadded have none: x is read where it stands, Unpadded with taps
+  /// that may be outside.
+  enum class Layout : uint8_t { Blocked, Contiguous, ImagesInnermost, InPlace, Unpadded };
   Layout layout = Layout::Blocked;
   int64_t u_min = 0, v_min = 0;
   int64_t blocks = 0;        ///< of channels

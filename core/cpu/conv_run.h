@@ -139,7 +139,7 @@ void conv_copy_window(const ConvPlan& plan, const ConvWindow& box, T* scratch, c
 template <class T>
 const T* conv_input(const ConvPlan& plan, const ConvWindow& box, T* scratch, const ConvOperand<T>& x,
                     int64_t block_lo, int64_t block_hi, int64_t block_first = 0) {
-  if (plan.layout == ConvPlan::Layout::InPlace) {
+  if (plan.layout == ConvPlan::Layout::InPlace || plan.layout == ConvPlan::Layout::Unpadded) {
     return x.x + box.image * plan.s_image + box.row * plan.step_h * plan.s_row +
            box.column * plan.step_w * plan.s_pixel;
   }

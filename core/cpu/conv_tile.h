@@ -18,7 +18,8 @@
 // fewer than 8 output columns put the image index innermost instead ([block][row][phase][column][image][16]):
 // a tile then takes its pixels from neighbouring images and has no ragged edge. Inputs with fewer than 8
 // channels (the first layer) are only padded, and a kernel row's taps x channels serve as one run of
-// channels. Pointwise convolutions read x in place.
+// channels. Pointwise convolutions read x in place; so do strided weight gradients of few
+// channels, whose taps leave out the columns that are outside.
 //
 // Register tile, forward: P pixels x V vectors of output channels; per channel V loads of weights, P
 // broadcasts and P V FMAs.
@@ -71,6 +72,8 @@ struct ConvLines {
   /// those of line (0, 0).
   int64_t row = 0, column = 0;
   bool by_column = false;
+  /// Nothing stands where a tap is outside: lines are rows, of which a tap takes the columns inside.
+  bool unpadded = false;
 };
 
 /// Most entries of a run of the forward.

@@ -146,9 +146,31 @@ void multiply_rows(PackedProduct<T> o, const GemmShape& s, const T* next_a, int6
   }
 }
 
+/// Whether terms are rows of both operands, so few that a block of them and the next one stay in a
+/// second-level cache: then blocks of C read them where they are, 128 bytes of B for 24 FMAs.
+template <class T>
+bool stays_close(const GemmShape& s) {
+  constexpr int64_t kMostBytes = 1024;  // of a term
+  return s.transpose_a && !s.transpose_b && s.n % 16 == 0 && s.k > 0 &&
+         (s.m + s.n) * static_cast<int64_t>(sizeof(T)) <= kMostBytes;
+}
+
 /// The serial product; `sums` of op(A), unless null, are added to; `next_a` is what is read of A afterwards.
 template <class T>
-void serial_product(T* c, const T* a, const T* b, const GemmShape& s, T* sums, const T* next_a) {
+void serial_product(T* c, const T* a, const T* b, const GemmShape& s, T* sums, const T* next_a,
+                    const T* next_b) {
+  if (stays_close<T>(s) && sums == nullptr) {
+    const PackedProduct<T> o{.c = c,
+                             .a = a,
+                             .packed = b,
+                             .b_step = s.ldb,
+                             .start = s.accumulate ? c : nullptr,
+                             .start_step = s.ldc,
+                             .next_a = next_a,
+                             .next_rows = s.m,
+                             .next_b = next_b};
+    return by_type<T>(gemm_packed_f32, gemm_packed_f64)(o, s);
+  }
   // The terms of one pack bound the copy of B.
   const int64_t term_bytes = packed_size(s.n, 1) * static_cast<int64_t>(sizeof(T));
   const int64_t slab =
@@ -197,7 +219,8 @@ void split_gemm(T* c, const T* a, const T* b, const GemmShape& s, T* sums, int64
     const int64_t next = lo + num_threads() * length;  // what this thread will likely take next
     const bool more = next + length <= s.k;
     serial_product<T>(to, terms, rows, part, to_sums,
-                      more ? a + (s.transpose_a ? next * s.lda : next) : nullptr);
+                      more ? a + (s.transpose_a ? next * s.lda : next) : nullptr,
+                      more ? b + (s.transpose_b ? next : next * s.ldb) : nullptr);
   });
   const auto add = by_type<T>(accumulate_f32, accumulate_f64);
   parallel_for(s.m, std::max<int64_t>(1, 4096 / s.n), [&](int64_t lo, int64_t hi) {
@@ -262,7 +285,7 @@ void serial_gemm(T* c, const T* a, const T* b, const GemmShape& s) {
   const Dots<T> dots(a, b, s);
   if (dots.possible()) return dots.run(c, 0, dots.shape.n, s.accumulate);
   if (!s.accumulate && s.k == 0) return start_rows<T>(c, {}, s, 0, s.m);
-  serial_product<T>(c, a, b, s, nullptr, nullptr);
+  serial_product<T>(c, a, b, s, nullptr, nullptr, nullptr);
 }
 
 namespace {

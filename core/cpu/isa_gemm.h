@@ -41,14 +41,16 @@ struct PackedProduct {
   T* c = nullptr;
   const T* a = nullptr;
   const T* packed = nullptr;
+  int64_t b_step = 0;  ///< > 0: `packed` is B itself, stored (k, n) with rows this far apart; n % 16 == 0
   const T* start = nullptr;  ///< (m, n), rows start_step apart, may be C itself; or null
   int64_t start_step = 0;
   const T* bias = nullptr;    ///< (n) or null
   const T* next_a = nullptr;  ///< what the next product reads of A, next_rows of m: fetched; or null
   int64_t next_rows = 0;
-  bool gelu = false;     ///< op(A) is of gelu(a); A is not stored transposed
-  T* sums = nullptr;     ///< (m), A stored transposed: sums of op(A) over the terms are added; or null
-  T* scratch = nullptr;  ///< gemm_scratch_size(m) elements
+  const T* next_b = nullptr;  ///< likewise of B, where it is not packed
+  bool gelu = false;          ///< op(A) is of gelu(a); A is not stored transposed
+  T* sums = nullptr;          ///< (m), A stored transposed: sums of op(A) over the terms are added; or null
+  T* scratch = nullptr;       ///< gemm_scratch_size(m) elements
 };
 LATHE_ISA_FUNCTION(void, gemm_packed_f32, const PackedProduct<float>& product, const GemmShape& shape);
 LATHE_ISA_FUNCTION(void, gemm_packed_f64, const PackedProduct<double>& product, const GemmShape& shape);

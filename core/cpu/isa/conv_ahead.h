@@ -19,7 +19,7 @@ class Ahead {
   Ahead(const ConvAhead (&ahead)[kConvAheads], int64_t calls) : Ahead(ahead, kConvAheads, calls) {}
   Ahead(const ConvAhead& ahead, int64_t calls) : Ahead(&ahead, 1, calls) {}
 
-  void advance() {
+  [[gnu::always_inline]] void advance() {
     if (left_ == 0) return;
     int64_t lines = step_ < left_ ? step_ : left_;
     left_ -= lines;
@@ -37,7 +37,7 @@ class Ahead {
 
   static int64_t lines_of(const ConvAhead& range) { return (range.bytes + kLine - 1) / kLine; }
   /// The next range that is not empty.
-  void enter() {
+  [[gnu::always_inline]] void enter() {
     while (next_ != last_ && next_->bytes <= 0) ++next_;
     if (next_ == last_) return;
     at_ = static_cast<const char*>(next_->from);

@@ -53,12 +53,20 @@ void pack_entry(T* to, const T* from, const ConvPackJob<T>& job, const Lanes<T>&
   }
 }
 
+/// Entries whose weights are fetched ahead: their lines, one of every output channel, lie too far apart for
+/// the processor to guess.
+constexpr int64_t kFetched = 6;
+
 template <class T>
 void pack(const ConvPackJob<T>& job) {
   const ConvReduction& r = job.reduction;
   const Lanes<T> lanes(r, job.tile);
+  const int64_t last = r.run_count > 0 ? r.runs[r.run_count - 1].first + r.runs[r.run_count - 1].count : 0;
   for (int64_t n = 0; n < r.run_count; ++n) {
     for (int64_t e = r.runs[n].first; e < r.runs[n].first + r.runs[n].count; ++e) {
+      for (int64_t l = 0; job.k_step != 1 && e + kFetched < last && l < lanes.count; ++l) {
+        __builtin_prefetch(job.w + r.weights[e + kFetched] + (lanes.first + l) * job.k_step, 0, 2);
+      }
       pack_entry(job.packed + lanes.first * r.length + r.starts[e] * lanes.width,
                  job.w + r.weights[e] + lanes.first * job.k_step, job, lanes, r.runs[n].channels);
     }

@@ -24,31 +24,27 @@ struct Tile {
   const int64_t* weights;  // of the same, from w
   int64_t count, channels;
   int64_t x_pixel, y_pixel;
-  const T* bias;  // of the tile, or null
+  const T* bias;  // of the tile, whole vectors; or null
   int64_t lanes;  // of the last vector that exist in y
   bool first;     // start from bias, not from y
 };
 
-template <class T, int V>
-[[gnu::always_inline]] inline Vec<T> load_lane(const Tile<T>& t, const T* from, int v) {
-  if (v < V - 1 || t.lanes == kLanes<T>) return load(from + v * kLanes<T>);
-  return load_first(from + v * kLanes<T>, t.lanes);
-}
-
-// All loops are unrolled: an array that a loop walks over would live in memory.
+// All loops are unrolled: an array that a loop walks over would live in memory. So would the sums where a
+// part of a vector can be loaded or stored: tiles that reach past y's last channel go by run_part.
 template <class T, int V, int P>
 [[gnu::always_inline]] inline void begin(const Tile<T>& t, const T* y, Vec<T> (&acc)[P][V]) {
+  constexpr int kL = kLanes<T>;
   if (!t.first) {
 #pragma GCC unroll 16
     for (int p = 0; p < P; ++p) {
 #pragma GCC unroll 2
-      for (int v = 0; v < V; ++v) acc[p][v] = load_lane<T, V>(t, y + p * t.y_pixel, v);
+      for (int v = 0; v < V; ++v) acc[p][v] = load(y + p * t.y_pixel + v * kL);
     }
     return;
   }
 #pragma GCC unroll 2
   for (int v = 0; v < V; ++v) {
-    const Vec<T> start = t.bias != nullptr ? load_lane<T, V>(t, t.bias, v) : Vec<T>{};
+    const Vec<T> start = t.bias != nullptr ? load(t.bias + v * kL) : Vec<T>{};
 #pragma GCC unroll 16
     for (int p = 0; p < P; ++p) acc[p][v] = start;
   }
@@ -56,22 +52,15 @@ template <class T, int V, int P>
 
 template <class T, int V, int P>
 [[gnu::always_inline]] inline void finish(const Tile<T>& t, T* y, const Vec<T> (&acc)[P][V]) {
-  constexpr int kL = kLanes<T>;
-  const bool whole = t.lanes == kL;
 #pragma GCC unroll 16
   for (int p = 0; p < P; ++p) {
-    T* to = y + p * t.y_pixel;
 #pragma GCC unroll 2
-    for (int v = 0; v + 1 < V; ++v) store(to + v * kL, acc[p][v]);
-    if (whole) {
-      store(to + (V - 1) * kL, acc[p][V - 1]);
-    } else {
-      store_first(to + (V - 1) * kL, acc[p][V - 1], t.lanes);
-    }
+    for (int v = 0; v < V; ++v) store(y + p * t.y_pixel + v * kLanes<T>, acc[p][v]);
   }
 }
 
-template <class T, int V, int P>
+// Pixels are S apart: a block of scratch, or the channels of a narrow tensor that is read in place.
+template <class T, int V, int P, int64_t S>
 [[gnu::noinline]] void tile(const Tile<T>& t, T* y, const T* x) {
   constexpr int kL = kLanes<T>;
   Vec<T> acc[P][V];
@@ -86,7 +75,7 @@ template <class T, int V, int P>
       w += V * kL;
 #pragma GCC unroll 16
       for (int p = 0; p < P; ++p) {
-        const Vec<T> a = broadcast(from[p * kConvBlock + c]);
+        const Vec<T> a = broadcast(from[p * S + c]);
         for (int v = 0; v < V; ++v) acc[p][v] += a * b[v];
       }
     }
@@ -173,14 +162,22 @@ template <class T>
 using TileFunction = void (*)(const Tile<T>&, T*, const T*);
 
 /// How a kernel is specialised.
-enum class Kind : unsigned char { Rows, RgbRows, Blocked, Strided };  // tile_row; step of a block; any step
+enum class Kind : unsigned char {
+  Rows,  // tile_row
+  RgbRows,
+  Blocked,  // tile, a step of 16, 32, 64 channels
+  Step32,
+  Step64,
+  Strided,  // tile_strided
+};
 
 template <class T, Kind K, int V, int P>
 constexpr TileFunction<T> function() {
   if constexpr (K == Kind::Rows) return &tile_row<T, P, kConvBlock>;
   if constexpr (K == Kind::RgbRows) return &tile_row<T, P, kRgb>;
   if constexpr (K == Kind::Strided) return &tile_strided<T, V, P>;
-  return &tile<T, V, P>;
+  constexpr int64_t kStep = K == Kind::Step64 ? 64 : (K == Kind::Step32 ? 32 : kConvBlock);
+  return &tile<T, V, P, kStep>;
 }
 
 /// The kernel for `pixels` <= P.
@@ -252,6 +249,23 @@ class Entries {
   int64_t all_weights_[kConvRunEntries], offsets_[kConvRunEntries], weights_[kConvRunEntries];
 };
 
+/// Runs a tile of which y has no more than t.lanes of the last vector, by a copy of its pixels.
+template <class T, int V>
+[[gnu::noinline]] void run_part(TileFunction<T> run, const Tile<T>& t, T* y, const T* x, int64_t pixels) {
+  constexpr int kL = kLanes<T>, kWidth = V * kL;
+  alignas(kVectorBytes) T copy[16 * kWidth] = {};
+  const int64_t channels = (V - 1) * kL + t.lanes;
+  for (int64_t p = 0; !t.first && p < pixels; ++p) {
+    for (int64_t c = 0; c < channels; ++c) copy[p * kWidth + c] = y[p * t.y_pixel + c];
+  }
+  Tile<T> whole = t;
+  whole.y_pixel = kWidth;
+  run(whole, copy, x);
+  for (int64_t p = 0; p < pixels; ++p) {
+    for (int64_t c = 0; c < channels; ++c) y[p * t.y_pixel + c] = copy[p * kWidth + c];
+  }
+}
+
 template <class T, Kind K, int V>
 void run_lines(Tile<T>& t, Entries& entries, T* y, const T* x, const ConvLines& lines, Ahead& ahead) {
   const int64_t tiles = tile_count<K, V>(lines.length);
@@ -266,8 +280,9 @@ void run_lines(Tile<T>& t, Entries& entries, T* y, const T* x, const ConvLines& 
       T* to = y + i * lines.y_outer + j * lines.y_inner;
       for (int64_t n = 0; n < tiles; ++n) {
         ahead.advance();
-        (n < large_tiles ? run_large : run_small)(t, to, from);
+        const TileFunction<T> run = n < large_tiles ? run_large : run_small;
         const int64_t pixels = n < large_tiles ? small + 1 : small;
+        t.lanes == kLanes<T> ? run(t, to, from) : run_part<T, V>(run, t, to, from, pixels);
         from += pixels * lines.x_pixel;
         to += pixels * lines.y_pixel;
       }
@@ -296,6 +311,11 @@ void run_tile(const ConvTileJob<T>& job, int64_t first_k, Ahead& ahead) {
   t.y_pixel = job.lines.y_pixel;
   t.bias = job.bias == nullptr ? nullptr : job.bias + first_k;
   t.lanes = last < kLanes<T> ? last : kLanes<T>;
+  T bias[V * kLanes<T>] = {};
+  if (t.bias != nullptr && t.lanes < kLanes<T>) {
+    for (int64_t k = 0; k < left; ++k) bias[k] = t.bias[k];
+    t.bias = bias;
+  }
   for (int64_t n = job.run_lo; n < job.run_hi; ++n) {
     const ConvRun run = r.runs[n];
     t.first = n == 0;
@@ -308,6 +328,10 @@ void run_tile(const ConvTileJob<T>& job, int64_t first_k, Ahead& ahead) {
       run_lines<T, Kind::Rows, 1>(t, entries, y, job.x, job.lines, ahead);
     } else if (rows == Rows::Rgb) {
       run_lines<T, Kind::RgbRows, 1>(t, entries, y, job.x, job.lines, ahead);
+    } else if (V == 2 && job.lines.x_pixel == 32) {
+      run_lines<T, Kind::Step32, 2>(t, entries, y, job.x, job.lines, ahead);
+    } else if (V == 2 && job.lines.x_pixel == 64) {
+      run_lines<T, Kind::Step64, 2>(t, entries, y, job.x, job.lines, ahead);
     } else if (job.lines.x_pixel != kConvBlock) {
       run_lines<T, Kind::Strided, V>(t, entries, y, job.x, job.lines, ahead);
     } else {

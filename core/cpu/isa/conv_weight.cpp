@@ -95,6 +95,7 @@ template <class T, int R, int64_t S>
   constexpr int kL = kLanes<T>;
   const ConvLines& lines = block.lines;
   RowTile<T, R> t;
+#pragma GCC unroll 3
   for (int f = 0; f < 3; ++f) {
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) t.acc[f][r] = block.accumulate ? load(dw + f * next + r * kL) : Vec<T>{};
@@ -121,6 +122,7 @@ template <class T, int R, int64_t S>
       t.template add<false, false, true>(a + S, g0, g1, g1);
     }
   }
+#pragma GCC unroll 3
   for (int f = 0; f < 3; ++f) {
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) store(dw + f * next + r * kL, t.acc[f][r]);
@@ -164,6 +166,12 @@ const Block<T>& inside(const Block<T>& block, const ConvReduction& r, int64_t e,
     outer_hi = clamp(in.row_hi - l.row, 0, l.outer);
     inner_lo = clamp(in.column_lo - l.column, 0, l.inner);
     inner_hi = clamp(in.column_hi - l.column, 0, l.inner);
+  }
+  if (l.unpadded) {
+    const int64_t lo = clamp(in.column_lo - l.column, 0, l.length);
+    l.length = clamp(in.column_hi - l.column, lo, l.length) - lo;
+    part.x += lo * l.x_pixel;
+    part.dy += lo * l.y_pixel;
   }
   part.x += outer_lo * l.x_outer + inner_lo * l.x_inner;
   part.dy += outer_lo * l.y_outer + inner_lo * l.y_inner;
@@ -326,7 +334,7 @@ void run(const ConvWeightJob<T>& job) {
         block.x = job.x + i * all.x_outer + j * all.x_inner + n * all.x_pixel;
         block.dy = job.dy + i * all.y_outer + j * all.y_inner + n * all.y_pixel;
         block.lines.row = all.row + (all.by_column ? i : j);
-        block.lines.column = all.column + j;
+        block.lines.column = all.column + (all.by_column ? j : n);
         block.lines.outer = least(outer, all.outer - i);
         block.lines.inner = least(inner, all.inner - j);
         block.lines.length = least(length, all.length - n);

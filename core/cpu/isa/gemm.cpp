@@ -92,20 +92,28 @@ Left<T> copy_bands(T* to, const T* a, const GemmShape& s, int64_t depth, T* sums
   return {bands, kDepth + kSkew, kRows};
 }
 
-/// `depth` terms of A, stored at `a`, as something to fetch while blocks over `columns` columns of C run.
+/// `rows` stored rows of `columns` elements, as something to fetch.
 template <class T>
-Ahead fetch_plan(const T* a, const GemmShape& s, int64_t rows, int64_t depth) {
+Ahead lines_of(const T* from, int64_t ld, int64_t rows, int64_t columns) {
   constexpr auto kSize = static_cast<int64_t>(sizeof(T));
-  const int64_t along = s.transpose_a ? rows : depth, across = s.transpose_a ? depth : rows;
-  const int64_t lines = (along * kSize + kLine - 1) / kLine;
+  if (from == nullptr) rows = 0;
+  const int64_t lines = (columns * kSize + kLine - 1) / kLine;
+  return {reinterpret_cast<const char*>(from), ld * kSize, rows, lines, 0, 0};
+}
+
+/// The next `depth` terms, `rows` rows of A at `a`, and those of B at `b`, spread over the blocks that
+/// multiply meanwhile. `b_lines` holds the second part.
+template <class T>
+Ahead fetch_plan(const T* a, int64_t rows, const T* b, const GemmShape& s, int64_t b_step, int64_t depth,
+                 Ahead& b_lines) {
   const int64_t blocks = (s.m + kRows - 1) / kRows * ((s.n + kPanel<T> - 1) / kPanel<T>);
   const int64_t bursts = blocks * ((depth + kBurst - 1) / kBurst);
-  return {reinterpret_cast<const char*>(a),
-          s.lda * kSize,
-          across,
-          lines,
-          0,
-          (across * lines + bursts - 1) / (bursts > 0 ? bursts : 1)};
+  Ahead plan = lines_of(a, s.lda, s.transpose_a ? depth : rows, s.transpose_a ? rows : depth);
+  b_lines = lines_of(b, b_step, depth, s.n);
+  const int64_t lines = plan.rows * plan.lines + b_lines.rows * b_lines.lines;
+  plan.quota = b_lines.quota = (lines + bursts - 1) / (bursts > 0 ? bursts : 1);
+  if (b != nullptr) plan.then = &b_lines;
+  return plan;
 }
 
 /// Terms [p, p + depth) of all products of a block of rows, whose A is at `left`.
@@ -114,13 +122,15 @@ void multiply_terms(const PackedProduct<T>& o, const GemmShape& s, const Left<T>
                     int64_t depth, Ahead& ahead) {
   for (int64_t j = 0; j < s.n; j += kPanel<T>) {
     const int64_t width = least(kPanel<T>, s.n - j);
-    const int64_t ldb = width > kLanes<T> ? kPanel<T> : kLanes<T>;
+    const int64_t panel_step = width > kLanes<T> ? kPanel<T> : kLanes<T>;
+    const bool in_place = o.b_step > 0;
+    const int64_t ldb = in_place ? o.b_step : panel_step;
     Block<T> block{.c = o.c + j,
                    .ldc = s.ldc,
                    .a = left.data,
                    .lda = left.lda,
                    .band = kRows * left.row_step,
-                   .b = o.packed + j * s.k + p * ldb,
+                   .b = o.packed + (in_place ? j : j * s.k) + p * ldb,
                    .ldb = ldb,
                    .k = depth,
                    .ahead = &ahead};
@@ -141,16 +151,17 @@ void multiply_packed(const PackedProduct<T>& o, const GemmShape& s) {
   const bool by_row = !s.transpose_a;
   // Several panels read A again, and its rows or terms would meet in few sets of the cache.
   const bool crowded = !by_row || s.lda * static_cast<int64_t>(sizeof(T)) % 4096 == 0;
-  const bool copy = (s.n > 2 * kPanel<T> && crowded) || o.gelu || o.sums != nullptr;
+  const bool copy = (s.n > 2 * kPanel<T> && crowded && o.b_step == 0) || o.gelu || o.sums != nullptr;
   const int64_t passes = (s.k + kDepth - 1) / kDepth, even = passes > 0 ? (s.k + passes - 1) / passes : 0;
   const int64_t step = by_row ? 1 : s.lda;
   for (int64_t p = 0; p < s.k; p += even) {
     const int64_t depth = least(even, s.k - p), after = p + depth;
-    Ahead ahead;
+    Ahead b_lines, ahead;
     if (after < s.k) {
-      ahead = fetch_plan(o.a + after * step, s, s.m, least(even, s.k - after));
+      const T* b = o.b_step > 0 ? o.packed + after * o.b_step : nullptr;
+      ahead = fetch_plan(o.a + after * step, s.m, b, s, o.b_step, least(even, s.k - after), b_lines);
     } else if (o.next_a != nullptr) {
-      ahead = fetch_plan(o.next_a, s, o.next_rows, even);
+      ahead = fetch_plan(o.next_a, o.next_rows, o.next_b, s, o.b_step, even, b_lines);
     }
     const T* terms = o.a + p * step;
     Left<T> left{terms, by_row ? s.lda : 1, s.lda};
