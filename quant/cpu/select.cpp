@@ -150,7 +150,7 @@ constexpr int64_t kFewElements = 4096;
 /// sample's own elements three deviations of their rank to both sides of it. `end`: above all magnitudes.
 template <class T>
 Interval sampled(const T* x, int64_t n, int64_t place, uint64_t end) {
-  constexpr int64_t kLeast = 1024, kMost = 16384, kOneIn = 32;
+  constexpr int64_t kLeast = 1024, kMost = 4096, kOneIn = 32;
   const int64_t wanted = std::clamp(n / kOneIn, kLeast, kMost);
   const int64_t stride = (n / wanted - 1) | 1;  // odd: no axis of a power of two is seen at one place alone
   const int64_t count = n / stride;
