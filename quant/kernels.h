@@ -82,8 +82,8 @@ LATHE_KERNEL(add_noise, Tensor& y, const Tensor& w, const Tensor& lo, const Tens
 LATHE_KERNEL(add_noise_backward, Tensor& dw, Tensor& dunit, const Tensor& dy, const Tensor& w,
              const Tensor& lo, const Tensor& hi, const Tensor& unit, const NoiseSource& noise, int64_t group);
 
-/// The q-quantile of |w|, linearly interpolated at q (n - 1) (methods.md section 4.2); one element. [lo, hi]
-/// is w's range, finite.
+/// The q-quantile of |w|, linearly interpolated at q (n - 1) (methods.md section 4.2); one element; NaN where
+/// w is not finite. [lo, hi] is w's range, which the host does without.
 LATHE_KERNEL(magnitude_quantile, Tensor& y, const Tensor& w, const Tensor& lo, const Tensor& hi, double q);
 
 struct CodeqShape {

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "core/cpu/by_type.h"
+#include "core/cpu/conv_scratch.h"
 #include "core/cpu/isa_attention.h"
 #include "core/parallel.h"
 
@@ -56,9 +57,11 @@ struct Geometry {
 
   int64_t heads_per_task() const { return samples >= kMany ? std::max<int64_t>(1, heads) : 1; }
 
+  /// This thread's; a second call invalidates the first.
   template <class T>
-  Tensor scratch() const {
-    return Tensor::empty({lathe::cpu::attention_scratch_size(keys, d, dv, block)}, dtype_of<T>());
+  T* scratch() const {
+    thread_local lathe::cpu::ConvScratch scratch;
+    return scratch.take<T>(lathe::cpu::attention_scratch_size(keys, d, dv, block));
   }
 };
 
@@ -171,7 +174,7 @@ void attention_forward(Tensor& y, Tensor& lse, const Tensor& q, const Tensor& k,
     const int64_t tasks = chunk_count(g.queries, step);
     parallel_for(pairs / heads * tasks, 1, [&](int64_t task, int64_t) {
       const int64_t first = task / tasks * heads, lo = task % tasks * step;
-      Tensor scratch = g.scratch<T>();
+      T* const scratch = g.scratch<T>();
       for (int64_t pair = first; pair < first + heads; ++pair) {
         const int64_t n = pair / g.heads, h = pair % g.heads;
         by_type<T>(lathe::cpu::attention_forward_f32, lathe::cpu::attention_forward_f64)(
@@ -181,7 +184,7 @@ void attention_forward(Tensor& y, Tensor& lse, const Tensor& q, const Tensor& k,
                                                .lo = lo,
                                                .hi = std::min(lo + step, g.queries),
                                                .next = pair + 1 < first + heads,
-                                               .scratch = scratch.mut<T>()});
+                                               .scratch = scratch});
       }
     });
   });
@@ -207,12 +210,12 @@ void attention_backward(Tensor& dq, Tensor& dk, Tensor& dv, Tensor& dbias, const
     if (dbias.defined()) parts = Tensor::zeros({groups, g.heads, size}, dtype_of<T>());
     T* part = parts.defined() ? parts.mut<T>() : nullptr;
     parallel_for(groups * g.heads / heads, 1, [&](int64_t task, int64_t) {
-      Tensor scratch = g.scratch<T>();
+      T* const scratch = g.scratch<T>();
       const int64_t first = task * heads / g.heads * group, h = task * heads % g.heads;
       for (int64_t n = first; n < std::min(first + group, g.samples); ++n) {
         for (int64_t i = 0; i < heads; ++i) {
           T* sum = part != nullptr ? part + task * size : nullptr;
-          backward_head<T>(to, sum, in, n, h + i, i + 1 < heads, scratch.mut<T>());
+          backward_head<T>(to, sum, in, n, h + i, i + 1 < heads, scratch);
         }
       }
     });

@@ -51,7 +51,8 @@ void ConvScratch::grow(size_t bytes) {
   if (!shared && bytes <= bytes_) return;
   const std::lock_guard lock(store().mutex);
   Aside& aside = store().of[{variable_.file_name(), variable_.line(), variable_.column()}];
-  if (shared && bytes > aside.bytes) aside.reserve(bytes, num_threads() - 1);
+  const int own = bytes > bytes_ ? 1 : 0;
+  if (shared && bytes > aside.bytes) aside.reserve(bytes, num_threads() - 1 + own);
   if (shared) set_aside_ = aside.bytes;
   if (bytes <= bytes_) return;
   if (bytes <= aside.bytes && !aside.blocks.empty()) {

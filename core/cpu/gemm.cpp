@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/cpu/by_type.h"
+#include "core/cpu/conv_scratch.h"
 #include "core/cpu/isa_elementwise.h"
 #include "core/parallel.h"
 #include "core/tensor.h"
@@ -176,8 +177,9 @@ void serial_product(T* c, const T* a, const T* b, const GemmShape& s, T* sums, c
   const int64_t slab =
       even_tile(std::max<int64_t>(s.k, 1), std::clamp(kOwnCopy / term_bytes, kLeastOwnTerms, kSlab), 8);
   const int64_t packed_elements = round_up(packed_size(s.n, slab), 16);
-  Tensor storage = scratch<T>(packed_elements + gemm_scratch_size(block_rows(s.m)));
-  T *packed = storage.mut<T>(), *a_copy = packed + packed_elements;
+  thread_local ConvScratch scratch_of_thread;
+  T* const packed = scratch_of_thread.take<T>(packed_elements + gemm_scratch_size(block_rows(s.m)));
+  T* const a_copy = packed + packed_elements;
   for (int64_t p = 0; p < s.k; p += slab) {
     GemmShape part = s;
     part.k = std::min(slab, s.k - p);
@@ -252,7 +254,8 @@ void tiled_gemm(T* c, const T* a, const T* b, const GemmShape& s, const GemmFusi
     parallel_for(s.n, grain, [&](int64_t lo, int64_t hi) { pack(packed, rows, part, lo, hi); });
     const int64_t macs = t.m * t.n * part.k;
     parallel_for(t.count(), std::max<int64_t>(1, kMinTaskMacs / macs), [&](int64_t lo, int64_t hi) {
-      Tensor copy = scratch<T>(gemm_scratch_size(block_rows(t.m)));
+      thread_local ConvScratch scratch_of_thread;
+      T* const copy = scratch_of_thread.take<T>(gemm_scratch_size(block_rows(t.m)));
       for (int64_t index = lo; index < hi; ++index) {
         const int64_t i = index / t.columns * t.m, j = index % t.columns * t.n;
         GemmShape tile = part;
@@ -266,7 +269,7 @@ void tiled_gemm(T* c, const T* a, const T* b, const GemmShape& s, const GemmFusi
                            .bias = p == 0 && add.bias != nullptr ? add.bias + j : nullptr,
                            .gelu = add.gelu,
                            .sums = add.sums != nullptr && j == 0 ? add.sums + i : nullptr,
-                           .scratch = copy.mut<T>()};
+                           .scratch = copy};
         const int64_t next = i + num_threads() * t.m;  // likewise
         const bool more = next < s.m && j + tile.n == s.n;
         multiply_rows<T>(o, tile, more ? terms + (s.transpose_a ? next : next * s.lda) : nullptr,

@@ -23,12 +23,11 @@ CodeqGrid<T> read_grid(const Tensor& grid) {
 
 }  // namespace
 
-void magnitude_quantile(Tensor& y, const Tensor& w, const Tensor& lo, const Tensor& hi, double q) {
+void magnitude_quantile(Tensor& y, const Tensor& w, const Tensor&, const Tensor&, double q) {
   dispatch_floating(w.dtype(), "magnitude_quantile", [&]<class T>() {
-    const T largest = std::max(hi.ptr<T>()[0], -lo.ptr<T>()[0]);
     const double place = q * static_cast<double>(w.numel() - 1);
     const auto below = static_cast<int64_t>(place);
-    const auto [first, second] = quant::nth_magnitudes(w.ptr<T>(), w.numel(), below, largest);
+    const auto [first, second] = quant::nth_magnitudes(w.ptr<T>(), w.numel(), below);
     y.mut<T>()[0] = first + static_cast<T>(place - static_cast<double>(below)) * (second - first);
   });
 }

@@ -35,11 +35,11 @@ struct LsqScalars {
 /// y[i] = lsq_value(x[i])
 LATHE_ISA_FUNCTION(void, lsq_f32, float* y, const float* x, int64_t n, const LsqScalars<float>& grid);
 LATHE_ISA_FUNCTION(void, lsq_f64, double* y, const double* x, int64_t n, const LsqScalars<double>& grid);
-/// dx (may be null, or dy), and the sums of dy times the derivatives for step and offset.
+/// dx (may be null, or dy), and the sums of dy times the derivatives for step and, if wanted, offset.
 LATHE_ISA_FUNCTION(void, lsq_backward_f32, double* sums, float* dx, const float* dy, const float* x,
-                   int64_t n, const LsqScalars<float>& grid);
+                   int64_t n, const LsqScalars<float>& grid, bool with_offset);
 LATHE_ISA_FUNCTION(void, lsq_backward_f64, double* sums, double* dx, const double* dy, const double* x,
-                   int64_t n, const LsqScalars<double>& grid);
+                   int64_t n, const LsqScalars<double>& grid, bool with_offset);
 
 /// y[i] = codeq_value(x[i])
 LATHE_ISA_FUNCTION(void, codeq_f32, float* y, const float* x, int64_t n, const quant::CodeqGrid<float>& grid);
@@ -58,11 +58,12 @@ LATHE_ISA_FUNCTION(int64_t, magnitudes_from_f64, const double* x, int64_t n, uin
 LATHE_ISA_FUNCTION(uint64_t, magnitude_above_f32, const float* x, int64_t n, uint64_t bound);
 LATHE_ISA_FUNCTION(uint64_t, magnitude_above_f64, const double* x, int64_t n, uint64_t bound);
 /// Appends to `out`, which has room for `room` of them, the x[i] whose magnitude is in [least, least + span),
-/// in order, and adds to *below how many are under it. Returns how many were appended; -1: there was no room.
-LATHE_ISA_FUNCTION(int64_t, magnitudes_within_f32, float* out, int64_t room, int64_t* below, const float* x,
-                   int64_t n, uint64_t least, uint64_t span);
-LATHE_ISA_FUNCTION(int64_t, magnitudes_within_f64, double* out, int64_t room, int64_t* below, const double* x,
-                   int64_t n, uint64_t least, uint64_t span);
+/// in order, adds to *below how many are under it, and *largest is the largest of all. Returns how many were
+/// appended; -1: there was no room, nothing else is said.
+LATHE_ISA_FUNCTION(int64_t, magnitudes_within_f32, float* out, int64_t room, int64_t* below,
+                   uint64_t* largest, const float* x, int64_t n, uint64_t least, uint64_t span);
+LATHE_ISA_FUNCTION(int64_t, magnitudes_within_f64, double* out, int64_t room, int64_t* below,
+                   uint64_t* largest, const double* x, int64_t n, uint64_t least, uint64_t span);
 /// ++counts[(m - least) >> shift] for each of them, m, in [least, least + span); the kSpareBins behind those
 /// bins are written to as well. 0 < span < 2^31 (f32) or 2^63.
 inline constexpr int kSpareBins = 8;

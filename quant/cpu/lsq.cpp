@@ -45,7 +45,7 @@ void lsq_backward(Tensor& dx, Tensor& dstep, Tensor& doffset, const Tensor& dy, 
       std::array<double, 2> sums{};
       isa::by_type<T>(isa::lsq_backward_f32, isa::lsq_backward_f64)(
           sums.data(), out != nullptr ? out + first : nullptr, grad + first, in + first, last - first,
-          {steps[g], offsets[g], lo, hi});
+          {steps[g], offsets[g], lo, hi}, doffset.defined());
       return sums;
     };
     // Parameters that all groups share collect every group's sum.

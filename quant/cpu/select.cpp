@@ -2,6 +2,7 @@
 
 #include <bit>
 #include <cmath>
+#include <limits>
 #include <type_traits>
 
 #include "core/cpu/by_type.h"
@@ -43,6 +44,16 @@ class Magnitudes {
     int64_t total = 0;
     for (int64_t part = 0; part < parts_; ++part) total += counts[static_cast<size_t>(part)];
     return total;
+  }
+
+  uint64_t largest() const {
+    std::array<uint64_t, kParts> most{};
+    parallel_for(n_, grain_, [&](int64_t lo, int64_t hi) {
+      BitsOf<T> bits = 0;
+      for (int64_t i = lo; i < hi; ++i) bits = std::max(bits, std::bit_cast<BitsOf<T>>(std::abs(x_[i])));
+      most[static_cast<size_t>(lo / grain_)] = bits;
+    });
+    return *std::max_element(most.begin(), most.end());
   }
 
   uint64_t least_above(uint64_t bound) const {
@@ -89,6 +100,11 @@ template <class T>
 T value_of(uint64_t bits) {
   return std::bit_cast<T>(static_cast<BitsOf<T>>(bits));
 }
+/// Of the magnitude.
+template <class T>
+uint64_t bits_of(T value) {
+  return std::bit_cast<BitsOf<T>>(std::abs(value));
+}
 
 /// The half of the interval that holds the element at `place`.
 template <class T>
@@ -113,12 +129,12 @@ template <class T>
 Interval start(const Magnitudes<T>& magnitudes, int64_t n, int64_t place, T largest) {
   constexpr int kHalvings = 3, kBisections = 6;
   constexpr int64_t kFew = 512;  // one in so many
-  const uint64_t end = uint64_t{std::bit_cast<BitsOf<T>>(std::abs(largest))} + 1;
+  const uint64_t end = bits_of(largest) + 1;
   Interval in{0, end, 0, n};
-  T bound = std::abs(largest);  // no sign of zero
+  T bound = largest;
   for (int i = 0; i < kHalvings && in.least == 0; ++i) {
     bound /= 2;
-    const uint64_t least = std::bit_cast<BitsOf<T>>(bound);
+    const uint64_t least = bits_of(bound);
     const int64_t above = magnitudes.count_from(least);
     if (n - above <= place) in = {least, end - least, n - above, above};
   }
@@ -134,7 +150,7 @@ constexpr int64_t kFewElements = 4096;
 /// sample's own elements three deviations of their rank to both sides of it. `end`: above all magnitudes.
 template <class T>
 Interval sampled(const T* x, int64_t n, int64_t place, uint64_t end) {
-  constexpr int64_t kLeast = 1024, kMost = 16384, kOneIn = 32;
+  constexpr int64_t kLeast = 1024, kMost = 4096, kOneIn = 32;
   const int64_t wanted = std::clamp(n / kOneIn, kLeast, kMost);
   const int64_t stride = (n / wanted - 1) | 1;  // odd: no axis of a power of two is seen at one place alone
   const int64_t count = n / stride;
@@ -155,24 +171,27 @@ Interval sampled(const T* x, int64_t n, int64_t place, uint64_t end) {
 template <class T>
 struct Candidates {
   Interval interval;
-  Tensor values = {};  ///< undefined: the element at the place is not among them, or they are many
+  bool fit = false;      ///< they had room; where not, nothing else is known
+  uint64_t largest = 0;  ///< of all magnitudes
+  Tensor values = {};    ///< undefined: the element at the place is not among them
 };
 
 template <class T>
-Candidates<T> candidates(const T* x, int64_t n, int64_t place, uint64_t end) {
+Candidates<T> candidates(const T* x, int64_t n, int64_t place) {
   constexpr int64_t kOneIn = 8, kSpare = 64, kGrain = 1 << 14;
-  Candidates<T> found{sampled(x, n, place, end)};
+  Candidates<T> found{sampled(x, n, place, bits_of(std::numeric_limits<T>::infinity()))};
   const int64_t grain = std::max(kGrain, chunk_count(n, kParts)), parts = chunk_count(n, grain),
                 room = grain / kOneIn + kSpare;
   Tensor scratch = Tensor::empty({std::min(n, parts * room) + kSpare}, dtype_of<T>());
   T* const values = scratch.mut<T>();
   std::array<int64_t, kParts> counts{}, below{};
+  std::array<uint64_t, kParts> largest{};
   parallel_for(n, grain, [&](int64_t lo, int64_t hi) {
     const int64_t part = lo / grain, first = part * room, own = std::min(room, scratch.numel() - first);
-    counts[static_cast<size_t>(part)] =
-        cpu::by_type<T>(cpu::magnitudes_within_f32, cpu::magnitudes_within_f64)(
-            values + first, own, &below[static_cast<size_t>(part)], x + lo, hi - lo, found.interval.least,
-            found.interval.span);
+    const auto at = static_cast<size_t>(part);
+    counts[at] = cpu::by_type<T>(cpu::magnitudes_within_f32, cpu::magnitudes_within_f64)(
+        values + first, own, &below[at], &largest[at], x + lo, hi - lo, found.interval.least,
+        found.interval.span);
   });
   Interval& in = found.interval;
   for (int64_t part = 0; part < parts; ++part) {
@@ -182,6 +201,8 @@ Candidates<T> candidates(const T* x, int64_t n, int64_t place, uint64_t end) {
     in.count += count;
     in.below += below[static_cast<size_t>(part)];
   }
+  found.fit = true;
+  found.largest = *std::max_element(largest.begin(), largest.end());
   if (in.below <= place && place < in.below + in.count) found.values = scratch.rows(0, in.count);
   return found;
 }
@@ -201,24 +222,34 @@ std::pair<T, T> nth_of_candidates(const Magnitudes<T>& all, const T* few, int64_
   return {found, value_of<T>((inside ? magnitudes : all).least_above(bits))};
 }
 
-}  // namespace
-
+/// The same by a few passes over all elements.
 template <class T>
-std::pair<T, T> nth_magnitudes(const T* x, int64_t n, int64_t place, T largest) {
-  Magnitudes<T> magnitudes(x, n);
-  const uint64_t end = uint64_t{std::bit_cast<BitsOf<T>>(std::abs(largest))} + 1;
-  if (n <= kFewElements) return nth_of_candidates(magnitudes, x, n, place, {0, end, 0, n});
-  const Candidates<T> few = candidates(x, n, place, end);
-  if (few.values.defined())
-    return nth_of_candidates(magnitudes, few.values.template ptr<T>(), n, place, few.interval);
-  Interval at = start(magnitudes, n, place, largest);
+std::pair<T, T> nth_of_all(Magnitudes<T>& magnitudes, int64_t n, int64_t place, uint64_t largest) {
+  Interval at = start(magnitudes, n, place, value_of<T>(largest));
   while (at.span > 1) at = magnitudes.narrowed(at, place);
   const T found = value_of<T>(at.least);
   if (place + 1 >= n || place + 1 < at.below + at.count) return {found, found};
   return {found, value_of<T>(magnitudes.least_above(at.least))};
 }
 
-template std::pair<float, float> nth_magnitudes(const float*, int64_t, int64_t, float);
-template std::pair<double, double> nth_magnitudes(const double*, int64_t, int64_t, double);
+}  // namespace
+
+template <class T>
+std::pair<T, T> nth_magnitudes(const T* x, int64_t n, int64_t place) {
+  constexpr T kNone = std::numeric_limits<T>::quiet_NaN();
+  const uint64_t infinite = bits_of(std::numeric_limits<T>::infinity());
+  Magnitudes<T> magnitudes(x, n);
+  Candidates<T> few;
+  if (n > kFewElements) few = candidates<T>(x, n, place);
+  const uint64_t largest = few.fit ? few.largest : magnitudes.largest();
+  if (largest >= infinite) return {kNone, kNone};
+  if (n <= kFewElements) return nth_of_candidates(magnitudes, x, n, place, {0, largest + 1, 0, n});
+  if (few.values.defined())
+    return nth_of_candidates(magnitudes, few.values.template ptr<T>(), n, place, few.interval);
+  return nth_of_all(magnitudes, n, place, largest);
+}
+
+template std::pair<float, float> nth_magnitudes(const float*, int64_t, int64_t);
+template std::pair<double, double> nth_magnitudes(const double*, int64_t, int64_t);
 
 }  // namespace lathe::quant

@@ -57,11 +57,17 @@ template <class T>
 struct CodeqGradients {
   T step, half_shift;
 };
+/// Of the value of w > 0, and by the other sign of that of -w: rounding to even is symmetric.
+template <class T>
+LATHE_HD_INLINE CodeqGradients<T> codeq_size_gradients(T size, const CodeqGrid<T>& grid) {
+  const T position = relu_ste(size - grid.shift) / grid.step, code = round_ste(position);
+  const T q = code < grid.most ? code : grid.most, half = q == T(0) ? T(0.5) : T(0);
+  return {q - position + half, -half};
+}
 template <class T>
 LATHE_HD_INLINE CodeqGradients<T> codeq_gradients(T w, const CodeqGrid<T>& grid) {
-  const T q = codeq_code(w, grid);
-  const T half_shift = (sign(q) - sign(w)) / T(2);
-  return {q - codeq_position(w, grid) - half_shift, half_shift};
+  const CodeqGradients<T> of_size = codeq_size_gradients(magnitude(w), grid);
+  return {sign(w) * of_size.step, sign(w) * of_size.half_shift};
 }
 
 }  // namespace lathe::quant

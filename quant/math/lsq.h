@@ -23,10 +23,9 @@ struct LsqGradients {
 };
 template <class T>
 LATHE_HD_INLINE LsqGradients<T> lsq_gradients(T x, T step, T offset, T lo, T hi) {
-  const T u = (x - offset) / step;
-  if (u < lo) return {T(0), lo, T(1)};
-  if (u > hi) return {T(0), hi, T(1)};
-  return {T(1), round_ste(u) - u, T(0)};
+  const T u = (x - offset) / step, clipped = clip(u, lo, hi);
+  const bool inside = clipped == u;
+  return {inside ? T(1) : T(0), round_ste(clipped) - (inside ? u : T(0)), inside ? T(0) : T(1)};
 }
 
 }  // namespace lathe::quant

@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include "quant/ops/check.h"
 
 namespace lathe {
@@ -17,16 +19,24 @@ void check_shape(const Tensor& bits, const kernels::CodeqShape& shape) {
   }
 }
 
+void refuse_nan(const Tensor& amplitude) {
+  LATHE_CHECK(DivergedError, !std::isnan(amplitude.to(DType::F64).item()), kOp,
+              ": a value is NaN or infinite");
+}
+
 }  // namespace
 
 Tensor codeq_grid(const Tensor& w, const Tensor& dead_zone, const Tensor& bits,
                   const kernels::CodeqShape& shape) {
   check_shape(bits, shape);
-  const GroupRange range = group_range(w, 0, kOp);  // refuses NaN and infinities
+  check_values(kOp, w);
   LATHE_CHECK(ShapeError, dead_zone.numel() == 1 && (!bits.defined() || bits.numel() == 1), kOp,
               ": logits have one element each");
   Tensor amplitude = w.empty_like({1}), grid = w.empty_like({kGridSize});
+  const bool on_host = w.device().type == DeviceType::Cpu;
+  const GroupRange range = on_host ? GroupRange() : group_range(w, 0, kOp);
   kernels::magnitude_quantile(amplitude, w, range.lo, range.hi, kQuantile);
+  if (on_host) refuse_nan(amplitude);
   kernels::codeq_grid(grid, amplitude, dead_zone, bits, shape);
   return grid;
 }

@@ -15,33 +15,34 @@ void codeq(T* __restrict y, const T* __restrict x, int64_t n, CodeqGrid<T> g) {
   for (int64_t i = 0; i < n; ++i) y[i] = quant::codeq_value(x[i], g);
 }
 
+constexpr SumKind kCodeqSums{.second = true, .weighted = true};
+
+/// What the gradients of an element add to their sums, marked where it is 0.
+template <class T>
+[[gnu::always_inline]] inline Terms<T> terms_of(T dy, T x, const CodeqGrid<T>& g) {
+  const auto d = quant::codeq_size_gradients(quant::magnitude(x), g);
+  return {x < T(0) ? -dy : x == T(0) ? T(0) : dy, d.step, d.half_shift, x == T(0) ? T(1) : T(0)};
+}
+
 template <class T, bool kWithX>
 void codeq_backward(double* sums, T* __restrict dx, const T* __restrict dy, const T* __restrict x, int64_t n,
                     CodeqGrid<T> g, bool zero_too) {
-  sum_two(
-      sums, dy, n, [=](int64_t i, T & step, T & half_shift) __attribute__((always_inline)) {
-        if constexpr (kWithX) dx[i] = x[i] == T(0) && !zero_too ? T(0) : dy[i];
-        const auto d = quant::codeq_gradients(x[i], g);
-        step = d.step;
-        half_shift = d.half_shift;
-      });
+  sum_two<kCodeqSums, T>(
+      sums, dy, n, [=](int64_t i) __attribute__((always_inline)) { return terms_of(dy[i], x[i], g); },
+      [](int64_t, int64_t) {});
+  if constexpr (kWithX) {
+    for (int64_t i = 0; i < n; ++i) dx[i] = x[i] == T(0) && !zero_too ? T(0) : dy[i];
+  }
 }
 
 /// The same with dx in dy's place: hardly a block has a weight of 0, the others are only read.
 template <class T>
 void codeq_backward_in_place(double* sums, T* __restrict dy, const T* __restrict x, int64_t n, CodeqGrid<T> g,
                              bool zero_too) {
-  sum_two(
-      sums, dy, n,
-      [=](int64_t i, T & step, T & half_shift) __attribute__((always_inline)) {
-        const auto d = quant::codeq_gradients(x[i], g);
-        step = d.step;
-        half_shift = d.half_shift;
-      },
+  sum_two<kCodeqSums, T>(
+      sums, dy, n, [=](int64_t i) __attribute__((always_inline)) { return terms_of(dy[i], x[i], g); },
       [=](int64_t first, int64_t last) __attribute__((always_inline)) {
-        int zeros = 0;
-        for (int64_t i = first; i < last; ++i) zeros |= x[i] == T(0) ? 1 : 0;
-        if (zeros == 0 || zero_too) return;
+        if (zero_too) return;
         for (int64_t i = first; i < last; ++i) dy[i] = x[i] == T(0) ? T(0) : dy[i];
       });
 }
@@ -118,32 +119,39 @@ uint64_t magnitude_above(const T* x, int64_t n, uint64_t bound) {
 
 /// The places of those inside, of which a block has few, as bits of one word.
 template <class T>
-int64_t magnitudes_within(T* out, int64_t room, int64_t* below, const T* x, int64_t n, uint64_t least,
-                          uint64_t span) {
+int64_t magnitudes_within(T* out, int64_t room, int64_t* below, uint64_t* largest, const T* x, int64_t n,
+                          uint64_t least, uint64_t span) {
   using Signed = typename BitsOf<T>::Signed;
   using Bits = typename BitsOf<T>::Type;
   constexpr int kBlock = 32;
   const auto low = static_cast<Signed>(least), width = static_cast<Signed>(span);
-  Signed under[kBlock] = {};
+  Signed under[kBlock] = {}, most[kBlock] = {};
   int64_t found = 0;
-  for (int64_t begin = 0; begin < n; begin += kBlock) {
-    const int64_t count = n - begin < kBlock ? n - begin : kBlock;
-    T block[kBlock];
+  const int64_t whole = n / kBlock * kBlock;
+  for (int64_t begin = 0; begin < whole; begin += kBlock) {
     const T* from = x + begin;
-    if (count < kBlock) {  // a NaN's bits are above every interval
-      for (int64_t i = 0; i < kBlock; ++i) block[i] = i < count ? from[i] : static_cast<T>(__builtin_nan(""));
-      from = block;
-    }
     Bits inside = 0;
     for (int i = 0; i < kBlock; ++i) {
-      const Signed above = magnitude_bits(from[i]) - low;
+      const Signed bits = magnitude_bits(from[i]), above = bits - low;
+      most[i] = bits > most[i] ? bits : most[i];
       under[i] += above < 0 ? 1 : 0;
       inside |= above >= 0 && above < width ? Bits{1} << i : Bits{0};
     }
     if (room - found < kBlock) return -1;
     for (; inside != 0; inside &= inside - 1) out[found++] = from[__builtin_ctzll(inside)];
   }
-  for (int i = 0; i < kBlock; ++i) *below += under[i];
+  if (room - found < kBlock) return -1;
+  for (int64_t i = whole; i < n; ++i) {
+    const Signed bits = magnitude_bits(x[i]), above = bits - low;
+    most[0] = bits > most[0] ? bits : most[0];
+    under[0] += above < 0 ? 1 : 0;
+    if (above >= 0 && above < width) out[found++] = x[i];
+  }
+  for (int i = 0; i < kBlock; ++i) {
+    *below += under[i];
+    most[0] = most[i] > most[0] ? most[i] : most[0];
+  }
+  *largest = static_cast<uint64_t>(most[0]);
   return found;
 }
 
@@ -200,13 +208,13 @@ int64_t magnitudes_from_f32(const float* x, int64_t n, uint64_t least) {
 int64_t magnitudes_from_f64(const double* x, int64_t n, uint64_t least) {
   return magnitudes_from(x, n, least);
 }
-int64_t magnitudes_within_f32(float* out, int64_t room, int64_t* below, const float* x, int64_t n,
-                              uint64_t least, uint64_t span) {
-  return magnitudes_within(out, room, below, x, n, least, span);
+int64_t magnitudes_within_f32(float* out, int64_t room, int64_t* below, uint64_t* largest, const float* x,
+                              int64_t n, uint64_t least, uint64_t span) {
+  return magnitudes_within(out, room, below, largest, x, n, least, span);
 }
-int64_t magnitudes_within_f64(double* out, int64_t room, int64_t* below, const double* x, int64_t n,
-                              uint64_t least, uint64_t span) {
-  return magnitudes_within(out, room, below, x, n, least, span);
+int64_t magnitudes_within_f64(double* out, int64_t room, int64_t* below, uint64_t* largest, const double* x,
+                              int64_t n, uint64_t least, uint64_t span) {
+  return magnitudes_within(out, room, below, largest, x, n, least, span);
 }
 uint64_t magnitude_above_f32(const float* x, int64_t n, uint64_t bound) {
   return magnitude_above(x, n, bound);

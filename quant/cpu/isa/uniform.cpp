@@ -73,44 +73,43 @@ void lsq(T* __restrict y, const T* __restrict x, int64_t n, LsqScalars<T> g) {
   for (int64_t i = 0; i < n; ++i) y[i] = quant::lsq_value(x[i], g.step, g.offset, g.lo, g.hi);
 }
 
+/// What the gradients of an element add to their sums, marked where it is clipped.
+template <class T>
+[[gnu::always_inline]] inline Terms<T> terms_of(T dy, T x, const LsqScalars<T>& g) {
+  const auto d = quant::lsq_gradients(x, g.step, g.offset, g.lo, g.hi);
+  return {dy, d.step, d.offset, T(1) - d.x};
+}
+
 template <class T, bool kWithX>
 void lsq_backward(double* sums, T* __restrict dx, const T* __restrict dy, const T* __restrict x, int64_t n,
                   LsqScalars<T> g) {
-  sum_two(
-      sums, dy, n, [=](int64_t i, T & step, T & offset) __attribute__((always_inline)) {
-        const auto d = quant::lsq_gradients(x[i], g.step, g.offset, g.lo, g.hi);
-        if constexpr (kWithX) dx[i] = dy[i] * d.x;
-        step = d.step;
-        offset = d.offset;
-      });
+  sum_two<SumKind{.second = true, .weighted = false}, T>(
+      sums, dy, n, [=](int64_t i) __attribute__((always_inline)) { return terms_of(dy[i], x[i], g); },
+      [](int64_t, int64_t) {});
+  if constexpr (kWithX) {
+    for (int64_t i = 0; i < n; ++i)
+      dx[i] = dy[i] * quant::lsq_gradients(x[i], g.step, g.offset, g.lo, g.hi).x;
+  }
 }
 
 /// The same with dx in dy's place: hardly a block has a clipped element, the others are only read.
-template <class T>
+template <class T, bool kOffset>
 void lsq_backward_in_place(double* sums, T* __restrict dy, const T* __restrict x, int64_t n,
                            LsqScalars<T> g) {
-  const auto gradients = [=](int64_t i) __attribute__((always_inline)) {
-    return quant::lsq_gradients(x[i], g.step, g.offset, g.lo, g.hi);
-  };
-  sum_two(
-      sums, dy, n,
-      [=](int64_t i, T & step, T & offset) __attribute__((always_inline)) {
-        const auto d = gradients(i);
-        step = d.step;
-        offset = d.offset;
-      },
+  sum_two<SumKind{.second = kOffset, .weighted = false}, T>(
+      sums, dy, n, [=](int64_t i) __attribute__((always_inline)) { return terms_of(dy[i], x[i], g); },
       [=](int64_t first, int64_t last) __attribute__((always_inline)) {
-        int clipped = 0;
-        for (int64_t i = first; i < last; ++i) clipped |= gradients(i).x != T(1) ? 1 : 0;
-        if (clipped == 0) return;
-        for (int64_t i = first; i < last; ++i) dy[i] *= gradients(i).x;
+        for (int64_t i = first; i < last; ++i)
+          dy[i] *= quant::lsq_gradients(x[i], g.step, g.offset, g.lo, g.hi).x;
       });
 }
 
 template <class T>
-void lsq_backward(double* sums, T* dx, const T* dy, const T* x, int64_t n, const LsqScalars<T>& grid) {
+void lsq_backward(double* sums, T* dx, const T* dy, const T* x, int64_t n, const LsqScalars<T>& grid,
+                  bool with_offset) {
   if (dx == dy) {
-    lsq_backward_in_place(sums, dx, x, n, grid);
+    with_offset ? lsq_backward_in_place<T, true>(sums, dx, x, n, grid)
+                : lsq_backward_in_place<T, false>(sums, dx, x, n, grid);
   } else if (dx != nullptr) {
     lsq_backward<T, true>(sums, dx, dy, x, n, grid);
   } else {
@@ -149,12 +148,12 @@ void lsq_f64(double* y, const double* x, int64_t n, const LsqScalars<double>& gr
 }
 
 void lsq_backward_f32(double* sums, float* dx, const float* dy, const float* x, int64_t n,
-                      const LsqScalars<float>& grid) {
-  lsq_backward(sums, dx, dy, x, n, grid);
+                      const LsqScalars<float>& grid, bool with_offset) {
+  lsq_backward(sums, dx, dy, x, n, grid, with_offset);
 }
 void lsq_backward_f64(double* sums, double* dx, const double* dy, const double* x, int64_t n,
-                      const LsqScalars<double>& grid) {
-  lsq_backward(sums, dx, dy, x, n, grid);
+                      const LsqScalars<double>& grid, bool with_offset) {
+  lsq_backward(sums, dx, dy, x, n, grid, with_offset);
 }
 
 }  // namespace lathe::cpu::LATHE_ISA_NAMESPACE
