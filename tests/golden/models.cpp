@@ -387,7 +387,7 @@ class ModelRun {
 void run_file(const std::filesystem::path& path, const ModelGoldenOptions& options,
               std::vector<GoldenResult>& rows) {
   const std::string name = path.stem().string();
-  if (name == "_param_counts") throw Unsupported{"totals of other files, in a form of its own"};
+  if (name == "_param_counts") throw Unsupported{"counts of parameters: suite 'models' compares them"};
   const Value file = parse_json(read_text(path), path.filename().string());
   const std::string& schema = need(file, "schema").as_string();
   if (schema == kDemucsEvalSchema) {

@@ -116,6 +116,25 @@ TEST_CASE("state dicts are those of the originals") {
   }
 }
 
+TEST_CASE("models have as many parameters as the table of the originals says") {
+  const auto folder = tests::golden_folder("models");
+  if (!folder) return;
+  const Value table = parse_json(read_text(*folder / "_param_counts.json"), "_param_counts");
+  CHECK(table.members().size() == std::size(kRows));
+  for (const Row& row : kRows) {
+    CAPTURE(std::string(row.manifest));
+    const auto model = build_meta(row.section);
+    int64_t count = 0, tensors = 0;
+    for (const Parameter* p : model->parameters()) {
+      count += p->tied() ? 0 : p->numel();
+      tensors += p->tied() ? 0 : 1;
+    }
+    const Value& counted = golden::need(table, row.manifest);
+    CHECK(count == golden::need(counted, "params").as_int());
+    CHECK(tensors == golden::need(counted, "param_tensors").as_int());
+  }
+}
+
 TEST_CASE("a forward on the meta device costs what each layer of the original costs") {
   const auto folder = tests::golden_folder("models/state_dicts");
   if (!folder) return;
