@@ -58,6 +58,23 @@ TEST_CASE("bench step refuses what it does not know") {
        "there is no quantizer 'dreft' (none, diffq, codeq, lsq, qat)");
 }
 
+TEST_CASE("bench refuses options that a benchmark does not take, and filters that leave nothing") {
+  const ScratchFolder scratch;
+  const auto says = [&](std::vector<std::string> arguments, const std::string& text) {
+    arguments.insert(arguments.begin(), "bench");
+    const Finished finished = run_lathe({.arguments = arguments, .folder = scratch.path()});
+    CHECK(finished.code == 2);
+    CHECK_MESSAGE(finished.err.find(text) != std::string::npos, finished.err);
+  };
+  says({"step", "resnet20"}, "bench step takes no filter: quant, conv, gemm, decode, gpu do");
+  says({"limits", "--model", "mlp"}, "bench limits takes no --model: step, quant, gpu do");
+  says({"quant", "--file", "m.lathe"}, "bench quant takes no --file: decode does");
+  says({"conv", "--batch", "3"}, "bench conv takes no --batch");
+  for (const char* what : {"conv", "gemm", "decode"})
+    says({what, "none such"}, std::string("bench ") + what + ": no case's name holds 'none such'");
+  says({"quant", "none such", "--model", "mlp", "--batch", "2", "--steps", "1"}, "no case's name holds");
+}
+
 TEST_CASE("bench limits measures registers and each level of memory for each number of threads") {
   int64_t threads = 1;
   for (const Value& row : bench_rows({"bench", "limits", "--threads", "2", "--json"})) {

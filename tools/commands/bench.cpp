@@ -1,7 +1,10 @@
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
+#include <initializer_list>
 #include <optional>
+#include <string_view>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -31,6 +34,10 @@ struct BenchArguments {
   double seconds = 0.2;
   bool no_winograd = false;
 };
+
+void check_any(bool any, const BenchArguments& arguments) {
+  LATHE_CHECK(ConfigError, any, "bench ", arguments.what, ": no case's name holds '", arguments.filter, "'");
+}
 
 /// Of benchmarks that take one.
 std::optional<std::string> model_of(const BenchArguments& arguments) {
@@ -67,6 +74,7 @@ void print_rows(const Session& session, const std::string& bench, const std::vec
 
 int bench_conv(const Session& session, const BenchArguments& arguments) {
   const std::vector<bench::Row> rows = bench::bench_conv(arguments.filter, arguments.seconds);
+  check_any(!rows.empty(), arguments);
   print_rows(session, "conv", rows);
   const double total = bench::resnet20_conv_ms(rows);
   if (total > 0 && !session.json)
@@ -75,7 +83,9 @@ int bench_conv(const Session& session, const BenchArguments& arguments) {
 }
 
 int bench_gemm(const Session& session, const BenchArguments& arguments) {
-  print_rows(session, "gemm", bench::bench_gemm(arguments.filter, arguments.seconds));
+  const std::vector<bench::Row> rows = bench::bench_gemm(arguments.filter, arguments.seconds);
+  check_any(!rows.empty(), arguments);
+  print_rows(session, "gemm", rows);
   return kOk;
 }
 
@@ -100,6 +110,7 @@ int bench_decode_file(const Session& session, const std::string& file, double se
 int bench_decode(const Session& session, const BenchArguments& arguments) {
   if (!arguments.file.empty()) return bench_decode_file(session, arguments.file, arguments.seconds);
   const std::vector<bench::CodecRow> rows = bench::bench_decode(arguments.filter, arguments.seconds);
+  check_any(!rows.empty(), arguments);
   std::vector<std::vector<std::string>> table = {
       {"case", "codec", "bits/weight", "codes M/s", "weights M/s", "pack s"}};
   for (const bench::CodecRow& row : rows) {
@@ -126,6 +137,7 @@ int bench_quant(const Session& session, const BenchArguments& arguments) {
   const std::string model = model_of(arguments).value_or("resnet20");
   const std::vector<bench::QuantCost> costs =
       bench::bench_quant(model, arguments.batch.value_or(128), arguments.steps.value_or(8), arguments.filter);
+  check_any(arguments.filter.empty() || costs.size() > 1, arguments);  // the float step is always there
   std::vector<std::vector<std::string>> table = {
       {"method", "ms median", "overhead", "alone", "ns/weight", "extra copies"}};
   for (const bench::QuantCost& cost : costs) {
@@ -251,7 +263,7 @@ int bench_gpu(const Session& session, const BenchArguments& arguments) {
   const bench::GpuBench gpu{device, arguments.filter, model_of(arguments), arguments.batch,
                             arguments.steps.value_or(20)};
   const std::vector<bench::GpuCase> cases = bench::gpu_cases(gpu);
-  LATHE_CHECK(ConfigError, !cases.empty(), "bench gpu: no case's name holds '", arguments.filter, "'");
+  check_any(!cases.empty(), arguments);
   const bench::GpuLimits limits = bench::gpu_limits(device);
   print_limits(session, device, limits);
   std::vector<std::vector<std::string>> table = {
@@ -277,7 +289,23 @@ int bench_gpu(const Session& session, const BenchArguments& arguments) {
   return failures.empty() ? kOk : kBug;
 }
 
+/// An option that this benchmark does not take would change nothing: refused.
+void refuse_unused(const BenchArguments& arguments) {
+  const auto refuse = [&](bool given, const char* option, std::initializer_list<std::string_view> takers) {
+    LATHE_CHECK(ConfigError, !given || std::ranges::find(takers, arguments.what) != takers.end(), "bench ",
+                arguments.what, " takes no ", option, ": ", fmt::format("{}", fmt::join(takers, ", ")),
+                takers.size() == 1 ? " does" : " do");
+  };
+  refuse(!arguments.filter.empty(), "filter", {"quant", "conv", "gemm", "decode", "gpu"});
+  refuse(!arguments.models.empty(), "--model", {"step", "quant", "gpu"});
+  refuse(!arguments.quants.empty(), "--quant", {"step"});
+  refuse(!arguments.file.empty(), "--file", {"decode"});
+  refuse(arguments.batch.has_value(), "--batch", {"step", "quant", "gpu"});
+  refuse(arguments.steps.has_value(), "--steps", {"step", "quant", "gpu"});
+}
+
 int bench(const Session& session, const BenchArguments& arguments) {
+  refuse_unused(arguments);
   const MathModeScope math({.winograd = !arguments.no_winograd});
   if (arguments.what == "gpu") return bench_gpu(session, arguments);
   if (arguments.what == "conv") return bench_conv(session, arguments);
@@ -311,8 +339,7 @@ void add_bench(CLI::App& app, Session& session) {
       ->check(CLI::IsMember({"step", "quant", "conv", "gemm", "decode", "limits", "gpu"}));
   command->add_option(
       "FILTER,--filter", arguments->filter,
-      "Only cases whose name contains this (quant, conv, gemm, decode), or all its words (gpu); decode: or a "
-      "packed file");
+      "Only cases whose name contains this (quant, conv, gemm, decode), or all its words (gpu)");
   command
       ->add_option(
           "--model", arguments->models,
