@@ -1,7 +1,9 @@
 #include "quant/regularizers.h"
 
 #include <algorithm>
+#include <optional>
 
+#include "autograd/ops/activations.h"
 #include "autograd/ops/elementwise.h"
 #include "core/error.h"
 #include "core/kernels/elementwise.h"
@@ -59,21 +61,35 @@ class Scheduled : public Regularizer {
 };
 
 struct SizeOptions : RegularizerOptions {
-  void fields(FieldVisitor& v) { RegularizerOptions::fields(v, "times the size in MiB: DiffQ's lambda"); }
+  std::optional<double> budget;
+  void fields(FieldVisitor& v) {
+    RegularizerOptions::fields(v, "times the size in MiB: DiffQ's lambda");
+    v.visit(
+        "budget", budget,
+        {.doc = "MiB that cost nothing; the weight is then times max(size - budget, 0)^2, DQ's constraint",
+         .min = 0});
+  }
 };
 
-/// DiffQ's differentiable model size (methods.md section 3.5), of quantized parameters.
+/// DiffQ's differentiable model size (methods.md section 3.5), of quantized parameters; or DQ's constraint
+/// on it (Uhlich et al. 2020; section 7.2).
 class Size : public Scheduled {
  public:
-  using Scheduled::Scheduled;
+  Size(const SizeOptions& options, const FieldPath& where)
+      : Scheduled(options, where), budget_(options.budget) {}
 
  protected:
   Var unweighted(const std::vector<Quantizer*>& quantizers) const override {
     std::vector<Var> sizes;
     for (const Quantizer* one : quantizers) sizes.push_back(one->size_in_bits(one->parameter().raw()));
     const Var bits = sum_of(std::move(sizes));
-    return bits.defined() ? scale(bits, 1 / kBitsOfMebibyte) : bits;
+    if (!bits.defined()) return bits;
+    const Var size = scale(bits, 1 / kBitsOfMebibyte);
+    return budget_ ? square(relu(add_scalar(size, -*budget_))) : size;
   }
+
+ private:
+  std::optional<double> budget_;
 };
 
 struct OscillationOptions : RegularizerOptions {

@@ -72,6 +72,38 @@ TEST_CASE("schedules are strict, and resolved with all defaults") {
       R"("kind":"kernel_mean"}])");
 }
 
+TEST_CASE("a budget of bytes: free below it, the square of the excess above") {
+  Net net(R"({"type": "dq", "bits": 4})");
+  const std::vector<Quantizer*> all = quantizers_of(net);
+  const auto with = [](double budget, const char* weight) {
+    return regularizer(concat(R"({"type": "size", "weight": )", weight, R"(, "budget": )", budget, "}"));
+  };
+  const auto gradients = [&](const Regularizer& one) {
+    const std::vector<Parameter*> numbers = all.at(0)->parameters();  // step and range
+    for (Parameter* number : numbers) number->raw().grad() = Tensor();
+    backward(one.term(all, {0, 1}));
+    std::vector<double> found;
+    for (Parameter* number : numbers) found.push_back(number->raw().grad().item());
+    return found;
+  };
+  const auto plain = regularizer(R"({"type": "size", "weight": 1})");
+  const double size = value_of(*plain, net, {0, 1});
+  REQUIRE(size > 0);
+  CHECK(value_of(*with(2 * size, "1e6"), net, {0, 1}) == 0);
+  const double half = size / 2;
+  CHECK(value_of(*with(half, "1e6"), net, {0, 1}) == doctest::Approx(1e6 * half * half));
+  const std::vector<double> slope = gradients(*plain), steep = gradients(*with(half, "1e6")),
+                            none = gradients(*with(2 * size, "1e6"));
+  REQUIRE(slope.size() == 2);
+  CHECK(slope[0] < 0);
+  CHECK(slope[1] > 0);
+  for (size_t i = 0; i < slope.size(); ++i) {
+    CHECK(steep[i] == doctest::Approx(1e6 * 2 * half * slope[i]));
+    CHECK(none[i] == 0);
+  }
+  CHECK_THROWS_AS(with(-1, "1"), ConfigError);
+}
+
 TEST_CASE("dampening: the mean squared distance from the bins' centres, for groups of any order and size") {
   for (const char* groups : {"", R"(, "granularity": "channel")", R"(, "granularity": "group", "group": 7)",
                              R"(, "granularity": "group", "group": 7, "order": "pytorch")"}) {
