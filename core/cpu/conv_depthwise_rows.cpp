@@ -101,7 +101,8 @@ DepthwiseBand<T> band_of(const ConvShape& s, const DepthwisePacked<T>& packed) {
 /// Columns of a block of the weight gradient: four rows of x and two of dy stay in L1. 0: no blocks.
 template <class T>
 int64_t weight_columns(const ConvShape& s) {
-  if (s.kh != 3 || s.geometry.stride_h != 1) return 0;
+  if (s.kh != 3) return 0;
+  if (s.geometry.stride_h == 2) return s.ow;
   const int64_t columns = kBlockBytes / (6 * s.c * static_cast<int64_t>(sizeof(T)));
   return columns / kLeastColumns * kLeastColumns;
 }
@@ -121,6 +122,7 @@ class WeightRows {
     row_.channels = s.c;
     row_.slots = depthwise_slots<T>(s);
     row_.width = s.w;
+    row_.stride = s.geometry.stride_h;
   }
 
   /// Row i; row `next` will come after it. `both`: dy is prefetched too.
@@ -145,7 +147,7 @@ class WeightRows {
 
  private:
   void add_block(int64_t i, int64_t column, int64_t next, bool both) {
-    const int64_t image = i / s_.oh * s_.h, top = i % s_.oh - 1;
+    const int64_t image = i / s_.oh * s_.h, top = i % s_.oh * s_.geometry.stride_h - 1;
     for (int64_t ky = 0; ky < 3; ++ky) {
       row_.in[ky] = top + ky >= 0 && top + ky < s_.h ? x_.row(image + top + ky) : nullptr;
     }

@@ -23,14 +23,17 @@
 // of a row of the kernel, twice where registers are left: FMAs into one sum wait for each other. It adds them
 // to memory once a tile and row.
 //
-// Columns (conv_depthwise_weight.cpp), for the weight gradient of 3x3, stride 1, up to 149 float channels.
+// Columns (conv_depthwise_weight.cpp), for the weight gradient of 3x3; of stride 1 up to 149 float channels.
 // Three rows of x, one of dy and those that are prefetched are 6 rows: 48 KiB of 16 pixels of 128 channels,
 // all of L1, so each row of x would come from L2 three times. So a pass over rows takes as many columns as
 // stay in 28 KiB (of 128 channels 8, of 32 all 32), then the next block of them; blocks have sums of their
 // own, so that rows that are made one by one, which take all columns of a row in turn, give the same bits.
 // All 9 sums are in registers: 9 chains of FMAs, P = 8 (4) pixels of dy, an input. Measured for 64 images of
 // 16x16, 128 channels, 2 threads: 0.158 ms, rows 0.184 ms. Blocks of channels instead are slower than none,
-// as are channels outermost over several rows (steps of 512 bytes, few sets of L1?). Stride 2 gains nothing.
+// as are channels outermost over several rows (steps of 512 bytes, few sets of L1?). Of stride 2 a pixel of
+// x meets one or two of dy, so rows pass by pixel by pixel, two vectors of channels wide with 18 sums (9 with
+// 16 registers), 14 loads for 18 FMAs. Measured for 64 images of 32x32, 64 channels: 0.39 ms, tiles of rows
+// 0.47; without prefetch, or with one to L2, it is slower.
 //
 // Images (conv_depthwise_images.cpp), for 3x3 of stride 1 on maps of 2x2 or 4x4: a row is too short for a
 // tile, a quarter of the taps is outside, and a job a row costs as much as its FMAs. A tile is a whole image
@@ -72,7 +75,7 @@ struct DepthwiseBand {
   const T* ahead_dy = nullptr;       ///< a row like dy
 };
 
-/// Part of a row of dy of a 3x3 weight gradient of stride 1, and the rows of x that it meets.
+/// Part of a row of dy of a 3x3 weight gradient, and the rows of x that it meets.
 template <class T>
 struct DepthwiseWeightRow {
   const T* in[3] = {};  ///< of ky = 0, 1, 2; the first and the last may be null: outside the image
@@ -80,7 +83,8 @@ struct DepthwiseWeightRow {
   const T* ahead[2] = {};                     ///< rows like those of inputs that are prefetched; null: none
   const T* ahead_dy = nullptr;                ///< a row like dy
   int64_t channels = 0, slots = 0;            ///< as above
-  int64_t width = 0;                          ///< of x and of dy
+  int64_t width = 0;                          ///< of x
+  int64_t stride = 1;                         ///< 1 or 2
   int64_t first_column = 0, last_column = 0;  ///< of the part
   T* dw = nullptr;                            ///< [9][slots], added to
 };

@@ -70,12 +70,92 @@ template <int From, int To, class T>
   }
 }
 
+/// Vectors of channels side by side of stride 2.
+constexpr int kVectors = kRegisters == 32 ? 2 : 1;
+
+/// The taps kx of the kernel's rows [From, To) of V vectors: sums += x times dy.
+template <int V, int From, int To, class T>
+[[gnu::always_inline]] inline void add_pixel(Vec<T> (&acc)[V][9], const T* const (&x)[3],
+                                             const int64_t (&at)[V], int64_t pixel, int kx,
+                                             const Vec<T> (&g)[V]) {
+#pragma GCC unroll 3
+  for (int ky = From; ky < To; ++ky) {
+#pragma GCC unroll 2
+    for (int v = 0; v < V; ++v) acc[v][ky * 3 + kx] += load(x[ky] + at[v] + pixel) * g[v];
+  }
+}
+
+/// What the next row reads where this one reads pixel p of dy.
+template <int V, class T>
+[[gnu::always_inline]] inline void prefetch_pair(const DepthwiseWeightRow<T>& row, const int64_t (&at)[V],
+                                                 int64_t p) {
+  const int64_t step = row.channels;
+#pragma GCC unroll 2
+  for (int v = 0; v < V; ++v) {
+    for (const T* from : row.ahead) {
+      if (from != nullptr) prefetch<2>(from + at[v] + 2 * p * step, step);
+    }
+    if (row.ahead_dy != nullptr) prefetch<1>(row.ahead_dy + at[v] + p * step, step);
+  }
+}
+
+/// Stride 2, V vectors of channels from `slot` on: pixels of x pass by once, even ones meet one pixel of dy,
+/// odd ones two.
+template <int V, int From, int To, class T>
+[[gnu::always_inline]] inline void add_pairs(const DepthwiseWeightRow<T>& row, int64_t slot) {
+  const int64_t step = row.channels, last = row.channels - kLanes<T>;
+  int64_t at[V];
+  Vec<T> acc[V][9], g[V], next[V];
+  T* const dw = row.dw + slot;
+#pragma GCC unroll 2
+  for (int v = 0; v < V; ++v) {
+    const int64_t channel = slot + v * kLanes<T>;
+    at[v] = channel < last ? channel : last;
+    load_all(acc[v], dw + v * kLanes<T>, row.slots);
+    g[v] = load(row.dy + at[v] + row.first_column * step);
+  }
+  int64_t p = row.first_column;
+  if (p > 0) add_pixel<V, From, To>(acc, row.in, at, (2 * p - 1) * step, 0, g);
+  for (; p + 1 < row.last_column; ++p) {
+    const int64_t even = 2 * p * step, odd = even + step;
+    prefetch_pair<V>(row, at, p);
+#pragma GCC unroll 2
+    for (int v = 0; v < V; ++v) next[v] = load(row.dy + at[v] + (p + 1) * step);
+    add_pixel<V, From, To>(acc, row.in, at, even, 1, g);
+    add_pixel<V, From, To>(acc, row.in, at, odd, 2, g);
+    add_pixel<V, From, To>(acc, row.in, at, odd, 0, next);
+#pragma GCC unroll 2
+    for (int v = 0; v < V; ++v) g[v] = next[v];
+  }
+  prefetch_pair<V>(row, at, p);
+  add_pixel<V, From, To>(acc, row.in, at, 2 * p * step, 1, g);
+  if (2 * p + 1 < row.width) add_pixel<V, From, To>(acc, row.in, at, (2 * p + 1) * step, 2, g);
+#pragma GCC unroll 2
+  for (int v = 0; v < V; ++v) {
+#pragma GCC unroll 9
+    for (int t = From * 3; t < To * 3; ++t) store(dw + v * kLanes<T> + t * row.slots, acc[v][t]);
+  }
+}
+
+template <int From, int To, class T>
+[[gnu::noinline]] void add_strided(const DepthwiseWeightRow<T>& row) {
+  int64_t slot = 0;
+  for (; slot + kVectors * kLanes<T> <= row.slots; slot += kVectors * kLanes<T>)
+    add_pairs<kVectors, From, To>(row, slot);
+  for (; slot < row.slots; slot += kLanes<T>) add_pairs<1, From, To>(row, slot);
+}
+
+template <int From, int To, class T>
+void run_rows(const DepthwiseWeightRow<T>& row) {
+  row.stride == 1 ? add_slots<From, To>(row) : add_strided<From, To>(row);
+}
+
 template <class T>
 void run(const DepthwiseWeightRow<T>& row) {
   if (row.in[0] != nullptr) {
-    row.in[2] != nullptr ? add_slots<0, 3>(row) : add_slots<0, 2>(row);
+    row.in[2] != nullptr ? run_rows<0, 3>(row) : run_rows<0, 2>(row);
   } else {
-    row.in[2] != nullptr ? add_slots<1, 3>(row) : add_slots<1, 2>(row);
+    row.in[2] != nullptr ? run_rows<1, 3>(row) : run_rows<1, 2>(row);
   }
 }
 
