@@ -69,6 +69,8 @@ Parameter::Parameter(Module& owner, std::string name, const ParameterSpec& spec)
   Tensor tensor;
   if (root.device.type == DeviceType::Meta) {
     tensor = Tensor::empty(spec.shape, root.dtype, root.device);
+  } else if (!root.draw) {
+    tensor = Tensor::zeros(spec.shape, root.dtype, root.device);
   } else {
     // Drawn in f32 whatever the run's type, so that an f64 model starts from the same numbers.
     tensor = Tensor::empty(spec.shape, DType::F32);

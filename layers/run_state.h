@@ -28,6 +28,7 @@ struct RootOptions {
   uint64_t seed = 0;
   DType dtype = DType::F32;       ///< of parameters and buffers
   Device device = Device::cpu();  ///< Device::meta() builds shapes only
+  bool draw = true;               ///< false: parameters are zeros until a file gives all of them
 };
 
 }  // namespace lathe

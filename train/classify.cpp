@@ -23,7 +23,7 @@ std::vector<std::string> class_names(const Value& input) {
 }  // namespace
 
 Classifier::Classifier(const std::filesystem::path& path, Device device)
-    : run_(open_run(path)), model_(load_run_model(run_, {.device = device})) {
+    : run_(open_run(path)), model_(load_run_model(run_, device)) {
   const bool known = !run_.input.is(Value::Type::Null);
   input_ = known ? input_shape(run_.input, path) : model_input_shape(run_.model.find("type")->as_string());
   LATHE_CHECK(ConfigError, input_.rank() == 3 && (input_[2] == 1 || input_[2] == 3), path.string(),

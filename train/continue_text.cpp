@@ -29,7 +29,7 @@ bool TextContinuer::continues(const SavedRun& run) {
 TextContinuer::TextContinuer(SavedRun run, Device device)
     : run_(std::move(run)),
       vocabulary_(vocabulary_of(run_)),
-      model_(load_run_model(run_, {.device = device})),
+      model_(load_run_model(run_, device)),
       language_(dynamic_cast<LanguageModel*>(model_.get())) {
   LATHE_CHECK(ConfigError, language_ != nullptr, run_.name, ": the model is no language model");
   LATHE_CHECK(FormatError, language_->vocabulary() == vocabulary_.size(), run_.name, ": the model has ",

@@ -116,14 +116,14 @@ SavedRun open_run(const std::filesystem::path& path) {
   return run;
 }
 
-std::unique_ptr<Model> load_run_model(const SavedRun& run, const RootOptions& options) {
+std::unique_ptr<Model> load_run_model(const SavedRun& run, Device device) {
   const FieldPath where = run.where / "model";
   std::unique_ptr<Model> model;
   const auto refuse = [&](const Error& error) {
     LATHE_THROW(FormatError, where.file, ":", run.model.line(), ": ", where.path, ": ", error.brief());
   };
   try {
-    model = model_registry().build(run.model, where, options);
+    model = model_registry().build(run.model, where, {.device = device, .draw = false});
     attach_quantizers(*model, run.quant, run.where / "quant");
   } catch (const ConfigError& error) {  // options that open_run() read, but that fit no model
     refuse(error);
@@ -181,7 +181,8 @@ PackedHeader header_of(const SavedRun& run) {
 std::unique_ptr<Model> quantize_run(const SavedRun& run, const Value& quant, const FieldPath& where,
                                     Device device) {
   const std::unique_ptr<Model> trained = load_run_model(run);
-  std::unique_ptr<Model> model = model_registry().build(run.model, run.where / "model", {.device = device});
+  std::unique_ptr<Model> model =
+      model_registry().build(run.model, run.where / "model", {.device = device, .draw = false});
   attach_quantizers(*model, quant, where);
   load_weights(*model, weights_of(*trained), run.where.file);
   for (Quantizer* quantizer : quantizers_of(*model)) quantizer->initialise();

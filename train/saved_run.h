@@ -42,7 +42,7 @@ SavedRun open_run(const std::filesystem::path& path);
 Shape input_shape(const Value& input, const std::filesystem::path& source);
 
 /// The run's model with the weights that were evaluated: averaged ones where the run has them.
-std::unique_ptr<Model> load_run_model(const SavedRun& run, const RootOptions& options = {});
+std::unique_ptr<Model> load_run_model(const SavedRun& run, Device device = Device::cpu());
 
 /// What a packed file of the run says of it.
 PackedHeader header_of(const SavedRun& run);

@@ -78,7 +78,7 @@ bool separates_sound(const SavedRun& run) {
 }
 
 Separator::Separator(const std::filesystem::path& path, Device device)
-    : run_(open_run(path)), model_(load_run_model(run_, {.device = device})) {
+    : run_(open_run(path)), model_(load_run_model(run_, device)) {
   separates_ = dynamic_cast<SeparationModel*>(model_.get());
   LATHE_CHECK(ConfigError, separates_ != nullptr, path.string(), ": its model separates no sound");
   const Value data =

@@ -71,7 +71,7 @@ void print_result(const Session& session, const EvaluationResult& result) {
 
 int eval(const Session& session, const EvalArguments& arguments) {
   const SavedRun run = open_run(arguments.run);
-  const std::unique_ptr<Model> model = load_run_model(run, {.device = available_device(session.device)});
+  const std::unique_ptr<Model> model = load_run_model(run, available_device(session.device));
   const DataSection data = data_of(run, arguments);
   const std::unique_ptr<Dataset> split =
       evaluation_split(data.data, data.where, arguments.split, static_cast<uint64_t>(run.seed));

@@ -32,7 +32,7 @@ struct Chosen {
 Chosen choose(const SavedRun& run, const std::string& quant, Device device = Device::cpu()) {
   Chosen chosen{header_of(run), nullptr};
   if (quant.empty()) {
-    chosen.model = load_run_model(run, {.device = device});
+    chosen.model = load_run_model(run, device);
     return chosen;
   }
   chosen.header.quant = parse_json(read_text(quant), quant, {.comments = true});
@@ -95,7 +95,7 @@ int verify(const Session& session, const VerifyArguments& arguments) {
   const auto split = evaluation_split(data.data, data.where, "test", static_cast<uint64_t>(run.seed));
   const Device device = available_device(session.device);
   const std::unique_ptr<Model> trained = choose(run, arguments.quant, device).model,
-                               stored = load_run_model(other, {.device = device});
+                               stored = load_run_model(other, device);
   const std::vector<std::string> differing = differing_values(*trained, *stored);
   LATHE_CHECK(MismatchError, differing.empty(), file.string(), ": ", differing.size(),
               " tensors differ from the run's, the first is ", differing.front());
