@@ -65,8 +65,7 @@ std::map<std::string, double> activation_bits(const Module& model) {
   std::map<std::string, double> bits;
   for (QuantSite* site : quant_sites(model)) {
     const auto* quantizer = dynamic_cast<ActivationQuantizer*>(site->attached().get());
-    const std::string path = site->path();
-    if (quantizer != nullptr) bits[path.substr(0, path.rfind('.'))] = quantizer->bits();
+    if (quantizer != nullptr) bits[site->path()] = quantizer->bits();
   }
   return bits;
 }

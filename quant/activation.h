@@ -56,7 +56,7 @@ const ActivationRegistry& activation_registry();
 std::vector<QuantSite*> quant_sites(const Module& model);
 /// Every activation quantizer of a model, in the order of its sites.
 std::vector<ActivationQuantizer*> activation_quantizers_of(const Module& model);
-/// Bits of the inputs of layers that have a quantizer there, by the layer's path.
+/// Bits of the quantized inputs of layers, by the site's path ("layer1.0.conv1.input").
 std::map<std::string, double> activation_bits(const Module& model);
 
 }  // namespace lathe

@@ -43,6 +43,7 @@ EvaluationResult evaluate(Model& model, const Task& task, Loader& loader, const 
     result.samples += batch.size;
   }
   result.metrics = evaluation->result();
+  result.counts = evaluation->counts();
   QuantDiagnosis diagnosis = diagnose_quantizers(model);
   result.quantized = summarize_quantizers(diagnosis);
   result.warnings = std::move(diagnosis.warnings);

@@ -12,6 +12,7 @@ namespace lathe {
 struct EvaluationResult {
   Metrics metrics;
   int64_t samples = 0;
+  std::vector<Count> counts;              ///< see Evaluation::counts()
   std::optional<QuantSummary> quantized;  ///< of the weights that were evaluated
   std::vector<std::string> warnings;      ///< what looks wrong with them, see QuantDiagnosis
   int64_t size_bytes = 0;                 ///< of the packed file; 0 where nobody asked

@@ -56,8 +56,10 @@ class LanguageEvaluation : public Evaluation {
     for (int64_t i = 0; i < targets.numel(); ++i) {
       const int64_t target = targets.ptr<int64_t>()[i];
       if (target == kUnscored) continue;
-      cost_ -= scores.ptr<double>()[i];
+      const double score = scores.ptr<double>()[i];
+      cost_ -= score;
       ++tokens_;
+      impossible_ += std::isinf(score) ? 1 : 0;
       const bool space = units_.is_space(target);
       words_ += !space && between_words_ ? 1 : 0;
       between_words_ = space;
@@ -74,11 +76,17 @@ class LanguageEvaluation : public Evaluation {
     if (words_ > 0) metrics.push_back({"word_perplexity", std::exp(cost_ / static_cast<double>(words_))});
     return metrics;
   }
+  std::vector<Count> counts() const override {
+    std::vector<Count> counts = {{"tokens", tokens_}};
+    if (units_.unit != TokenUnit::Word) counts.push_back({"words", words_});
+    counts.push_back({"of_probability_0", impossible_});
+    return counts;
+  }
 
  private:
   const Units& units_;
   double cost_ = 0;
-  int64_t tokens_ = 0, words_ = 0;
+  int64_t tokens_ = 0, words_ = 0, impossible_ = 0;
   bool between_words_ = true;
 };
 

@@ -1,5 +1,7 @@
 #include "train/model_info.h"
 
+#include <algorithm>
+
 #include "layers/model.h"
 #include "models/registry.h"
 
@@ -33,10 +35,22 @@ void add_layers(ModelInfo& info, const std::vector<OpCall>& calls) {
   }
 }
 
+int64_t fan_in_of(const Parameter& parameter) {
+  if (parameter.shape().rank() < 2) return 1;
+  const int outputs = parameter.axes() == Axes::ConvTranspose ? parameter.shape().rank() - 1 : 0;
+  return std::max<int64_t>(1, parameter.numel() / std::max<int64_t>(1, parameter.shape()[outputs]));
+}
+
 void add_parameters(ModelInfo& info, const Model& model) {
   for (const Parameter* parameter : model.parameters()) {
     if (parameter->role() != Role::Weight) continue;
-    ParameterInfo row{parameter->path(), parameter->kind(), parameter->shape(), parameter->numel(), 0, {}};
+    ParameterInfo row{parameter->path(),
+                      parameter->kind(),
+                      parameter->shape(),
+                      parameter->numel(),
+                      fan_in_of(*parameter),
+                      0,
+                      {}};
     if (parameter->tied()) {
       row.tied_to = parameter->owner().path();
     } else {

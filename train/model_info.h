@@ -15,6 +15,7 @@ struct ParameterInfo {
   Kind kind;
   Shape shape;  ///< in Lathe's order of axes
   int64_t numel = 0;
+  int64_t fan_in = 1;   ///< products that an output is the sum of, of a weight without transposed groups
   int64_t bytes = 0;    ///< as float32; 0 for a tensor tied to another
   std::string tied_to;  ///< the owner's name, empty unless tied
 };

@@ -23,13 +23,14 @@ struct StoredTensorCost {
   }
 };
 
-/// A layer that multiplies. One whose weight is no parameter (attention) counts 32 bits, dense.
+/// A layer that multiplies: by one weight, by several (LSTM, the adaptive softmax's head), or activations by
+/// activations (attention, whose "weight" is the keys and the values). Widths are averages over its MACs.
 struct StoredLayerCost {
   LayerInfo layer;
   StoredTensorCost weight;
-  int64_t fan_in = 1;
-  double activation_bits = 32;                         ///< of its input
-  std::array<double, kBopsConventions.size()> bops{};  ///< by convention, in the order of kBopsConventions
+  double activation_bits = 32;                               ///< of its input
+  std::array<double, kBopsConventions.size()> bops{};        ///< in the order of kBopsConventions
+  std::array<double, kBopsConventions.size()> dense_bops{};  ///< the same layer dense at 32 x 32 bits
 };
 
 struct StoredCost {
@@ -43,8 +44,8 @@ struct StoredCost {
   double sparsity = 0;  ///< share of quantized elements that is 0
 };
 
-/// `info` is of the model that `packed` holds; `activations`: bits of layers' inputs by the layer's name, 32
-/// where they are not there.
+/// `info` is of the model that `packed` holds; `activations`: activation_bits() of that model, 32 where a
+/// site is not there.
 StoredCost stored_cost(const PackedModel& packed, const ModelInfo& info,
                        const std::map<std::string, double>& activations);
 

@@ -1,5 +1,6 @@
 #include "train/tasks.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "autograd/ops/elementwise.h"
@@ -43,9 +44,12 @@ class ClassificationEvaluation : public Evaluation {
     for (int64_t i = 0; i < batch.size; ++i) {
       LATHE_CHECK(DataError, labels[i] >= 0 && labels[i] < classes, "classification: class ", labels[i],
                   " in the data, but the model has ", classes, " classes");
-      const int64_t rank = rank_of(logits.ptr<float>() + i * classes, classes, labels[i]);
+      const float* row = logits.ptr<float>() + i * classes;
+      const int64_t rank = rank_of(row, classes, labels[i]);
       top1_ += rank < 1 ? 1 : 0;
-      top5_ += rank < 5 ? 1 : 0;
+      top5_ += rank < std::min<int64_t>(5, classes) ? 1 : 0;
+      ties_ += std::count(row, row + classes, row[labels[i]]) > 1 ? 1 : 0;
+      broken_ += rank == classes ? 1 : 0;
     }
   }
 
@@ -56,12 +60,13 @@ class ClassificationEvaluation : public Evaluation {
             {"top1", static_cast<double>(top1_) / samples},
             {"top5", static_cast<double>(top5_) / samples}};
   }
+  std::vector<Count> counts() const override { return {{"ties", ties_}, {"not_a_number", broken_}}; }
 
  private:
   const Loss& loss_;
   LossMean mean_;
-  int64_t top1_ = 0;
-  int64_t top5_ = 0;
+  int64_t top1_ = 0, top5_ = 0;
+  int64_t ties_ = 0, broken_ = 0;
 };
 
 class RegressionEvaluation : public Evaluation {
@@ -141,11 +146,10 @@ std::unique_ptr<Task> task_for(const DatasetInfo& data, std::unique_ptr<Loss> lo
 
 int64_t rank_of(const float* logits, int64_t classes, int64_t target) {
   const float own = logits[target];
-  if (std::isnan(own)) return classes;
   int64_t above = 0;
   for (int64_t c = 0; c < classes; ++c) {
-    const bool ties_first = logits[c] == own && c < target;
-    above += !(logits[c] <= own) || ties_first ? 1 : 0;  // a NaN ranks above everything
+    if (std::isnan(logits[c])) return classes;
+    above += logits[c] > own || (logits[c] == own && c < target) ? 1 : 0;
   }
   return above;
 }

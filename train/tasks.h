@@ -17,6 +17,11 @@ struct Metric {
 };
 using Metrics = std::vector<Metric>;
 
+struct Count {
+  std::string name;
+  int64_t value = 0;
+};
+
 /// Value by name; null when there is none.
 const double* find_metric(const Metrics& metrics, std::string_view name);
 
@@ -27,6 +32,8 @@ class Evaluation {
   virtual void add(const Var& output, const Batch& batch) = 0;
   /// DataError when nothing was added.
   virtual Metrics result() const = 0;
+  /// What the metrics were taken over, and what was odd in it.
+  virtual std::vector<Count> counts() const { return {}; }
 };
 
 class Task {
@@ -42,21 +49,23 @@ class Task {
 };
 
 /// Metrics loss, top1, top5. A sample counts for top-k when fewer than k classes rank above its own; at equal
-/// logits the lower index ranks first.
+/// logits the lower index ranks first, and a sample with a logit that is not a number counts for none
+/// (metrics.md section 5.1). Counts: ties of the target's logit, samples with such a logit.
 std::unique_ptr<Task> classification_task(std::unique_ptr<Loss> loss);
 
 /// Metric loss.
 std::unique_ptr<Task> regression_task(std::unique_ptr<Loss> loss);
 
 /// Metrics loss (nats a token), perplexity, bits_per_character or bits_per_byte where tokens are those, and
-/// word_perplexity where they are no words. Output is the logarithm of each target's probability, (N, T).
+/// word_perplexity where they are no words. Counts: tokens that were scored, words in them, tokens of
+/// probability 0 (metrics.md section 5.2). Output is the logarithm of each target's probability, (N, T).
 /// ConfigError for another loss than cross entropy, or one with smoothing.
 std::unique_ptr<Task> language_task(const DatasetInfo& data, std::unique_ptr<Loss> loss);
 
 /// The task of the data. ConfigError where there is none for it yet.
 std::unique_ptr<Task> task_for(const DatasetInfo& data, std::unique_ptr<Loss> loss);
 
-/// Number of classes that rank above `target` among `classes` logits; `classes` when its logit is not a
+/// Number of classes that rank above `target` among `classes` logits; `classes` when one of them is not a
 /// number.
 int64_t rank_of(const float* logits, int64_t classes, int64_t target);
 

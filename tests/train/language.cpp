@@ -96,9 +96,15 @@ TEST_CASE("metrics of a text are means over what is scored") {
   CHECK(value_of(metrics, "perplexity") == doctest::Approx(std::exp(4.0)));
   CHECK(value_of(metrics, "bits_per_character") == doctest::Approx(4 / std::log(2.0)));
   CHECK(value_of(metrics, "word_perplexity") == doctest::Approx(std::exp(28.0 / 3)));  // "ab", "c.", "d"
+  const std::vector<Count> counts = evaluation->counts();
+  REQUIRE(counts.size() == 3);
+  CHECK(counts[0].value == 7);  // tokens
+  CHECK(counts[1].value == 3);  // words
+  CHECK(counts[2].value == 0);  // of probability 0
   scores[0] = -INFINITY;
   evaluation->add(Var(Tensor::from(scores, {1, 8})), batch);
   CHECK(std::isinf(value_of(evaluation->result(), "perplexity")));
+  CHECK(evaluation->counts()[2].value == 1);
   CHECK_THROWS_AS(task->evaluation()->result(), DataError);
   CHECK_THROWS_AS(task_of(data->info(), R"({"type": "mse"})"), ConfigError);
   CHECK_THROWS_AS(task_of(data->info(), R"({"type": "cross_entropy", "label_smoothing": 0.1})"), ConfigError);

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "core/error.h"
+#include "core/json.h"
 #include "data/common.h"
 #include "tools/commands.h"
 #include "tools/exit_code.h"
@@ -44,11 +45,26 @@ Tensor joined(const std::vector<Tensor>& parts, int64_t rows) {
   return all;
 }
 
-void print_result(const Session& session, const EvaluationResult& result) {
+/// "block 128, context 0, ..."
+std::string in_words(const Value& protocol) {
+  std::string words;
+  for (const auto& [key, value] : protocol.members()) {
+    if (!words.empty()) words += ", ";
+    words += key + ' ' + (value.is(Value::Type::String) ? value.as_string() : to_json(value));
+  }
+  return words;
+}
+
+/// `protocol`: how a text was cut into what is scored; null: there is no such choice.
+void print_result(const Session& session, const EvaluationResult& result, const Value* protocol) {
   if (session.json) {
     Value metrics = Value::object();
     for (const Metric& metric : result.metrics) metrics.set(metric.name, Value::real(metric.value));
     Value out = Value::object({{"metrics", std::move(metrics)}, {"samples", Value::integer(result.samples)}});
+    Value counts = Value::object();
+    for (const Count& count : result.counts) counts.set(count.name, Value::integer(count.value));
+    out.set("counts", std::move(counts));
+    if (protocol != nullptr) out.set("protocol", *protocol);
     if (result.quantized) {
       out.set("avg_bits", Value::real(result.quantized->avg_bits));
       out.set("sparsity", Value::real(result.quantized->sparsity));
@@ -66,6 +82,10 @@ void print_result(const Session& session, const EvaluationResult& result) {
     fmt::print("{:<12}{:.3f}\n{:<12}{:.1f} %\n", "avg bits", result.quantized->avg_bits, "zeros",
                100 * result.quantized->sparsity);
   }
+  for (const Count& count : result.counts) {
+    if (count.value > 0) fmt::print("{:<12}{}\n", count.name, grouped(count.value));
+  }
+  if (protocol != nullptr) fmt::print("{:<12}{}\n", "protocol", in_words(*protocol));
   fmt::print("{:<12}{}\n{:<12}{}\n", "samples", grouped(result.samples), "logits hash", result.logits_hash);
 }
 
@@ -88,7 +108,9 @@ int eval(const Session& session, const EvalArguments& arguments) {
     write_safetensors(arguments.logits,
                       std::vector<NamedTensor>{{"logits", joined(outputs, result.samples)}});
   }
-  print_result(session, result);
+  const bool text = split->info().task == DataTask::Language;
+  const Value description = text ? split->describe() : Value();
+  print_result(session, result, text ? description.find("protocol") : nullptr);
   return kOk;
 }
 
