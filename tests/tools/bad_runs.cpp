@@ -81,7 +81,7 @@ std::vector<BadInput> resumed() {
   };
   return {
       changed("resumed with another rate", "\"lr\": 0.05", "\"lr\": 0.06",
-              {"another experiment", "optimizer.lr: 0.05 before, 0.06 now"}),
+              {"run: the run was begun with another experiment", "optimizer.lr: 0.05 before, 0.06 now"}),
       changed("resumed with more epochs", "\"epochs\": 3", "\"epochs\": 4",
               {"train.epochs: 3 before, 4 now"}),
       resume("resumed with damaged weights", flipped(newest("model.safetensors"), 9000), 4,

@@ -272,7 +272,7 @@ TEST_CASE("config: identity ignores what does not change a step") {
   CHECK(hash.size() == 16);
   const Value same = resolved({"name=x", "threads=3", "device=cpu", "output.keep=9"});
   CHECK(lathe::experiment_hash(same) == hash);
-  CHECK_NOTHROW(lathe::check_same_experiment(before, same));
+  CHECK_NOTHROW(lathe::check_same_experiment(before, same, "runs/small"));
   CHECK(lathe::experiment_hash(parse_json(to_json(before, 2), "resolved.json")) == hash);
 
   Value shuffled = Value::object();
@@ -292,8 +292,9 @@ TEST_CASE("config: a changed experiment is named key by key") {
     CHECK(lathe::changed_keys(before, resolved({set})).size() == 1);
   }
   CHECK_THROWS_WITH_AS(
-      lathe::check_same_experiment(before, resolved({"train.epochs=4", "optimizer.groups[1].lr=0.2"})),
-      "the run was begun with another experiment: optimizer.groups[1].lr: 0.1 before, 0.2 now; "
+      lathe::check_same_experiment(before, resolved({"train.epochs=4", "optimizer.groups[1].lr=0.2"}),
+                                   "runs/small"),
+      "runs/small: the run was begun with another experiment: optimizer.groups[1].lr: 0.1 before, 0.2 now; "
       "train.epochs: 3 before, 4 now",
       lathe::ConfigError);
   const Value other = resolved({"model={\"type\": \"lenet\"}"});
