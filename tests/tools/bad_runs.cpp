@@ -62,7 +62,7 @@ std::vector<BadInput> damaged() {
       eval("resolved.json of another shape", file("resolved.json", "[]"),
            {"run/resolved.json", "found an array"}),
       eval("resolved.json with a number for a name", edited("resolved.json", "\"tiny\"", "7"),
-           {"run/resolved.json:3: name: ", "expected a string", "found an integer"}),
+           {"run/resolved.json:3: name: ", "expected a string", "found the integer 7"}),
       eval("resolved.json with a model of nobody", edited("resolved.json", "\"mlp\"", "\"mpl\""),
            {"run/resolved.json:", "no model 'mpl'"}),
       eval("resolved.json with another model's size",

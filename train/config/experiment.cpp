@@ -71,7 +71,7 @@ Value parse_with_sets(std::string_view text, const std::string& source,
                       const std::vector<std::string>& sets) {
   Value root = parse_json(text, source, {.comments = true});
   if (!root.is(Value::Type::Object)) {
-    config_error({source, ""}, root.line(), concat("expected an object, found ", describe(root.type())));
+    config_error({source, ""}, root.line(), concat("expected an object, found ", describe(root)));
   }
   const Value defaults = write_fields(TopLevel());
   for (const std::string& set : sets) apply_override(root, set, defaults);
