@@ -98,6 +98,8 @@ TEST_CASE("config: errors name the line, the path and what is near") {
       {"\"model\":", "\"modle\":", "exp.json:5: unknown key 'modle', did you mean 'model'?"},
       {"\"name\": \"small\"", "\"name\": \"a/b\"",
        "exp.json:3: name: expected the name of a folder, found 'a/b'"},
+      {"\"name\": \"small\"", "\"name\": \"a\\u001b[2Jb\"",
+       "exp.json:3: name: expected the name of a folder without control characters, found \"a\\u001b[2Jb\""},
       {"\"seed\": 7", "\"seed\": 7, \"device\": \"gpu\"", "exp.json:3: device: "},
       {"\"seed\": 7", "\"seed\": 7, \"threads\": 0",
        "exp.json:3: threads: expected an integer at least 1 and at most 1024, found 0"},

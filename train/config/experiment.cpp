@@ -1,5 +1,7 @@
 #include "train/config/experiment.h"
 
+#include <algorithm>
+
 #include "core/error.h"
 #include "core/files.h"
 #include "core/json.h"
@@ -51,10 +53,15 @@ struct TopLevel {
 
 /// A name becomes a folder's.
 void check_name(const std::string& name, const Value& root, const FieldPath& where) {
+  const int line = root.find("name")->line();
+  const bool printable = std::none_of(
+      name.begin(), name.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; });
+  if (!printable)
+    config_error(where / "name", line,
+                 concat("expected the name of a folder without control characters, found ",
+                        to_json(Value::string(name))));
   const bool fits = !name.empty() && name[0] != '.' && name.find('/') == std::string::npos;
-  if (fits) return;
-  config_error(where / "name", root.find("name")->line(),
-               concat("expected the name of a folder, found '", name, "'"));
+  if (!fits) config_error(where / "name", line, concat("expected the name of a folder, found '", name, "'"));
 }
 
 void check_device(const std::string& device, const Value& root, const FieldPath& where) {
