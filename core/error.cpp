@@ -77,6 +77,11 @@ std::string Error::brief() const {
   return std::string(what(), brief_size_);
 }
 
+void Error::prepend(const std::string& prefix) {
+  std::runtime_error::operator=(std::runtime_error(prefix + what()));
+  brief_size_ += prefix.size();
+}
+
 ErrorScope::ErrorScope(const ErrorContext& context) : previous_(innermost) {
   innermost = &context;
 }

@@ -40,6 +40,8 @@ class Error : public std::runtime_error {
   ErrorKind kind() const { return kind_; }
   /// what() without the source position, for the reader who is no programmer.
   std::string brief() const;
+  /// Puts `prefix` before the message: catch (Error& error) { error.prepend("point a: "); throw; }
+  void prepend(const std::string& prefix);
 
  private:
   ErrorKind kind_;

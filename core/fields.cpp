@@ -130,8 +130,7 @@ class Reader final : public AnyField<Reader> {
   template <class T>
   static void assign(T& value, const Value& found, const FieldSpec& spec, const FieldPath& where) {
     if (!matches<T>(found)) {
-      config_error(where, found.line(),
-                   concat("expected ", element_name<T>(), ", found ", describe(found.type())));
+      config_error(where, found.line(), concat("expected ", element_name<T>(), ", found ", describe(found)));
     }
     if constexpr (std::is_same_v<T, bool>) {
       value = found.as_bool();
@@ -170,7 +169,7 @@ class Reader final : public AnyField<Reader> {
   static void assign(std::vector<T>& value, const Value& found, const FieldSpec& spec,
                      const FieldPath& where) {
     if (!found.is(Value::Type::Array)) {
-      config_error(where, found.line(), concat("expected an array, found ", describe(found.type())));
+      config_error(where, found.line(), concat("expected an array, found ", describe(found)));
     }
     std::vector<T> list;
     for (const Value& item : found.items()) {
@@ -351,7 +350,7 @@ namespace detail {
 void read_fields(void* options, FieldLister lister, const Value& section, const FieldPath& where,
                  const std::vector<std::string_view>& also_allowed) {
   if (!section.is(Value::Type::Object)) {
-    config_error(where, section.line(), concat("expected an object, found ", describe(section.type())));
+    config_error(where, section.line(), concat("expected an object, found ", describe(section)));
   }
   // First, so that a misspelt required key is reported as misspelt and not as missing.
   NameCollector collector;

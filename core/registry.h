@@ -70,13 +70,12 @@ class Registry {
   const Entry& at(const Value& section, const FieldPath& where) const {
     if (!section.is(Value::Type::Object)) {
       config_error(where, section.line(),
-                   concat("expected an object with a \"type\", found ", lathe::describe(section.type())));
+                   concat("expected an object with a \"type\", found ", lathe::describe(section)));
     }
     const Value* type = section.find("type");
     if (type == nullptr) config_error(where, section.line(), "required key 'type' is missing");
     if (!type->is(Value::Type::String)) {
-      config_error(where / "type", type->line(),
-                   concat("expected a string, found ", lathe::describe(type->type())));
+      config_error(where / "type", type->line(), concat("expected a string, found ", lathe::describe(*type)));
     }
     for (const Entry& entry : entries_) {
       if (entry.name == type->as_string()) return entry;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "core/json.h"
 
 namespace lathe {
 namespace {
@@ -119,6 +120,12 @@ void Value::push_back(Value item) {
   items_.push_back(std::move(item));
 }
 
+void Value::forget_lines() {
+  line_ = 0;
+  for (Value& item : items_) item.forget_lines();
+  for (Member& member : members_) member.second.forget_lines();
+}
+
 bool Value::operator==(const Value& other) const {
   if (type_ != other.type_) return false;
   switch (type_) {
@@ -162,6 +169,29 @@ std::string_view describe(Value::Type type) {
       break;
   }
   return "an object";
+}
+
+std::string describe(const Value& value) {
+  constexpr size_t kLongest = 40;
+  switch (value.type()) {
+    case Value::Type::Null:
+    case Value::Type::Array:
+    case Value::Type::Object:
+      return std::string(describe(value.type()));
+    case Value::Type::Bool:
+      return "the boolean " + to_json(value);
+    case Value::Type::Int:
+      return "the integer " + to_json(value);
+    case Value::Type::Real:
+      return "the real number " + to_json(value);
+    case Value::Type::String:
+      break;
+  }
+  const std::string& text = value.as_string();
+  if (text.size() <= kLongest) return "the string " + to_json(value);
+  size_t end = kLongest;  // the beginning of a code point
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
+  return concat("the string ", to_json(Value::string(text.substr(0, end) + "...")));
 }
 
 }  // namespace lathe

@@ -51,6 +51,8 @@ class Value {
   /// Line of the text this was read from, from 1; 0 when it was not read from a text.
   int line() const { return line_; }
   void set_line(int line) { line_ = line; }
+  /// As if neither this nor anything in it had been read from a text.
+  void forget_lines();
 
   /// Compares types and contents, not lines, nor the order of keys.
   bool operator==(const Value& other) const;
@@ -68,5 +70,8 @@ class Value {
 
 /// "an integer", "an object", ... for messages.
 std::string_view describe(Value::Type type);
+/// The value too, where it is short: "the integer 3", "the string \"NaN\"", "an object". A long string is
+/// cut.
+std::string describe(const Value& value);
 
 }  // namespace lathe

@@ -142,6 +142,13 @@ ImageSet read_cifar100(const fs::path& root, std::string_view split, CifarLabels
   return read_files(cifar100_format(labels), root, split, limit);
 }
 
+std::vector<fs::path> cifar10_files(const fs::path& root) {
+  const Format format = cifar10_format();
+  std::vector<fs::path> files = {root / format.names_file, root / format.test_files[0]};
+  for (const std::string& name : format.train_files) files.push_back(root / name);
+  return files;
+}
+
 void write_cifar10(const fs::path& root, const ImageSet& train, const ImageSet& test) {
   const Format format = cifar10_format();
   const int64_t files = static_cast<int64_t>(format.train_files.size());

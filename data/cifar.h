@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string_view>
+#include <vector>
 
 #include "data/image_set.h"
 #include "data/source.h"
@@ -25,5 +26,7 @@ ImageSet read_cifar100(const std::filesystem::path& root, std::string_view split
 /// there are at least five training images and one test image, and labels fit the format (at most 10
 /// classes).
 void write_cifar10(const std::filesystem::path& root, const ImageSet& train, const ImageSet& test);
+/// The files that it writes.
+std::vector<std::filesystem::path> cifar10_files(const std::filesystem::path& root);
 
 }  // namespace lathe

@@ -83,7 +83,7 @@ ImagePipeline::ImagePipeline(const ImageOptions& options, const FieldPath& where
   const FieldPath list = where / "augment";
   if (!options.augment.is(Value::Type::Array)) {
     config_error(list, options.augment.line(),
-                 concat("expected an array, found ", lathe::describe(options.augment.type())));
+                 concat("expected an array, found ", lathe::describe(options.augment)));
   }
   const std::vector<Value>& items = options.augment.items();
   if (static_cast<int64_t>(items.size()) > Draws::kMaxAugments) {

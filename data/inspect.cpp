@@ -102,6 +102,67 @@ void look_at_sound_splits(const std::array<std::unique_ptr<Dataset>, 2>& splits,
     report.warnings.push_back({"", concat("test track '", name, "' stands in train too")});
 }
 
+using Paths = std::vector<std::filesystem::path>;
+
+void refuse_existing(const Paths& files, const ExportOptions& options) {
+  if (options.overwrite) return;
+  for (const auto& file : files) {
+    LATHE_CHECK(IoError, !std::filesystem::exists(file), file.string(),
+                ": is there already; choose another folder, or say --overwrite");
+  }
+}
+
+ExportKind kind_of(const Dataset& dataset) {
+  if (sounds_of(dataset) != nullptr) return ExportKind::Sounds;
+  return dynamic_cast<const TextDataset*>(&dataset) != nullptr ? ExportKind::Texts : ExportKind::Images;
+}
+
+std::filesystem::path picture_file(const std::filesystem::path& folder, const ImageSet& images, int64_t i) {
+  const auto label = static_cast<size_t>(images.labels[static_cast<size_t>(i)]);
+  std::string number = std::to_string(i);
+  number.insert(0, 5 - std::min<size_t>(5, number.size()), '0');
+  const std::string name =
+      label < images.class_names.size() ? images.class_names[label] : std::to_string(label);
+  return folder / concat(number, "-", name, ".png");
+}
+
+void write_images(const std::filesystem::path& root, const ImageSet& train, const ImageSet& test,
+                  const ExportOptions& options) {
+  const std::filesystem::path preview = root / "preview.png", folder = root / "pictures";
+  Paths pictures;
+  for (int64_t i = 0; i < std::min(options.pictures, test.size()); ++i)
+    pictures.push_back(picture_file(folder, test, i));
+  Paths files = cifar10_files(root);
+  files.push_back(preview);
+  files.insert(files.end(), pictures.begin(), pictures.end());
+  refuse_existing(files, options);
+  write_cifar10(root, train, test);
+  write_preview(preview, train);
+  if (!pictures.empty()) std::filesystem::create_directories(folder);
+  for (size_t i = 0; i < pictures.size(); ++i) {
+    const std::span<const uint8_t> pixels = test.image(static_cast<int64_t>(i));
+    write_png(pictures[i], {test.height, test.width, test.channels, {pixels.begin(), pixels.end()}});
+  }
+}
+
+void write_texts(const std::filesystem::path& root, const std::array<const Dataset*, 2>& splits,
+                 const ExportOptions& options) {
+  Paths files;
+  for (const char* split : kSplits) files.push_back(root / concat(split, ".txt"));
+  refuse_existing(files, options);
+  std::filesystem::create_directories(root);
+  for (size_t i = 0; i < files.size(); ++i) {
+    const auto& text = dynamic_cast<const TextDataset&>(*splits[i]);
+    write_atomic(files[i], text.vocabulary().decode(text.tokens()));
+  }
+}
+
+void write_sounds(const std::filesystem::path& root, const SoundSet& train, const SoundSet& test,
+                  const ExportOptions& options) {
+  for (const SoundSet* set : {&train, &test}) refuse_existing(musdb_files(root, *set), options);
+  for (const SoundSet* set : {&train, &test}) write_musdb(root, *set);
+}
+
 }  // namespace
 
 Value describe_data(const Value& section, const FieldPath& where) {
@@ -151,46 +212,24 @@ DataReport check_data(const Value& section, const FieldPath& where) {
   return report;
 }
 
-void export_cifar10(const Value& section, const FieldPath& where, const std::filesystem::path& root) {
+ExportKind export_data(const Value& section, const FieldPath& where, const std::filesystem::path& root,
+                       const ExportOptions& options) {
   const auto train = open_split(section, where, "train"), test = open_split(section, where, "test");
-  write_cifar10(root, images_of(*train, section, where), images_of(*test, section, where));
-  write_preview(root / "preview.png", *train->images());
-}
-
-bool export_texts(const Value& section, const FieldPath& where, const std::filesystem::path& root) {
-  for (const char* split : kSplits) {
-    const auto dataset = open_split(section, where, split);
-    const auto* text = dynamic_cast<const TextDataset*>(dataset.get());
-    if (text == nullptr) return false;
-    std::filesystem::create_directories(root);
-    write_atomic(root / concat(split, ".txt"), text->vocabulary().decode(text->tokens()));
+  const ExportKind kind = kind_of(*train);
+  if (kind != ExportKind::Images && options.pictures > 0)
+    config_error(where, section.line(), concat("'", train->info().type, "' has no pictures"));
+  switch (kind) {
+    case ExportKind::Images:
+      write_images(root, images_of(*train, section, where), images_of(*test, section, where), options);
+      break;
+    case ExportKind::Texts:
+      write_texts(root, {train.get(), test.get()}, options);
+      break;
+    case ExportKind::Sounds:
+      write_sounds(root, *sounds_of(*train), *sounds_of(*test), options);
+      break;
   }
-  return true;
-}
-
-void export_pictures(const Value& section, const FieldPath& where, int64_t count,
-                     const std::filesystem::path& folder) {
-  const auto test = open_split(section, where, "test");
-  const ImageSet& images = images_of(*test, section, where);
-  std::filesystem::create_directories(folder);
-  for (int64_t i = 0; i < std::min(count, images.size()); ++i) {
-    const auto label = static_cast<size_t>(images.labels[static_cast<size_t>(i)]);
-    std::string number = std::to_string(i);
-    number.insert(0, 5 - std::min<size_t>(5, number.size()), '0');
-    const std::string name =
-        label < images.class_names.size() ? images.class_names[label] : std::to_string(label);
-    const std::span<const uint8_t> pixels = images.image(i);
-    write_png(folder / concat(number, "-", name, ".png"),
-              {images.height, images.width, images.channels, {pixels.begin(), pixels.end()}});
-  }
-}
-
-bool export_musdb(const Value& section, const FieldPath& where, const std::filesystem::path& root) {
-  const auto train = open_split(section, where, "train"), test = open_split(section, where, "test");
-  if (sounds_of(*train) == nullptr) return false;
-  write_musdb(root, *sounds_of(*train));
-  write_musdb(root, *sounds_of(*test));
-  return true;
+  return kind;
 }
 
 }  // namespace lathe

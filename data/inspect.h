@@ -27,20 +27,22 @@ struct DataReport {
 };
 DataReport check_data(const Value& section, const FieldPath& where);
 
-/// Writes the images of a "data" section in CIFAR-10's binary format, and a preview.png of some training
-/// images, a row a class. ConfigError when the data set has no such images.
-void export_cifar10(const Value& section, const FieldPath& where, const std::filesystem::path& root);
+struct ExportOptions {
+  int64_t pictures = 0;    ///< write the first so many test images as PNG files too
+  bool overwrite = false;  ///< replaces files that are there already
+};
 
-/// Writes the tracks of a "data" section of sound in MUSDB18's layout as WAV files; false, with nothing
-/// written, for other data.
-bool export_musdb(const Value& section, const FieldPath& where, const std::filesystem::path& root);
+enum class ExportKind {
+  Images,  ///< CIFAR-10's binary format, a preview.png of some training images, a row a class, and
+           ///< pictures/00000-NAME.png, numbered and named after their class
+  Texts,   ///< train.txt and test.txt
+  Sounds,  ///< MUSDB18's layout as WAV files
+};
 
-/// Writes the splits of a data set of texts as train.txt and test.txt; false, and nothing, for other data.
-bool export_texts(const Value& section, const FieldPath& where, const std::filesystem::path& root);
-
-/// Writes the first `count` test images as PNG files "00000-NAME.png", numbered and named after their class,
-/// into `folder`. ConfigError as above.
-void export_pictures(const Value& section, const FieldPath& where, int64_t count,
-                     const std::filesystem::path& folder);
+/// Writes both splits of a "data" section below `root`. ConfigError for a data set that has neither images in
+/// memory, nor texts, nor sound, or for pictures of one without images; IoError naming a file that is there
+/// already, before anything is written.
+ExportKind export_data(const Value& section, const FieldPath& where, const std::filesystem::path& root,
+                       const ExportOptions& options = {});
 
 }  // namespace lathe

@@ -121,6 +121,16 @@ std::unique_ptr<SoundSet> open_musdb(const std::filesystem::path& root, std::str
   return set;
 }
 
+std::vector<std::filesystem::path> musdb_files(const std::filesystem::path& root, const SoundSet& set) {
+  std::vector<std::filesystem::path> files;
+  for (const SoundTrack& track : set.tracks) {
+    const std::filesystem::path folder = root / set.split / track.name;
+    files.push_back(file_of(folder, "mixture"));
+    for (const std::string& source : set.sources) files.push_back(file_of(folder, source));
+  }
+  return files;
+}
+
 void write_musdb(const std::filesystem::path& root, const SoundSet& set) {
   for (size_t track = 0; track < set.tracks.size(); ++track) {
     const std::filesystem::path folder = root / set.split / set.tracks[track].name;

@@ -23,5 +23,7 @@ std::unique_ptr<SoundSet> open_musdb(const std::filesystem::path& root, std::str
 
 /// Writes a set in this layout, samples as float32; IoError when that fails.
 void write_musdb(const std::filesystem::path& root, const SoundSet& set);
+/// The files that it writes.
+std::vector<std::filesystem::path> musdb_files(const std::filesystem::path& root, const SoundSet& set);
 
 }  // namespace lathe

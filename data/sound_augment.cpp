@@ -118,7 +118,7 @@ const SoundAugmentRegistry& sound_augment_registry() {
 
 SoundAugments read_sound_augments(const Value& list, const FieldPath& where) {
   if (!list.is(Value::Type::Array))
-    config_error(where, list.line(), concat("expected an array, found ", lathe::describe(list.type())));
+    config_error(where, list.line(), concat("expected an array, found ", lathe::describe(list)));
   SoundAugments augments;
   std::vector<std::string> seen;
   for (size_t i = 0; i < list.items().size(); ++i) {

@@ -190,7 +190,7 @@ Value schedule_schema() {
 
 const std::vector<Value>& items_of(const Value& list, const FieldPath& where) {
   if (!list.is(Value::Type::Array))
-    config_error(where, list.line(), concat("expected a list, found ", describe(list.type())));
+    config_error(where, list.line(), concat("expected a list, found ", describe(list)));
   return list.items();
 }
 

@@ -23,7 +23,7 @@ template <class Match, class Methods>
 QuantRule<Match> read_rule(const Value& given, const FieldPath& where, const Methods& methods) {
   static const Value keys = write_fields(Match{});
   if (!given.is(Value::Type::Object))
-    config_error(where, given.line(), concat("expected an object, found ", describe(given.type())));
+    config_error(where, given.line(), concat("expected an object, found ", describe(given)));
   QuantRule<Match> rule{.match = {}, .method = Value::object(), .where = where, .line = given.line()};
   Value match = Value::object();
   match.set_line(given.line());
@@ -48,7 +48,7 @@ QuantRule<Match> read_rule(const Value& given, const FieldPath& where, const Met
 template <class Match, class Methods>
 std::vector<QuantRule<Match>> read_rules(const Value& list, const FieldPath& where, const Methods& methods) {
   if (!list.is(Value::Type::Array))
-    config_error(where, list.line(), concat("expected a list, found ", describe(list.type())));
+    config_error(where, list.line(), concat("expected a list, found ", describe(list)));
   std::vector<QuantRule<Match>> rules;
   for (size_t i = 0; i < list.items().size(); ++i)
     rules.push_back(read_rule<Match>(list.items()[i], where[i], methods));

@@ -34,7 +34,7 @@ void begin_run(const RunPaths& paths, const RunRequest& request, const Value& re
 
 /// Refuses to go on with another experiment or other samples.
 void check_same_run(const RunPaths& paths, const Value& resolved, const Value& environment) {
-  check_same_experiment(read_run_file(paths.resolved()), resolved);
+  check_same_experiment(read_run_file(paths.resolved()), resolved, paths.folder);
   const Value before = read_run_file(paths.environment());
   const Value* data = before.find("data");
   LATHE_CHECK(FormatError, data != nullptr, paths.environment().string(), ": 'data' is missing");
@@ -201,7 +201,7 @@ Value train_in(const RunFolder& folder, const Experiment& experiment, const RunR
     return end_run(folder, trainer, objects, experiment, pack_it);
   } catch (const InterruptedError& error) {
     note_failure(folder, "interrupted", trainer.progress().step, error.what());
-    LATHE_THROW(InterruptedError, error.what(), "; the state is saved, go on with --resume");
+    LATHE_THROW(InterruptedError, error.what(), "; the state is saved, ", request.how_to_go_on);
   } catch (const std::exception& error) {
     note_failure(folder, "failed", trainer.progress().step, error.what());
     throw;

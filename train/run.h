@@ -22,7 +22,8 @@ struct RunRequest {
   std::string init =
       {};  ///< what `initialise` loads; if a run, its float metric becomes the summary's float_value
   std::vector<TrainObserver*> observers;
-  const std::atomic<bool>* stop = nullptr;  ///< set: save a checkpoint after the step and throw
+  const std::atomic<bool>* stop = nullptr;           ///< set: save a checkpoint after the step and throw
+  std::string how_to_go_on = "go on with --resume";  ///< what the user is told then
 };
 
 /// Trains an experiment in its folder, to the end. The folder then holds everything that reproduces the run

@@ -30,19 +30,39 @@ Value read_run_file(const fs::path& path) try {
   throw FormatError(error.what());
 }
 
+namespace {
+
+/// What a run leaves that is killed before its resolved.json is there: whole files, and parts of them.
+bool is_first_file(const RunPaths& paths, const std::string& name) {
+  const fs::path first[] = {paths.experiment(), paths.environment(), paths.quantizers(), paths.checkpoints()};
+  for (const fs::path& path : first) {
+    if (name == path.filename() || name.starts_with("." + path.filename().string() + ".tmp")) return true;
+  }
+  return name.starts_with("." + paths.resolved().filename().string() + ".tmp");
+}
+
+/// A run's first files are all that it may find in the folder, and only when it goes on.
+void refuse_foreign_files(const RunPaths& paths, bool resume) {
+  for (const auto& entry : fs::directory_iterator(paths.folder)) {
+    const std::string name = entry.path().filename().string();
+    LATHE_CHECK(ConfigError, resume && is_first_file(paths, name), paths.folder.string(),
+                resume ? ": there is no run to resume, and" : ":",
+                " the folder is not empty; choose another with --out; found '", name, "'");
+  }
+}
+
+}  // namespace
+
 RunFolder::RunFolder(const fs::path& folder, bool resume) try : paths_{folder} {
   const bool exists = fs::exists(folder);
   LATHE_CHECK(ConfigError, !resume || exists, folder.string(),
               ": there is no run to resume; start it without --resume");
   fresh_ = !paths_.has_run();
-  if (!resume) {
-    LATHE_CHECK(ConfigError, fresh_, folder.string(),
-                ": a run is there already; continue it with --resume or choose another folder with --out");
-    LATHE_CHECK(ConfigError, !exists || fs::is_directory(folder), folder.string(),
-                ": a file is there, not a folder; choose another with --out");
-    LATHE_CHECK(ConfigError, !exists || fs::is_empty(folder), folder.string(),
-                ": the folder is not empty; choose another with --out");
-  }
+  LATHE_CHECK(ConfigError, resume || fresh_, folder.string(),
+              ": a run is there already; continue it with --resume or choose another folder with --out");
+  LATHE_CHECK(ConfigError, !exists || fs::is_directory(folder), folder.string(),
+              ": a file is there, not a folder; choose another with --out");
+  if (exists && fresh_) refuse_foreign_files(paths_, resume);
   made_ = fs::create_directories(folder);
   lock_ = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   LATHE_CHECK(IoError, lock_ >= 0, folder.string(), ": ", std::strerror(errno));

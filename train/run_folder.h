@@ -34,9 +34,9 @@ Value read_run_file(const std::filesystem::path& path);
 /// A folder opened for training, by one process at a time.
 class RunFolder {
  public:
-  /// Makes the folder when needed. ConfigError when `resume` is false and a run is there, or other files are;
-  /// when `resume` is true and there is no folder; when another process trains there. IoError when it cannot
-  /// be made.
+  /// Makes the folder when needed. ConfigError when `resume` is false and the folder is not empty; when it is
+  /// true and there is no folder, or no run but files that a run killed in its first moment does not leave;
+  /// when another process trains there. IoError when it cannot be made.
   RunFolder(const std::filesystem::path& folder, bool resume);
   RunFolder(const RunFolder&) = delete;
   RunFolder& operator=(const RunFolder&) = delete;

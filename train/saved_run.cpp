@@ -215,13 +215,23 @@ std::unique_ptr<Dataset> evaluation_split(const Value& data, const FieldPath& wh
   return split_registry().build(plain, where, split, seed);
 }
 
+namespace {
+
+/// The last name of a folder's path, however that is spelled: "new", "new/", ".".
+std::string name_of(const std::filesystem::path& folder) {
+  const std::filesystem::path whole = std::filesystem::absolute(folder).lexically_normal();
+  return (whole.has_filename() ? whole : whole.parent_path()).filename().string();
+}
+
+}  // namespace
+
 void write_imported_run(const std::filesystem::path& folder, const Value& model_section,
                         const Value& data_section, const Model& model) {
   const RunFolder opened(folder, false);
   const RunPaths& paths = opened.paths();
   const Value resolved =
       Value::object({{"schema", Value::integer(1)},
-                     {"name", Value::string(folder.filename().string())},
+                     {"name", Value::string(name_of(folder))},
                      {"seed", Value::integer(0)},
                      {"data", data_section},
                      {"model", model_section},

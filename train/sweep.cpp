@@ -33,17 +33,23 @@ bool is_done(const RunPaths& paths) {
   return word != nullptr && word->is(Value::Type::String) && word->as_string() == "done";
 }
 
+/// Errors of `work` name the point.
+template <class Work>
+auto at_point(const SweepPoint& point, const Work& work) {
+  try {
+    return work();
+  } catch (Error& error) {
+    error.prepend(concat("point ", point.name, ": "));
+    throw;
+  }
+}
+
 class SweepRunner {
  public:
   SweepRunner(const Sweep& sweep, const SweepRequest& request) : sweep_(sweep), request_(request) {
+    check_sweep(sweep);  // before hours of training
     fs::create_directories(request.folder);
     begun_ = read_object(begun_path());
-    for (const SweepPoint& point : sweep.points) {  // before hours of training
-      if (point.trained())
-        load_experiment(point.experiment, point.sets);
-      else
-        resolve_quant(point.quant, point.where / "quant");
-    }
     const Value before = read_object(table_path());
     if (const Value* rows = before.find("rows")) {
       for (size_t i = 0; i < rows->items().size(); ++i) {
@@ -58,7 +64,7 @@ class SweepRunner {
     for (size_t i = 0; i < sweep_.points.size(); ++i) {
       const SweepPoint& point = sweep_.points[i];
       if (request_.on_point) request_.on_point(i, sweep_.points.size(), point);
-      rows_.push_back(make(point));
+      rows_.push_back(at_point(point, [&] { return make(point); }));
       mark_front(rows_);
       write_atomic(table_path(), to_json(to_value(rows_), 2) + "\n");
     }
@@ -103,7 +109,7 @@ class SweepRunner {
     if (is_done(paths)) {
       // Read again, so that options which came later have their defaults.
       const Experiment before = load_experiment(paths.resolved());
-      check_same_experiment(resolve_experiment(before), resolve_experiment(experiment));
+      check_same_experiment(resolve_experiment(before), resolve_experiment(experiment), paths.folder);
       return paths.packed();
     }
     RunRequest run;
@@ -113,6 +119,7 @@ class SweepRunner {
     if (!point.init.empty()) run.initialise = initialiser(point.init);
     run.observers = request_.observers;
     run.stop = request_.stop;
+    run.how_to_go_on = "the same command again goes on";
     run_experiment(experiment, run);
     return paths.packed();
   }
@@ -200,6 +207,17 @@ void SweepRow::fields(FieldVisitor& v) {
   v.visit("relative_bops", relative_bops, {.doc = "by convention"});
   v.visit("seconds", seconds, {.doc = "of training"});
   v.visit("on_front", on_front, {.doc = "no other point is both better and smaller"});
+}
+
+void check_sweep(const Sweep& sweep) {
+  for (const SweepPoint& point : sweep.points) {
+    at_point(point, [&] {
+      if (point.trained())
+        load_experiment(point.experiment, point.sets);
+      else
+        resolve_quant(point.quant, point.where / "quant");
+    });
+  }
 }
 
 std::vector<SweepRow> run_sweep(const Sweep& sweep, const SweepRequest& request) {

@@ -36,9 +36,13 @@ struct SweepRequest {
   std::function<void(size_t index, size_t count, const SweepPoint& point)> on_point;
 };
 
+/// Reads every point's experiment or quantizers, trains nothing. Errors name the point.
+void check_sweep(const Sweep& sweep);
+
 /// Makes the points that are not there yet, in their order, and goes on with one that was interrupted. A
 /// point that diverges is a row with an error, the sweep goes on. table.json is rewritten after every point.
-/// Errors as of run_experiment(); ConfigError where a point that is there began from other weights.
+/// Errors as of run_experiment(), naming the point; ConfigError where a point that is there began from other
+/// weights.
 std::vector<SweepRow> run_sweep(const Sweep& sweep, const SweepRequest& request);
 
 /// Marks the rows that no other row beats in both metric and size.

@@ -96,9 +96,9 @@ TEST_CASE("fields: errors name file, line, path, found and expected") {
       {"{\n\"weight\": 1}",
        "exp.json:2: section: unknown key 'weight'; known keys: flag, count, rate, mode, clip, limit, steps, "
        "betas, names, nested, type"},
-      {"{\"flag\": 1}", "exp.json:1: section.flag: expected a boolean, found an integer"},
-      {"{\"count\": 1.0}", "exp.json:1: section.count: expected an integer, found a real number"},
-      {"{\"count\": \"1\"}", "exp.json:1: section.count: expected an integer, found a string"},
+      {"{\"flag\": 1}", "exp.json:1: section.flag: expected a boolean, found the integer 1"},
+      {"{\"count\": 1.0}", "exp.json:1: section.count: expected an integer, found the real number 1.0"},
+      {"{\"count\": \"1\"}", "exp.json:1: section.count: expected an integer, found the string \"1\""},
       {"{\n\n\"count\": 0}",
        "exp.json:3: section.count: expected an integer at least 1 and at most 10, found 0"},
       {"{\"count\": 11}",
@@ -108,18 +108,29 @@ TEST_CASE("fields: errors name file, line, path, found and expected") {
       {"{\"rate\": null}", "exp.json:1: section.rate: expected a number, found null"},
       {"{\"mode\": \"medium\"}", "exp.json:1: section.mode: expected one of 'fast', 'slow', found 'medium'"},
       {"{\"clip\": 0}", "exp.json:1: section.clip: expected a number above 0, found 0"},
-      {"{\"clip\": true}", "exp.json:1: section.clip: expected a number, found a boolean"},
-      {"{\"limit\": 0.5}", "exp.json:1: section.limit: expected an integer, found a real number"},
-      {"{\"steps\": 1}", "exp.json:1: section.steps: expected an array, found an integer"},
+      {"{\"clip\": true}", "exp.json:1: section.clip: expected a number, found the boolean true"},
+      {"{\"limit\": 0.5}", "exp.json:1: section.limit: expected an integer, found the real number 0.5"},
+      {"{\"steps\": 1}", "exp.json:1: section.steps: expected an array, found the integer 1"},
       {"{\"steps\": [1,\n-1]}", "exp.json:2: section.steps[1]: expected an integer at least 0, found -1"},
       {"{\"betas\": [0.9, null]}", "exp.json:1: section.betas[1]: expected a number, found null"},
-      {"{\"names\": [1]}", "exp.json:1: section.names[0]: expected a string, found an integer"},
+      {"{\"names\": [1]}", "exp.json:1: section.names[0]: expected a string, found the integer 1"},
       {"[]", "exp.json:1: section: expected an object, found an array"},
   };
   for (const Row& row : rows) CHECK(error_of<Options>(row.text) == row.message);
   CHECK(error_of<Root>("{}") == "exp.json:1: section: required key 'root' is missing");
   CHECK(error_of<Root>("{\"rooot\": \"x\"}") ==
         "exp.json:1: section: unknown key 'rooot', did you mean 'root'?");
+}
+
+TEST_CASE("fields: errors show what was found, long strings cut between code points") {
+  const std::string begin = "exp.json:1: section.rate: expected a number, found ";
+  CHECK(error_of<Options>(R"({"rate": "NaN"})") == begin + R"(the string "NaN")");
+  CHECK(error_of<Options>(R"({"rate": "a\nb"})") == begin + R"(the string "a\nb")");
+  CHECK(error_of<Options>(R"({"rate": ")" + std::string(40, 'x') + "\"}") ==
+        begin + "the string \"" + std::string(40, 'x') + '"');
+  CHECK(error_of<Options>(R"({"rate": ")" + std::string(39, 'x') + "éé\"}") ==
+        begin + "the string \"" + std::string(39, 'x') + "...\"");
+  CHECK(error_of<Options>(R"({"rate": {"a": 1}})") == begin + "an object");
 }
 
 TEST_CASE("fields: written options read back the same") {
@@ -186,10 +197,11 @@ TEST_CASE("registry: builds, resolves and suggests") {
   CHECK_THROWS_WITH_AS(build("{}"), "e.json:1: optimizer: required key 'type' is missing",
                        lathe::ConfigError);
   CHECK_THROWS_WITH_AS(build("3"),
-                       "e.json:1: optimizer: expected an object with a \"type\", found an integer",
+                       "e.json:1: optimizer: expected an object with a \"type\", found the integer 3",
                        lathe::ConfigError);
   CHECK_THROWS_WITH_AS(build(R"({"type": 1})"),
-                       "e.json:1: optimizer.type: expected a string, found an integer", lathe::ConfigError);
+                       "e.json:1: optimizer.type: expected a string, found the integer 1",
+                       lathe::ConfigError);
 }
 
 TEST_SUITE_END();

@@ -277,7 +277,7 @@ TEST_CASE("images: wrong sections name their place") {
            Case{R"({"normalize": {"mean": [0, 0], "std": [1, 1, 1]}})", "normalize.mean: found 2 values"},
            Case{R"({"normalize": {"mean": [0, 0, 0], "std": [1, 0, 1]}})", "normalize.std[1]"},
            Case{R"({"normalize": {"mean": [0, 0, 0]}})", "required key 'std' is missing"},
-           Case{R"({"normalize": 3})", "data.normalize: expected an object, found an integer"},
+           Case{R"({"normalize": 3})", "data.normalize: expected an object, found the integer 3"},
            Case{R"({"augment": {"type": "flip"}})", "data.augment: expected an array, found an object"},
            Case{R"({"augment": [{"type": "flip"}, {"type": "flop"}]})", "data.augment[1].type"},
            Case{R"({"augment": [{"type": "pad_crop", "pads": 4}]})", "did you mean 'pad'?"},

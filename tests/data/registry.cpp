@@ -209,7 +209,7 @@ TEST_CASE("describe: counts, mean and deviation") {
 TEST_CASE("export: generated data are read back as CIFAR-10") {
   const ScratchFolder folder;
   const Value glyphs = section(R"({"type": "glyphs", "limit": 103, "eval_limit": 20})");
-  lathe::export_cifar10(glyphs, kWhere, folder / "out");
+  CHECK(lathe::export_data(glyphs, kWhere, folder / "out", {.pictures = 2}) == lathe::ExportKind::Images);
   const ImageSet train = lathe::read_cifar10(folder / "out", "train"),
                  test = lathe::read_cifar10(folder / "out", "test");
   CHECK(train.pixels == generate_glyphs(103, 1, "train").pixels);
@@ -219,6 +219,40 @@ TEST_CASE("export: generated data are read back as CIFAR-10") {
   const lathe::DataReport report = lathe::check_data(glyphs, kWhere);  // whole: limits do not count
   CHECK(report.errors.empty());
   CHECK(report.warnings.empty());
+  CHECK(std::filesystem::exists(folder / "out/pictures/00001-1.png"));
+  CHECK_FALSE(std::filesystem::exists(folder / "out/pictures/00002-2.png"));
+}
+
+TEST_CASE("export: a file that is there stays, and nothing is written beside it") {
+  const ScratchFolder folder;
+  const Value glyphs = section(R"({"type": "glyphs", "train": 10, "test": 3})"),
+              prose = section(R"({"type": "prose", "train": 2000, "test": 1000, "context": 16})"),
+              tones = section(R"({"type": "tones", "train": 2, "test": 1, "track_samples": 8000,
+                                 "sample_rate": 1000, "samples": 1000})");
+  const auto check = [&](const Value& given, lathe::ExportKind kind, const char* file, int64_t pictures) {
+    CAPTURE(std::string(file));
+    const auto root = folder / std::string(file).substr(0, std::string(file).find('/'));
+    const auto entries = [&] {
+      return std::distance(std::filesystem::recursive_directory_iterator(root), {});
+    };
+    std::filesystem::create_directories((folder / file).parent_path());
+    lathe::write_atomic(folder / file, std::string_view("mine"));
+    const auto before = entries();
+    CHECK_THROWS_WITH_AS(
+        lathe::export_data(given, kWhere, root, {.pictures = pictures}),
+        ((folder / file).string() + ": is there already; choose another folder, or say --overwrite").c_str(),
+        lathe::IoError);
+    CHECK(entries() == before);
+    CHECK(lathe::read_text(folder / file) == "mine");
+    CHECK(lathe::export_data(given, kWhere, root, {.pictures = pictures, .overwrite = true}) == kind);
+    CHECK(lathe::read_text(folder / file) != "mine");
+  };
+  check(glyphs, lathe::ExportKind::Images, "a/data_batch_5.bin", 0);
+  check(glyphs, lathe::ExportKind::Images, "b/pictures/00001-1.png", 2);
+  check(prose, lathe::ExportKind::Texts, "c/test.txt", 0);
+  check(tones, lathe::ExportKind::Sounds, "d/test/tones-00/vocals.wav", 0);
+  CHECK_THROWS_AS(lathe::export_data(prose, kWhere, folder / "e", {.pictures = 1}), lathe::ConfigError);
+  CHECK_FALSE(std::filesystem::exists(folder / "e"));
 }
 
 TEST_CASE("a shuffled, augmented, mixed epoch is the same however it is prepared") {

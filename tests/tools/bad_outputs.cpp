@@ -56,6 +56,16 @@ std::vector<BadInput> unwritable_places() {
        {"data", "generate", "exp.json", "--out", "file/d"},
        5,
        {"file/d: ", "Not a directory"}},
+      {"generated data where some are",
+       all({experiment(), file("d/preview.png", "mine")}),
+       {"data", "generate", "exp.json", "--out", "d"},
+       5,
+       {"d/preview.png: ", "is there already", "--overwrite"}},
+      {"generated pictures where one is",
+       all({experiment(), file("d/pictures/00001-1.png", "mine")}),
+       {"data", "generate", "exp.json", "--out", "d", "--pictures", "2"},
+       5,
+       {"d/pictures/00001-1.png: ", "is there already", "--overwrite"}},
   };
 }
 

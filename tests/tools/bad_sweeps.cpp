@@ -13,8 +13,13 @@ BadInput sweep(std::string name, const std::string& rest, std::vector<std::strin
                     "{\"schema\": 1, \"name\": \"s\",\n \"experiment\": \"exp.json\"" + rest + "}")}),
           {"sweep", "sweep.json", "--out", "s"},
           code,
-          std::move(says),
-          {"s"}};
+          std::move(says)};
+}
+
+BadInput listed(std::string name, const std::string& rest, std::vector<std::string> says) {
+  BadInput row = sweep(std::move(name), rest, std::move(says));
+  row.arguments.emplace_back("--dry-run");
+  return row;
 }
 
 BadInput picture(std::string name, Prepare prepare, std::vector<std::string> says, int code) {
@@ -40,7 +45,7 @@ std::vector<BadInput> bad_sweeps() {
       {"sweep that is not there", nothing(), {"sweep", "sweep.json"}, 5, {"sweep.json"}},
       sweep("sweep with an unknown key", ", \"gird\": {}", {"sweep.json:2: ", "'gird'", "'grid'"}),
       sweep("sweep whose experiment is not there",
-            ", \"points\": [{\"name\": \"a\", \"experiment\": \"x.json\"}]", {"x.json"}, 5),
+            ", \"points\": [{\"name\": \"a\", \"experiment\": \"x.json\"}]", {"point a: ", "x.json"}, 5),
       sweep("sweep with two points of a name", ", \"points\": [{\"name\": \"a\"},\n{\"name\": \"a\"}]",
             {"sweep.json:3: points[1]: ", "two points 'a'"}),
       sweep("sweep with a name for no folder", ", \"points\": [{\"name\": \"a/b\"}]",
@@ -55,7 +60,14 @@ std::vector<BadInput> bad_sweeps() {
             {"points[0].quant", "expected `from`"}),
       sweep("sweep over no values", ", \"grid\": {\"seed\": []}", {"grid.seed", "expected a list of values"}),
       sweep("sweep that sets an unknown key", ", \"set\": {\"optimizer.lrr\": 1}",
-            {"optimizer", "'lrr'", "'lr'"}),
+            {"point s: ", "optimizer", "'lrr'", "'lr'"}),
+      listed("list of a sweep with a wrong point",
+             ", \"points\": [{\"name\": \"a\"}, {\"name\": \"b\", \"set\": {\"train.epochs\": 0}}]",
+             {"point b: ", "train.epochs: ", "at least 1", "found 0"}),
+      listed("list of a sweep with wrong quantizers",
+             ", \"points\": [{\"name\": \"a\"}, {\"name\": \"b\", \"from\": \"a\", \"quant\": {\"rules\": "
+             "[{\"type\": \"lsk\"}]}}]",
+             {"point b: ", "sweep.json:2: ", "points[1].quant", "'lsk'", "'lsq'"}),
       picture("picture that is not there", nothing(), {"x.png"}, 5),
       picture("picture that is none", file("x.png", "hello"), {"x.png: ", "expected a PNG or JPEG picture"},
               3),

@@ -47,6 +47,31 @@ TEST_CASE("SIGTERM ends with exit code 75, and the run goes on") {
   CHECK(fs::exists(scratch / "run/checkpoints/step-00000800/manifest.json"));
 }
 
+TEST_CASE("SIGTERM in a sweep says how that goes on") {
+  const ScratchFolder scratch;
+  experiment("\"epochs\": 3", "\"epochs\": 400")(scratch.path());
+  replace_in(scratch / "exp.json", "\"checkpoint_epochs\": 1", "\"checkpoint_epochs\": 400");
+  write_atomic(scratch / "sweep.json",
+               std::string_view(R"({"schema": 1, "name": "s", "experiment": "exp.json"})"));
+  const std::vector<std::string> sweep = {"sweep", "sweep.json", "--out", "s", "--quiet"};
+  {
+    Child child({.arguments = sweep, .folder = scratch.path()});
+    while (child.running() && !fs::exists(scratch / "s/s/metrics.jsonl"))
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    child.signal(SIGTERM);
+    const Finished finished = child.wait();
+    CAPTURE(finished.err);
+    CHECK(finished.code == 75);
+    CHECK(finished.err.starts_with("lathe: error: point s: stopped after step "));
+    CHECK(finished.err.find("the same command again goes on") != std::string::npos);
+    CHECK(finished.err.find("--resume") == std::string::npos);
+  }
+  const Finished again = run_lathe({.arguments = sweep, .folder = scratch.path()});
+  CAPTURE(again.err);
+  CHECK(again.code == 0);
+  CHECK(fs::exists(scratch / "s/s/checkpoints/step-00000800/manifest.json"));
+}
+
 TEST_SUITE_END();
 
 }  // namespace lathe::tests

@@ -92,7 +92,12 @@ TEST_CASE("imported weights classify pictures as their data section says") {
   CentreCrop{0.9}({whole.pixels.data(), 40, 60, 3}, {cut.pixels.data(), 24, 24, 3});
   write_png(scratch / "cut.png", cut);
   replace_in(scratch / "data.json", "0.9", "1");
-  out({"import", "w.safetensors", "--model", "resnet20", "--data", "data.json", "-o", "again"});
+  out({"import", "w.safetensors", "--model", "resnet20", "--data", "data.json", "-o", "again/"});
+  for (const char* name : {"imported", "again"}) {
+    const Value resolved =
+        parse_json(read_text(scratch / (std::string(name) + "/resolved.json")), "resolved.json");
+    CHECK(resolved.find("name")->as_string() == name);
+  }
   const Value same = parse_json(out({"run", "again", "cut.png", "--json"}), "run");
   CHECK(*same.find("guesses") == *line.find("guesses"));
 }

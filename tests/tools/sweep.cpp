@@ -83,7 +83,10 @@ TEST_CASE("a sweep's figures are those of its packed files, and it goes on where
   CHECK(*second.find("rows")->items()[0].find("value") == *rows[0].find("value"));
   CHECK(*second.find("rows")->items()[0].find("hash") == *rows[0].find("hash"));
 
-  CHECK(lathe({"sweep", "s.json", "--out", "s", "--set", "train.epochs=2"}).code == 2);
+  const Finished longer = lathe({"sweep", "s.json", "--out", "s", "--set", "train.epochs=2"});
+  CHECK(longer.code == 2);
+  CHECK(longer.err.find("point float: s/float: the run was begun with another experiment: train.epochs") !=
+        std::string::npos);
   const Finished other = lathe({"sweep", "s.json", "--out", "s", "--init", "s/float/model.lathe"});
   CHECK(other.code == 2);
   CHECK(other.err.find("began from other weights") != std::string::npos);

@@ -108,7 +108,8 @@ TEST_CASE("config: errors name the line, the path and what is near") {
        "exp.json:4: data.batch: expected an integer at least 1 and at most 10000000, found 0"},
       {"\"mlp\"", "\"mlp\", \"clases\": 10",
        "exp.json:5: model: unknown key 'clases', did you mean 'classes'?"},
-      {"\"lr\": 1e-3", "\"lr\": \"fast\"", "exp.json:6: optimizer.lr: expected a number, found a string"},
+      {"\"lr\": 1e-3", "\"lr\": \"fast\"",
+       "exp.json:6: optimizer.lr: expected a number, found the string \"fast\""},
       {"\"weight_decay\": 0", "\"weight-decay\": 0",
        "exp.json:7: optimizer.groups[0]: unknown key 'weight-decay', did you mean 'weight_decay'?"},
       {"\"type\": \"sgd\"", "\"type\": \"sgdd\"",
@@ -140,6 +141,13 @@ TEST_CASE("config: errors name the line, the path and what is near") {
     CHECK_MESSAGE(message.compare(0, std::string(row.message).size(), row.message) == 0, row.message);
   }
   CHECK(error_of("[]") == "exp.json:1: expected an object, found an array");
+}
+
+TEST_CASE("config: a name with control characters is refused, and shown without them") {
+  const std::string begin = "name: expected the name of a folder without control characters, found ";
+  CHECK(error_of(replaced(R"("small")", R"("a\u001b[2Jb")")) == "exp.json:3: " + begin + R"("a\u001b[2Jb")");
+  CHECK(error_of(kFile, {"name=a\nb"}) == "exp.json: " + begin + R"("a\nb")");
+  CHECK(error_of(kFile, {"name=\x7F"}) == "exp.json: " + begin + R"("\u007f")");
 }
 
 TEST_CASE("config: the resolved experiment has every default and reads back the same") {
@@ -210,9 +218,14 @@ TEST_CASE("config: --set that means nothing is refused") {
       {"trian.epochs=1", "exp.json: unknown key 'trian', did you mean 'train'?"},
       {"train.epoch=1", "exp.json: train: unknown key 'epoch', did you mean 'epochs'?"},
       {"optimizer.momentun=1", "exp.json: optimizer: unknown key 'momentun'"},
-      {"train.epochs=many", "exp.json: train.epochs: expected an integer, found a string"},
-      {"train.epochs=1.5", "exp.json: train.epochs: expected an integer, found a real number"},
-      {"name=1", "exp.json: name: expected a string, found an integer"},
+      {"train.epochs=many", "exp.json: train.epochs: expected an integer, found the string \"many\""},
+      {"train.epochs=1.5", "exp.json: train.epochs: expected an integer, found the real number 1.5"},
+      {"name=1", "exp.json: name: expected a string, found the integer 1"},
+      {"train={\"epochs\": \"3\"}", "exp.json: train.epochs: expected an integer, found the string \"3\""},
+      {"optimizer.groups=[{\"lr\": true}]",
+       "exp.json: optimizer.groups[0].lr: expected a number, found the boolean true"},
+      {"quant={\"rules\": [{\"type\": \"lsqq\"}]}",
+       "exp.json: quant.rules[0].type: there is no quantizer 'lsqq', did you mean 'lsq'?"},
       {"data.limit=0", "exp.json: data.limit: expected an integer at least 1, found 0"},
   };
   for (const Row& row : rows) {
@@ -272,7 +285,7 @@ TEST_CASE("config: identity ignores what does not change a step") {
   CHECK(hash.size() == 16);
   const Value same = resolved({"name=x", "threads=3", "device=cpu", "output.keep=9"});
   CHECK(lathe::experiment_hash(same) == hash);
-  CHECK_NOTHROW(lathe::check_same_experiment(before, same));
+  CHECK_NOTHROW(lathe::check_same_experiment(before, same, "runs/small"));
   CHECK(lathe::experiment_hash(parse_json(to_json(before, 2), "resolved.json")) == hash);
 
   Value shuffled = Value::object();
@@ -292,8 +305,9 @@ TEST_CASE("config: a changed experiment is named key by key") {
     CHECK(lathe::changed_keys(before, resolved({set})).size() == 1);
   }
   CHECK_THROWS_WITH_AS(
-      lathe::check_same_experiment(before, resolved({"train.epochs=4", "optimizer.groups[1].lr=0.2"})),
-      "the run was begun with another experiment: optimizer.groups[1].lr: 0.1 before, 0.2 now; "
+      lathe::check_same_experiment(before, resolved({"train.epochs=4", "optimizer.groups[1].lr=0.2"}),
+                                   "runs/small"),
+      "runs/small: the run was begun with another experiment: optimizer.groups[1].lr: 0.1 before, 0.2 now; "
       "train.epochs: 3 before, 4 now",
       lathe::ConfigError);
   const Value other = resolved({"model={\"type\": \"lenet\"}"});

@@ -184,9 +184,26 @@ TEST_CASE("a folder belongs to one run and one process") {
   fs::create_directory(scratch / "other");
   write_atomic(scratch / "other" / "notes.txt", std::string_view("mine"));
   CHECK_THROWS_AS(run_through(scratch / "other", false), ConfigError);
+  CHECK_THROWS_AS(run_through(scratch / "other", true), ConfigError);
+  CHECK_THROWS_AS(run_through(scratch / "other" / "notes.txt", true), ConfigError);
+  CHECK(entries(scratch / "other") == std::set<std::string>{"notes.txt"});
   CHECK_THROWS_AS(run_through(scratch / "other" / "notes.txt" / "run", false), IoError);
   const RunFolder open(scratch / "run", true);
   CHECK_THROWS_AS(run_through(scratch / "run", true), ConfigError);
+}
+
+TEST_CASE("a run that was killed before its first files were whole begins when it is resumed") {
+  const ScratchFolder scratch;
+  run_through(scratch / "continuous", false);
+  fs::create_directory(scratch / "empty");
+  run_through(scratch / "empty", true);
+  expect_equal_runs(scratch / "continuous", scratch / "empty");
+  fs::create_directories(scratch / "killed" / "checkpoints");
+  for (const char* name : {"experiment.json", "environment.json", "quantizers.json", ".resolved.json.tmp0"})
+    write_atomic(scratch / "killed" / name, std::string_view("{"));
+  CHECK_THROWS_AS(run_through(scratch / "killed", false), ConfigError);
+  run_through(scratch / "killed", true);
+  expect_equal_runs(scratch / "continuous", scratch / "killed");
 }
 
 TEST_CASE("a diverged run says so") {

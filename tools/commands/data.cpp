@@ -19,6 +19,7 @@ struct DataArguments {
   std::string root;
   std::string out;
   int64_t pictures = 0;
+  bool overwrite = false;
 };
 
 struct Section {
@@ -80,28 +81,26 @@ int check(const Session& session, const DataArguments& arguments) {
               first.problem);
 }
 
+const char* about(ExportKind kind) {
+  switch (kind) {
+    case ExportKind::Images:
+      return "in CIFAR-10's binary format, with preview.png";
+    case ExportKind::Texts:
+      return "with train.txt and test.txt";
+    case ExportKind::Sounds:
+      break;
+  }
+  return "in MUSDB18's layout";
+}
+
 int generate(const Session& session, const DataArguments& arguments) {
   const Section section = section_of(arguments);
-  if (export_musdb(section.value, section.where, arguments.out)) {
-    LATHE_CHECK(ConfigError, arguments.pictures == 0, "--pictures: '", arguments.what, "' has no pictures");
-    if (session.json) {
-      print_json(Value::object({{"out", Value::string(arguments.out)}}));
-    } else {
-      fmt::print("wrote {} in MUSDB18's layout\n", arguments.out);
-    }
-    return kOk;
-  }
-  const bool text = export_texts(section.value, section.where, arguments.out);
-  if (!text) export_cifar10(section.value, section.where, arguments.out);
-  if (arguments.pictures > 0) {
-    export_pictures(section.value, section.where, arguments.pictures,
-                    std::filesystem::path(arguments.out) / "pictures");
-  }
+  const ExportKind kind = export_data(section.value, section.where, arguments.out,
+                                      {.pictures = arguments.pictures, .overwrite = arguments.overwrite});
   if (session.json) {
     print_json(Value::object({{"out", Value::string(arguments.out)}}));
   } else {
-    fmt::print("wrote {} {}\n", arguments.out,
-               text ? "with train.txt and test.txt" : "in CIFAR-10's binary format, with preview.png");
+    fmt::print("wrote {} {}\n", arguments.out, about(kind));
   }
   return kOk;
 }
@@ -122,6 +121,7 @@ void add_action(CLI::App& parent, Session& session, const char* name, const char
     command->add_option("--out", arguments->out, "Folder to write")->required();
     command->add_option("--pictures", arguments->pictures, "Write so many test images as PNG files too")
         ->check(CLI::Range(int64_t{0}, int64_t{100000}));
+    command->add_flag("--overwrite", arguments->overwrite, "Replaces files that are there already");
   }
   add_common_options(*command, session);
   command->callback([&session, arguments, action] {

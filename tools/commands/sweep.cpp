@@ -64,7 +64,10 @@ int sweep(const Session& session, SweepArguments arguments) {
   SweepRequest request;
   request.folder =
       arguments.out.empty() ? default_run_folder(sweep.name) : std::filesystem::path(arguments.out);
-  if (session.dry_run) return print_points(sweep, request.folder);
+  if (session.dry_run) {
+    check_sweep(sweep);
+    return print_points(sweep, request.folder);
+  }
   const SignalHandlers handlers;
   TerminalProgress progress;
   request.stop = &SignalHandlers::stop_requested();
@@ -108,7 +111,7 @@ void add_sweep(CLI::App& app, Session& session) {
   command->add_option("--init", arguments->changes.init,
                       "Start every trained point from these weights: a run or a safetensors file");
   command->add_option("--out", arguments->out, "Folder of the sweep; runs/NAME without it");
-  command->add_flag("--dry-run", session.dry_run, "Check the file, list the points, train nothing");
+  command->add_flag("--dry-run", session.dry_run, "Check every point, list them, train nothing");
   add_common_options(*command, session);
   command->callback([&session, arguments] {
     session.command = [&session, arguments] { return sweep(session, *arguments); };

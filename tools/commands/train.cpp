@@ -41,7 +41,9 @@ void print_summary(const std::filesystem::path& folder, const Value& summary) {
     return value != nullptr && value->is_number() ? value->as_real() : 0.0;
   };
   const Value* metric = summary.find("metric");
+  std::string_view unit = rate_unit({});
   if (metric != nullptr && metric->is(Value::Type::String)) {
+    unit = rate_unit(metric->as_string());
     const bool fraction = metric->as_string().starts_with("top");
     const auto shown = [&](std::string_view key) {
       return fraction ? fmt::format("{:.2f} %", 100 * real(key)) : fmt::format("{:.4f}", real(key));
@@ -51,8 +53,8 @@ void print_summary(const std::filesystem::path& folder, const Value& summary) {
   }
   if (summary.find("avg_bits")->is_number())
     fmt::print("  bits {:.2f}  zeros {:.0f} %", real("avg_bits"), 100 * real("sparsity"));
-  fmt::print("  packed {}  float {}  {:.0f} img/s  peak memory {}  {}\n", human_bytes(real("size_bytes")),
-             human_bytes(real("float_bytes")), real("samples_per_second"),
+  fmt::print("  packed {}  float {}  {:.0f} {}  peak memory {}  {}\n", human_bytes(real("size_bytes")),
+             human_bytes(real("float_bytes")), real("samples_per_second"), unit,
              human_bytes(real("peak_rss_bytes")), human_time(real("seconds")));
   fmt::print("run: {}\n", folder.string());
 }

@@ -1,5 +1,7 @@
 #include "train/config/experiment.h"
 
+#include <algorithm>
+
 #include "core/error.h"
 #include "core/files.h"
 #include "core/json.h"
@@ -51,10 +53,15 @@ struct TopLevel {
 
 /// A name becomes a folder's.
 void check_name(const std::string& name, const Value& root, const FieldPath& where) {
+  const int line = root.find("name")->line();
+  const bool printable = std::none_of(
+      name.begin(), name.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; });
+  if (!printable)
+    config_error(where / "name", line,
+                 concat("expected the name of a folder without control characters, found ",
+                        to_json(Value::string(name))));
   const bool fits = !name.empty() && name[0] != '.' && name.find('/') == std::string::npos;
-  if (fits) return;
-  config_error(where / "name", root.find("name")->line(),
-               concat("expected the name of a folder, found '", name, "'"));
+  if (!fits) config_error(where / "name", line, concat("expected the name of a folder, found '", name, "'"));
 }
 
 void check_device(const std::string& device, const Value& root, const FieldPath& where) {
@@ -71,7 +78,7 @@ Value parse_with_sets(std::string_view text, const std::string& source,
                       const std::vector<std::string>& sets) {
   Value root = parse_json(text, source, {.comments = true});
   if (!root.is(Value::Type::Object)) {
-    config_error({source, ""}, root.line(), concat("expected an object, found ", describe(root.type())));
+    config_error({source, ""}, root.line(), concat("expected an object, found ", describe(root)));
   }
   const Value defaults = write_fields(TopLevel());
   for (const std::string& set : sets) apply_override(root, set, defaults);

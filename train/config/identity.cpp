@@ -81,7 +81,7 @@ std::vector<std::string> changed_keys(const Value& before, const Value& now) {
   return changes;
 }
 
-void check_same_experiment(const Value& before, const Value& now) {
+void check_same_experiment(const Value& before, const Value& now, const std::filesystem::path& run) {
   constexpr size_t kShown = 5;
   const std::vector<std::string> changes = changed_keys(before, now);
   if (changes.empty()) return;
@@ -89,7 +89,7 @@ void check_same_experiment(const Value& before, const Value& now) {
   for (size_t i = 0; i < std::min(kShown, changes.size()); ++i)
     list += concat(i == 0 ? "" : "; ", changes[i]);
   if (changes.size() > kShown) list += concat("; and ", changes.size() - kShown, " more");
-  LATHE_THROW(ConfigError, "the run was begun with another experiment: ", list);
+  LATHE_THROW(ConfigError, run.string(), ": the run was begun with another experiment: ", list);
 }
 
 }  // namespace lathe

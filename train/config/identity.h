@@ -1,6 +1,7 @@
 #pragma once
 // When is an experiment the same one? A resumed run continues what was begun, or is refused.
 
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -17,7 +18,8 @@ std::string experiment_hash(const Value& resolved);
 /// Paths that count and differ: "train.epochs: 10 before, 20 now".
 std::vector<std::string> changed_keys(const Value& before, const Value& now);
 
-/// ConfigError naming the changed keys unless both resolved experiments have the same hash.
-void check_same_experiment(const Value& before, const Value& now);
+/// ConfigError naming the run's folder and the changed keys unless both resolved experiments have the same
+/// hash.
+void check_same_experiment(const Value& before, const Value& now, const std::filesystem::path& run);
 
 }  // namespace lathe

@@ -13,7 +13,7 @@ namespace {
 Value parse_value(std::string_view text) {
   try {
     Value value = parse_json(text, "--set");
-    value.set_line(0);  // a line of the command line is none of the file
+    value.forget_lines();  // a line of the command line is none of the file
     return value;
   } catch (const ConfigError&) {
     return Value::string(std::string(text));

@@ -43,7 +43,7 @@ struct PointOptions {
 
 void add_sets(const Value& given, const FieldPath& where, std::vector<std::string>& sets) {
   if (!given.is(Value::Type::Object))
-    config_error(where, given.line(), concat("expected an object, found ", describe(given.type())));
+    config_error(where, given.line(), concat("expected an object, found ", describe(given)));
   for (const auto& [path, value] : given.members()) sets.push_back(path + "=" + to_json(value));
 }
 
@@ -79,7 +79,7 @@ std::string value_name(const Value& value) {
 
 std::vector<Combination> combinations(const Value& grid, const FieldPath& where) {
   if (!grid.is(Value::Type::Object))
-    config_error(where, grid.line(), concat("expected an object, found ", describe(grid.type())));
+    config_error(where, grid.line(), concat("expected an object, found ", describe(grid)));
   std::vector<Combination> all = {{}};
   for (const auto& [path, values] : grid.members()) {
     if (!values.is(Value::Type::Array) || values.items().empty())
@@ -113,7 +113,7 @@ class SweepReader {
     sweep_.name = options_.name;
     if (!options_.points.is(Value::Type::Array))
       config_error(where_ / "points", options_.points.line(),
-                   concat("expected a list, found ", describe(options_.points.type())));
+                   concat("expected a list, found ", describe(options_.points)));
     const auto& items = options_.points.items();
     if (items.empty()) add_trained({}, where_, 0);
     for (size_t i = 0; i < items.size(); ++i) {

@@ -60,7 +60,7 @@ std::vector<std::string_view> group_keys() {
 GroupPlan read_group(const Value& group, const Value& section, const RuleEntry& section_rule,
                      const FieldPath& where) {
   if (!group.is(Value::Type::Object)) {
-    config_error(where, group.line(), concat("expected an object, found ", describe(group.type())));
+    config_error(where, group.line(), concat("expected an object, found ", describe(group)));
   }
   GroupPlan plan;
   plan.where = where;
@@ -96,8 +96,7 @@ std::vector<GroupPlan> read_groups(const Value& section, const RuleEntry& rule, 
   const Value* groups = section.find("groups");
   if (groups == nullptr) return plans;
   if (!groups->is(Value::Type::Array)) {
-    config_error(where / "groups", groups->line(),
-                 concat("expected a list, found ", describe(groups->type())));
+    config_error(where / "groups", groups->line(), concat("expected a list, found ", describe(*groups)));
   }
   const FieldPath path = where / "groups";
   for (size_t i = 0; i < groups->items().size(); ++i) {
