@@ -105,7 +105,7 @@ class Trainer {
   [[noreturn]] void diverged(int64_t step, const char* why) const;
   void count_loss(double loss, int64_t samples);
   void count_step(double seconds);
-  void check_fits(const CheckpointState& state) const;
+  void check_fits(const CheckpointState& state, int64_t steps_per_epoch, size_t states) const;
   bool evaluation_due() const;
   bool stop_requested() const;
   void show_metrics_to_schedules();

@@ -210,6 +210,35 @@ TEST_CASE("a state that does not fit is refused") {
   bad = state;
   bad.state.progress.set("schedules", Value::array());
   CHECK_THROWS_AS(bench.trainer.restore(bad), FormatError);
+  for (const char* key : {"seconds", "epoch_samples", "schedules", "metrics"}) {
+    CAPTURE(std::string(key));
+    bad = state;
+    bad.state.progress.set(key, Value());
+    std::string message;
+    try {
+      bench.trainer.restore(bad);
+    } catch (const FormatError& error) {
+      message = error.what();
+    }
+    CHECK(message.find("state.json: progress.") == 0);
+    CHECK(message.find(concat(key, ": expected a")) != std::string::npos);
+  }
+}
+
+TEST_CASE("metrics that JSON has no number for come back as no number") {
+  Bench bench;
+  bench.trainer.step();
+  bench.trainer.evaluate();
+  Checkpoint state = deep_copy(bench.trainer.state());
+  const Value latest = Value::object({{"loss", Value::real(0.5)}, {"sdr", Value::real(-INFINITY)}});
+  state.state.progress.set("metrics", latest);
+  state = deep_copy(state);  // through JSON
+  Bench other;
+  other.trainer.restore(state);
+  REQUIRE(other.trainer.metrics().size() == 2);
+  CHECK(*find_metric(other.trainer.metrics(), "loss") == 0.5);
+  CHECK(std::isnan(*find_metric(other.trainer.metrics(), "sdr")));
+  CHECK(deep_copy(other.trainer.state()).state.progress.find("metrics")->find("sdr")->is(Value::Type::Null));
 }
 
 TEST_CASE("averages: the formula, evaluation with them, and the weights back in place") {
