@@ -249,6 +249,13 @@ std::unique_ptr<Evaluated> Trainer::evaluated() const {
       UseBatchStatistics(parts_.model, statistics_loader_.get(), options_.train.batch_norm_batches)});
 }
 
+/// The last update before it may have spoiled weights that no training loss has seen yet.
+void Trainer::check_evaluation(const Metrics& metrics) const {
+  const double* loss = find_metric(metrics, "loss");
+  if (loss == nullptr || std::isfinite(*loss)) return;
+  diverged(progress_.step - 1, concat("the evaluation's loss is ", *loss).c_str());
+}
+
 void Trainer::show_metrics_to_schedules() {
   for (Schedule* schedule : schedules()) {
     if (schedule == nullptr || schedule->watches().empty()) continue;
@@ -279,6 +286,7 @@ void Trainer::run(const std::vector<TrainObserver*>& observers) {
     }
     if (evaluation_due()) {
       const EvaluationResult result = evaluate();
+      check_evaluation(result.metrics);
       show_metrics_to_schedules();
       for (TrainObserver* observer : observers) observer->on_evaluation(progress_, result);
     }

@@ -122,6 +122,12 @@ std::vector<BadInput> resumed() {
        6,
        {"diverged at step", "of 6", "loss"},
        {"run"}},
+      {"diverged in its last step",
+       experiment("\"lr\": 0.05", "\"lr\": 1e30"),
+       {"train", "exp.json", "--out", "run", "--quiet", "--set", "data.batch=64", "--set", "train.epochs=1"},
+       6,
+       {"diverged at step 0 of 1 (epoch 1)", "the evaluation's loss is "},
+       {"run"}},
   };
 }
 

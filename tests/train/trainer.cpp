@@ -298,6 +298,26 @@ TEST_CASE("a run that diverges says where and updates nothing") {
   }
 }
 
+TEST_CASE("an evaluation whose loss is not finite ends the run before anyone saves it") {
+  Bench bench({.train = lasting(1)});
+  struct Spoiler : Events {
+    Model& model;
+    explicit Spoiler(Model& m) : model(m) {}
+    void on_epoch(const Progress&) override {
+      model.parameters().back()->raw().mutable_data().mut<float>()[0] = NAN;
+    }
+  } events(*bench.model);
+  std::string message;
+  try {
+    bench.trainer.run({&events});
+  } catch (const DivergedError& error) {
+    message = error.what();
+  }
+  CHECK(message.find("diverged at step 4 of 5 (epoch 1): the evaluation's loss is ") == 0);
+  CHECK(events.settled == 4);
+  CHECK(events.top1.empty());
+}
+
 TEST_CASE("a request to stop ends the run once the step is settled") {
   std::atomic<bool> stop{false};
   Bench bench({.stop = &stop});
