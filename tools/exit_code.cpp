@@ -47,6 +47,8 @@ Failure describe_failure(const std::exception& error) {
   if (const auto* known = dynamic_cast<const Error*>(&error)) {
     failure.code = code_of(known->kind());
     if (failure.code != kBug) failure.message = known->brief();
+  } else if (const auto* child = dynamic_cast<const ChildError*>(&error)) {
+    failure.code = child->code();
   } else if (const auto* file = dynamic_cast<const std::filesystem::filesystem_error*>(&error)) {
     failure = {kIo, concat(file->path1().string(), ": ", file->code().message())};
   } else if (dynamic_cast<const std::bad_alloc*>(&error) != nullptr) {

@@ -2,6 +2,7 @@
 // The executable's exit codes; scripts rely on them.
 
 #include <exception>
+#include <stdexcept>
 #include <string>
 
 namespace lathe::cli {
@@ -27,5 +28,15 @@ struct Failure {
   std::string message;
 };
 Failure describe_failure(const std::exception& error);
+
+/// Ends the executable with an exit code that another process of it chose.
+class ChildError : public std::runtime_error {
+ public:
+  explicit ChildError(const Failure& failure) : std::runtime_error(failure.message), code_(failure.code) {}
+  int code() const { return code_; }
+
+ private:
+  int code_;
+};
 
 }  // namespace lathe::cli

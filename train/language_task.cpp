@@ -73,7 +73,10 @@ class LanguageEvaluation : public Evaluation {
     if (units_.unit == TokenUnit::Word) return metrics;
     metrics.push_back(
         {units_.unit == TokenUnit::Byte ? "bits_per_byte" : "bits_per_character", loss / std::log(2.0)});
-    if (words_ > 0) metrics.push_back({"word_perplexity", std::exp(cost_ / static_cast<double>(words_))});
+    if (words_ == 0) return metrics;
+    const double by_word = std::exp(cost_ / static_cast<double>(words_));
+    // A text without spaces is one word, and its perplexity beyond what a double holds.
+    if (std::isfinite(by_word)) metrics.push_back({"word_perplexity", by_word});
     return metrics;
   }
   std::vector<Count> counts() const override {

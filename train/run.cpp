@@ -130,14 +130,15 @@ void tell(const RunFolder& folder, const RunRequest& request, const std::string&
 /// Restores the newest checkpoint, if there is one.
 void go_on(const RunFolder& folder, const RunRequest& request, const std::string& experiment,
            Trainer& trainer) {
-  const std::optional<Checkpoint> checkpoint = read_newest_checkpoint(folder.paths().checkpoints());
-  if (checkpoint) {
-    LATHE_CHECK(FormatError, checkpoint->state.experiment == experiment,
-                folder.paths().checkpoints().string(), ": the newest checkpoint is of another experiment");
+  const std::vector<std::filesystem::path> complete = list_checkpoints(folder.paths().checkpoints());
+  if (!complete.empty()) {
+    const Checkpoint checkpoint = read_checkpoint(complete.back());
+    LATHE_CHECK(FormatError, checkpoint.state.experiment == experiment, folder.paths().checkpoints().string(),
+                ": the newest checkpoint is of another experiment");
     try {
-      trainer.restore(*checkpoint);
-    } catch (const ConfigError& error) {  // of a state that says something else than we write
-      throw FormatError(error.what());
+      trainer.restore(checkpoint);
+    } catch (const FormatError& error) {
+      throw FormatError(concat(complete.back().string(), ": ", error.brief()));
     }
   }
   tell(folder, request,

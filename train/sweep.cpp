@@ -1,6 +1,7 @@
 #include "train/sweep.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "core/error.h"
 #include "core/files.h"
@@ -164,7 +165,7 @@ class SweepRunner {
     const StoredCost cost = stored_cost(read_packed(row.file), info, activation_bits(*model));
     const double* value = find_metric(result.metrics, task->metric());
     row.metric = task->metric();
-    row.value = value == nullptr ? 0 : *value;
+    if (value != nullptr && std::isfinite(*value)) row.value = *value;
     row.size_bytes = static_cast<int64_t>(fs::file_size(row.file));
     row.float_bytes = info.float_bytes;
     row.avg_bits = cost.avg_bits;
@@ -185,9 +186,10 @@ class SweepRunner {
   std::vector<SweepRow> rows_;
 };
 
+/// Of two rows with a value.
 bool beats(const SweepRow& a, const SweepRow& b) {
   const bool larger = larger_is_better(a.metric);
-  const double gain = larger ? a.value - b.value : b.value - a.value;
+  const double gain = larger ? *a.value - *b.value : *b.value - *a.value;
   return gain >= 0 && a.size_bytes <= b.size_bytes && (gain > 0 || a.size_bytes < b.size_bytes);
 }
 
@@ -199,7 +201,7 @@ void SweepRow::fields(FieldVisitor& v) {
   v.visit("file", file, {.doc = "the packed file"});
   v.visit("hash", hash, {.doc = "of the packed file"});
   v.visit("metric", metric, {.doc = "what value is"});
-  v.visit("value", value, {.doc = "on the test split, of the packed file"});
+  v.visit("value", value, {.doc = "on the test split, of the packed file; null: it is not finite"});
   v.visit("size_bytes", size_bytes, {.doc = "of the packed file"});
   v.visit("float_bytes", float_bytes, {.doc = "of the parameters in float32"});
   v.visit("avg_bits", avg_bits, {.doc = "of quantized parameters"});
@@ -229,9 +231,10 @@ bool larger_is_better(std::string_view metric) {
 }
 
 void mark_front(std::vector<SweepRow>& rows) {
+  const auto counts = [](const SweepRow& row) { return row.error.empty() && row.value.has_value(); };
   for (SweepRow& row : rows) {
-    row.on_front = row.error.empty() && std::none_of(rows.begin(), rows.end(), [&](const SweepRow& other) {
-                     return other.error.empty() && beats(other, row);
+    row.on_front = counts(row) && std::none_of(rows.begin(), rows.end(), [&](const SweepRow& other) {
+                     return counts(other) && beats(other, row);
                    });
   }
 }

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,7 +20,7 @@ struct SweepRow {
   std::string file;   ///< the packed file
   std::string hash;   ///< of its content
   std::string metric;
-  double value = 0;
+  std::optional<double> value;  ///< none where it is not finite
   int64_t size_bytes = 0, float_bytes = 0;
   double avg_bits = 0;  ///< of quantized parameters; 0 where nothing is quantized
   double sparsity = 0;
@@ -45,7 +46,7 @@ void check_sweep(const Sweep& sweep);
 /// weights.
 std::vector<SweepRow> run_sweep(const Sweep& sweep, const SweepRequest& request);
 
-/// Marks the rows that no other row beats in both metric and size.
+/// Marks the rows that no other row beats in both metric and size. Rows without a value take no part.
 void mark_front(std::vector<SweepRow>& rows);
 /// Larger is better: accuracies and signal ratios, not losses and perplexities.
 bool larger_is_better(std::string_view metric);

@@ -57,9 +57,9 @@ std::unique_ptr<Task> classification_task(std::unique_ptr<Loss> loss);
 std::unique_ptr<Task> regression_task(std::unique_ptr<Loss> loss);
 
 /// Metrics loss (nats a token), perplexity, bits_per_character or bits_per_byte where tokens are those, and
-/// word_perplexity where they are no words. Counts: tokens that were scored, words in them, tokens of
-/// probability 0 (metrics.md section 5.2). Output is the logarithm of each target's probability, (N, T).
-/// ConfigError for another loss than cross entropy, or one with smoothing.
+/// word_perplexity where they are no words and it is finite. Counts: tokens that were scored, words in them,
+/// tokens of probability 0 (metrics.md section 5.2). Output is the logarithm of each target's probability,
+/// (N, T). ConfigError for another loss than cross entropy, or one with smoothing.
 std::unique_ptr<Task> language_task(const DatasetInfo& data, std::unique_ptr<Loss> loss);
 
 /// The task of the data. ConfigError where there is none for it yet.

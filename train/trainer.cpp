@@ -9,6 +9,7 @@
 #include "core/math_mode.h"
 #include "core/parallel.h"
 #include "train/model_state.h"
+#include "train/saved_progress.h"
 
 namespace lathe {
 namespace {
@@ -56,12 +57,6 @@ LoaderOptions evaluation_order(const TrainerOptions& options, Device device) {
   order.batch = options.eval_batch;
   order.prefetch = batches_ahead(options, device);
   return order;
-}
-
-const Value& member(const Value& state, std::string_view key) {
-  const Value* found = state.find(key);
-  LATHE_CHECK(FormatError, found != nullptr, "checkpoint: ", key, " is missing");
-  return *found;
 }
 
 }  // namespace
@@ -254,6 +249,13 @@ std::unique_ptr<Evaluated> Trainer::evaluated() const {
       UseBatchStatistics(parts_.model, statistics_loader_.get(), options_.train.batch_norm_batches)});
 }
 
+/// The last update before it may have spoiled weights that no training loss has seen yet.
+void Trainer::check_evaluation(const Metrics& metrics) const {
+  const double* loss = find_metric(metrics, "loss");
+  if (loss == nullptr || std::isfinite(*loss)) return;
+  diverged(progress_.step - 1, concat("the evaluation's loss is ", *loss).c_str());
+}
+
 void Trainer::show_metrics_to_schedules() {
   for (Schedule* schedule : schedules()) {
     if (schedule == nullptr || schedule->watches().empty()) continue;
@@ -284,6 +286,7 @@ void Trainer::run(const std::vector<TrainObserver*>& observers) {
     }
     if (evaluation_due()) {
       const EvaluationResult result = evaluate();
+      check_evaluation(result.metrics);
       show_metrics_to_schedules();
       for (TrainObserver* observer : observers) observer->on_evaluation(progress_, result);
     }
@@ -297,23 +300,20 @@ void Trainer::run(const std::vector<TrainObserver*>& observers) {
 
 Checkpoint Trainer::state() const {
   LATHE_ASSERT(!device_step_.figures_pending());
-  Value schedule_states = Value::array();
+  SavedProgress saved{.steps_per_epoch = progress_.steps_per_epoch,
+                      .epoch = progress_.epoch,
+                      .epoch_samples = epoch_samples_,
+                      .epoch_loss_sum = epoch_loss_sum_,
+                      .train_seconds = train_seconds_,
+                      .seconds = seconds()};
   for (const Schedule* schedule : schedules()) {
-    schedule_states.push_back(schedule == nullptr ? Value() : schedule->state());
+    saved.schedules.push_back(schedule == nullptr ? Value() : schedule->state());
   }
-  Value latest = Value::object();
-  for (const Metric& metric : metrics_) latest.set(metric.name, Value::real(metric.value));
+  for (const Metric& metric : metrics_) saved.metrics.set(metric.name, Value::real(metric.value));
   Checkpoint checkpoint;
   checkpoint.state.step = progress_.step;
   checkpoint.state.seed = static_cast<int64_t>(options_.seed);
-  checkpoint.state.progress = Value::object({{"steps_per_epoch", Value::integer(progress_.steps_per_epoch)},
-                                             {"epoch", Value::integer(progress_.epoch)},
-                                             {"epoch_loss_sum", Value::real(epoch_loss_sum_)},
-                                             {"epoch_samples", Value::integer(epoch_samples_)},
-                                             {"schedules", std::move(schedule_states)},
-                                             {"metrics", std::move(latest)},
-                                             {"train_seconds", Value::real(train_seconds_)},
-                                             {"seconds", Value::real(seconds())}});
+  checkpoint.state.progress = write_fields(std::move(saved));
   checkpoint.model = model_state(parts_.model);
   checkpoint.optimizer = parts_.optimizer.state();
   if (ema_) checkpoint.ema = ema_->state();
@@ -321,48 +321,45 @@ Checkpoint Trainer::state() const {
   return checkpoint;
 }
 
-void Trainer::check_fits(const CheckpointState& state) const {
-  LATHE_CHECK(FormatError, state.step <= progress_.total_steps, "checkpoint: step ", state.step,
+void Trainer::check_fits(const CheckpointState& state, int64_t steps_per_epoch, size_t states) const {
+  LATHE_CHECK(FormatError, state.step <= progress_.total_steps, "state.json: step ", state.step,
               " is outside a run of ", progress_.total_steps, " steps");
-  const int64_t steps_per_epoch = member(state.progress, "steps_per_epoch").as_int();
-  LATHE_CHECK(FormatError, steps_per_epoch == progress_.steps_per_epoch, "checkpoint: ", steps_per_epoch,
+  LATHE_CHECK(FormatError, steps_per_epoch == progress_.steps_per_epoch, "state.json: ", steps_per_epoch,
               " steps an epoch, the run has ", progress_.steps_per_epoch);
-  LATHE_CHECK(FormatError, static_cast<uint64_t>(state.seed) == options_.seed, "checkpoint: seed ",
+  LATHE_CHECK(FormatError, static_cast<uint64_t>(state.seed) == options_.seed, "state.json: seed ",
               state.seed, ", the run has ", options_.seed);
-  const size_t states = member(state.progress, "schedules").items().size();
-  LATHE_CHECK(FormatError, states == parts_.optimizer.groups().size() + 1, "checkpoint: ", states,
+  LATHE_CHECK(FormatError, states == parts_.optimizer.groups().size() + 1, "state.json: ", states,
               " states of schedules, expected ", parts_.optimizer.groups().size() + 1);
 }
 
-void Trainer::restore(const Checkpoint& checkpoint) {
-  check_fits(checkpoint.state);
-  const Value& saved = checkpoint.state.progress;
+void Trainer::restore(const Checkpoint& checkpoint) try {
+  const SavedProgress saved = read_progress(checkpoint.state.progress);
+  check_fits(checkpoint.state, saved.steps_per_epoch, saved.schedules.items().size());
   load_model_state(parts_.model, checkpoint.model);
   device_step_.forget();
   parts_.optimizer.restore(checkpoint.optimizer);
-  LATHE_CHECK(FormatError, checkpoint.ema.empty() == (ema_ == nullptr), "checkpoint: averages ",
+  LATHE_CHECK(FormatError, checkpoint.ema.empty() == (ema_ == nullptr), "ema: averages ",
               ema_ ? "are missing" : "are there, but the run has none");
   if (ema_) ema_->restore(checkpoint.ema);
   const std::vector<Schedule*> all = schedules();
   for (size_t i = 0; i < all.size(); ++i) {
-    const Value& one = member(saved, "schedules").items()[i];
+    const Value& one = saved.schedules.items()[i];
     if (all[i] != nullptr && !one.is(Value::Type::Null)) all[i]->restore(one);
   }
-  metrics_.clear();
-  for (const auto& [name, value] : member(saved, "metrics").members()) {
-    metrics_.push_back({name, value.as_real()});
-  }
+  metrics_ = saved.latest_metrics();
   progress_.step = checkpoint.state.step;
   progress_.epoch = progress_.step / progress_.steps_per_epoch;
   progress_.step_in_epoch = progress_.step % progress_.steps_per_epoch;
   progress_.epoch_ended = false;
   epoch_started_ = false;
   const bool inside = progress_.step_in_epoch > 0;
-  epoch_loss_sum_ = inside ? member(saved, "epoch_loss_sum").as_real() : 0;
-  epoch_samples_ = inside ? member(saved, "epoch_samples").as_int() : 0;
-  train_seconds_ = member(saved, "train_seconds").as_real();
-  earlier_seconds_ = member(saved, "seconds").as_real();
+  epoch_loss_sum_ = inside ? saved.epoch_loss_sum : 0;
+  epoch_samples_ = inside ? saved.epoch_samples : 0;
+  train_seconds_ = saved.train_seconds;
+  earlier_seconds_ = saved.seconds;
   begin_ = now();
+} catch (const ConfigError& error) {  // of a state that says something else than we write
+  throw FormatError(error.what());
 }
 
 double Trainer::seconds() const {

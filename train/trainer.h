@@ -65,7 +65,8 @@ class Trainer {
   /// host no parameter is updated then, on a device the loss is looked at a few steps later, before anything
   /// is saved.
   void step();
-  /// Steps, evaluates and tells the observers until the run is done. InterruptedError when stopped.
+  /// Steps, evaluates and tells the observers until the run is done. InterruptedError when stopped;
+  /// DivergedError also when an evaluation's loss is not finite, before anyone hears of it or saves anything.
   void run(const std::vector<TrainObserver*>& observers);
 
   const Progress& progress() const { return progress_; }
@@ -105,7 +106,8 @@ class Trainer {
   [[noreturn]] void diverged(int64_t step, const char* why) const;
   void count_loss(double loss, int64_t samples);
   void count_step(double seconds);
-  void check_fits(const CheckpointState& state) const;
+  void check_evaluation(const Metrics& metrics) const;
+  void check_fits(const CheckpointState& state, int64_t steps_per_epoch, size_t states) const;
   bool evaluation_due() const;
   bool stop_requested() const;
   void show_metrics_to_schedules();

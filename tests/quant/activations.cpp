@@ -137,6 +137,22 @@ TEST_CASE("a run with activation quantizers evaluates as its packed file, for an
   }
 }
 
+TEST_CASE("an export that would lose the grids of activations is refused") {
+  const ScratchFolder scratch;
+  experiment(R"("train": {)",
+             R"("quant": {"activations": [{"type": "lsq", "bits": 4}]}, "train": {)")(scratch.path());
+  const auto lathe = [&](std::vector<std::string> arguments) {
+    return run_lathe({.arguments = std::move(arguments), .folder = scratch.path()});
+  };
+  REQUIRE(lathe({"train", "exp.json", "--out", "run", "--quiet"}).code == 0);
+  for (const char* from : {"run", "run/model.lathe"}) {
+    const Finished refused = lathe({"export", from, "-o", "x.safetensors"});
+    CHECK(refused.code == 7);
+    CHECK(refused.err.find(concat(from, ": its activations are quantized")) != std::string::npos);
+  }
+  CHECK(lathe({"unpack", "run/model.lathe", "-o", "x.safetensors"}).code == 0);
+}
+
 TEST_CASE("post-training ranges come from training data, and the file carries them") {
   const ScratchFolder scratch;
   trained()(scratch.path());

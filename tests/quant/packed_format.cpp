@@ -4,7 +4,9 @@
 
 #include "core/error.h"
 #include "core/files.h"
+#include "core/json.h"
 #include "tests/quant/packed_files.h"
+#include "train/packing.h"
 
 namespace lathe::tests {
 namespace {
@@ -55,6 +57,16 @@ TEST_CASE("packed format: the example of FORMAT.md") {
   const std::string documented = text.substr(begin, text.rfind("```\n") - begin);
   const std::string written = hex_dump(packed_bytes(example()));
   CHECK(documented == written);
+}
+
+TEST_CASE("packed format: every key of a header is in FORMAT.md") {
+  const std::string text = read_text(std::string(LATHE_SOURCE_DIR) + "/quant/FORMAT.md");
+  PackedHeader header;
+  header.quant = parse_json(R"({"activations": [{"type": "lsq"}]})", "test");
+  const Value written = to_value(header);
+  CHECK(written.members().size() == 8);
+  for (const auto& [key, value] : written.members())
+    CHECK_MESSAGE(text.find(concat("`", key, "`")) != std::string::npos, key);
 }
 
 TEST_CASE("packed format: files of every codec keep their bytes") {

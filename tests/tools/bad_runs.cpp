@@ -132,6 +132,18 @@ std::vector<BadInput> resumed() {
        6,
        {"diverged at step", "of 6", "loss"},
        {"run"}},
+      {"diverged in its last step",
+       experiment("\"lr\": 0.05", "\"lr\": 1e30"),
+       {"train", "exp.json", "--out", "run", "--quiet", "--set", "data.batch=64", "--set", "train.epochs=1"},
+       6,
+       {"diverged at step 0 of 1 (epoch 1)", "the evaluation's loss is "},
+       {"run"}},
+      {"prove-resume of a run that diverges",
+       experiment("\"lr\": 0.05", "\"lr\": 1e20"),
+       {"prove-resume", "exp.json", "--out", "proof", "--quiet"},
+       6,
+       {"prove-resume: training ended with exit code 6: diverged at step", "proof/continuous.log"},
+       {"proof"}},
   };
 }
 

@@ -72,6 +72,35 @@ TEST_CASE("SIGTERM in a sweep says how that goes on") {
   CHECK(fs::exists(scratch / "s/s/checkpoints/step-00000800/manifest.json"));
 }
 
+TEST_CASE("prove-resume ends with exit code 7 when a run does not go on, and says why") {
+  const ScratchFolder scratch;
+  const auto text = [](const std::string& lines) {
+    std::string all;
+    for (int i = 0; i < 2000; ++i) all += lines;
+    return all;
+  };
+  write_atomic(scratch / "input.txt", text("aab\n abaa\n"));
+  write_atomic(scratch / "lm.json", std::string_view(R"({
+    "schema": 1, "name": "tiny", "seed": 4,
+    "data": {"type": "text", "root": ".", "context": 8, "batch": 4},
+    "model": {"type": "gpt", "context": 8, "vocab": 4, "layers": 1, "heads": 1, "width": 4, "dropout": 0},
+    "optimizer": {"type": "adam", "lr": 0.01},
+    "train": {"epochs": 10}, "output": {"checkpoint_epochs": 10}})"));
+  const std::vector<std::string> command = {"prove-resume", "lm.json", "--out",     "proof", "--stops",
+                                            "10",           "--quiet", "--threads", "1"};
+  Child child({.arguments = command, .folder = scratch.path()});
+  while (child.running() && !fs::exists(scratch / "proof/interrupted/resolved.json"))
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  write_atomic(scratch / "input.txt", text("aba\n abaa\n"));  // no resume is allowed on other data
+  const Finished finished = child.wait();
+  CAPTURE(finished.err);
+  CHECK(finished.code == 7);
+  CHECK(finished.err.starts_with("lathe: error: prove-resume: the resumed run ended with exit code 3: "));
+  CHECK(finished.err.find("the data changed") != std::string::npos);
+  CHECK(finished.err.find("proof/interrupted.log") != std::string::npos);
+  CHECK(finished.err.find('\n') == finished.err.size() - 1);
+}
+
 TEST_SUITE_END();
 
 }  // namespace lathe::tests

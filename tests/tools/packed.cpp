@@ -57,8 +57,25 @@ TEST_CASE("what every method trains is what its packed file evaluates to, for an
 
     // Decoded weights, imported again, are what was evaluated.
     lathe.out({"unpack", "again.lathe", "-o", "w.safetensors"});
-    CHECK(lathe({"export", "run", "-o", "x.safetensors"}).code == 7);
+    for (const char* from : {"run", "run/model.lathe"}) {
+      const Finished refused = lathe({"export", from, "-o", "x.safetensors"});
+      CHECK(refused.code == 7);
+      CHECK(refused.err.find(std::string(from) + ": its weights are quantized") != std::string::npos);
+      CHECK(refused.err.find("`lathe unpack`") != std::string::npos);
+    }
+    CHECK_FALSE(fs::exists(scratch / "x.safetensors"));
   }
+}
+
+TEST_CASE("what nothing quantizes exports the same from the run and from its packed file") {
+  const ScratchFolder scratch;
+  const Command lathe{scratch};
+  trained()(scratch.path());
+  lathe.out({"export", "run", "-o", "a"});
+  lathe.out({"export", "run/model.lathe", "-o", "b"});
+  lathe.out({"unpack", "run/model.lathe", "-o", "c"});
+  CHECK(read_bytes(scratch / "a") == read_bytes(scratch / "b"));
+  CHECK(read_bytes(scratch / "a") == read_bytes(scratch / "c"));
 }
 
 TEST_CASE("quantizers with state of their own: averages, resuming and verifying leave it alone") {

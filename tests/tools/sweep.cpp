@@ -83,6 +83,13 @@ TEST_CASE("a sweep's figures are those of its packed files, and it goes on where
   CHECK(*second.find("rows")->items()[0].find("value") == *rows[0].find("value"));
   CHECK(*second.find("rows")->items()[0].find("hash") == *rows[0].find("hash"));
 
+  Value table = second;
+  table.find("rows")->at(2)->set("value", Value());
+  write_atomic(scratch / "s/table.json", to_json(table, 2));
+  const Finished third = lathe({"sweep", "s.json", "--out", "s", "--quiet"});
+  CHECK(third.code == 0);
+  CHECK(third.out.find("none") != std::string::npos);
+
   const Finished longer = lathe({"sweep", "s.json", "--out", "s", "--set", "train.epochs=2"});
   CHECK(longer.code == 2);
   CHECK(longer.err.find("point float: s/float: the run was begun with another experiment: train.epochs") !=
@@ -112,10 +119,24 @@ TEST_CASE("the front holds what no other point beats in metric and size") {
                                 row("twin", 0.8, 10), row("bad", 0.7, 11)};
   rows.push_back(row("diverged", 1, 1));
   rows.back().error = "diverged";
+  rows.push_back(row("infinite", 0, 1));
+  rows.back().value.reset();
   mark_front(rows);
   std::vector<bool> front;
   for (const SweepRow& one : rows) front.push_back(one.on_front);
-  CHECK(front == std::vector<bool>{true, true, false, true, false, false});
+  CHECK(front == std::vector<bool>{true, true, false, true, false, false, false});
+}
+
+TEST_CASE("a row without a value is read as it was written") {
+  SweepRow made = row("infinite", 0, 1);
+  made.value.reset();
+  const Value table = parse_json(to_json(to_value(std::vector<SweepRow>{made})), "table");
+  const Value& written = table.find("rows")->items()[0];
+  CHECK(written.find("value")->is(Value::Type::Null));
+  SweepRow read;
+  read_fields(read, written, {"table", "rows[0]"});
+  CHECK_FALSE(read.value.has_value());
+  CHECK(read.name == "infinite");
 }
 
 TEST_CASE("what pack --quant writes, verify --quant proves") {

@@ -105,6 +105,12 @@ TEST_CASE("metrics of a text are means over what is scored") {
   evaluation->add(Var(Tensor::from(scores, {1, 8})), batch);
   CHECK(std::isinf(value_of(evaluation->result(), "perplexity")));
   CHECK(evaluation->counts()[2].value == 1);
+  CHECK(value_of(evaluation->result(), "word_perplexity") == -1);
+  const auto one_word = task->evaluation();
+  batch.targets[0] = Tensor::from(std::vector<int64_t>(8, 3), {1, 8});
+  one_word->add(Var(Tensor::from(std::vector<double>(8, -100), {1, 8})), batch);
+  CHECK(value_of(one_word->result(), "perplexity") == doctest::Approx(std::exp(100.0)));
+  CHECK(value_of(one_word->result(), "word_perplexity") == -1);  // e^800
   CHECK_THROWS_AS(task->evaluation()->result(), DataError);
   CHECK_THROWS_AS(task_of(data->info(), R"({"type": "mse"})"), ConfigError);
   CHECK_THROWS_AS(task_of(data->info(), R"({"type": "cross_entropy", "label_smoothing": 0.1})"), ConfigError);

@@ -1,5 +1,6 @@
 #include "train/run.h"
 
+#include <cmath>
 #include <csignal>
 #include <fstream>
 #include <set>
@@ -76,6 +77,13 @@ std::set<std::string> entries(const fs::path& folder) {
   std::set<std::string> names;
   for (const auto& entry : fs::directory_iterator(folder)) names.insert(entry.path().filename().string());
   return names;
+}
+
+/// Changes what the newest checkpoint remembers.
+void set_progress(const fs::path& run, const char* key, Value value) {
+  Checkpoint checkpoint = read_newest_checkpoint(run / "checkpoints").value();
+  checkpoint.state.progress.set(key, std::move(value));
+  write_checkpoint(run / "checkpoints", checkpoint, 2);
 }
 
 void expect_equal_runs(const fs::path& a, const fs::path& b) {
@@ -157,6 +165,27 @@ TEST_CASE("events after the checkpoint are written again, not twice") {
   std::ofstream(scratch / "killed" / "metrics.jsonl", std::ios::app) << R"({"event": "epoch", "st)";
   run_through(scratch / "killed", true);
   expect_equal_runs(scratch / "continuous", scratch / "killed");
+}
+
+TEST_CASE("a metric that is no number stops no resume; a state that is wrong is named with its key") {
+  const ScratchFolder scratch;
+  const fs::path run = scratch / "run";
+  run_through(scratch / "continuous", false);
+  run_until(run, 7, false);
+  set_progress(run, "metrics", Value::object({{"loss", Value::real(INFINITY)}, {"sdr", Value()}}));
+  run_until(run, 8, true);
+  set_progress(run, "seconds", Value::string("long"));
+  std::string message;
+  try {
+    run_through(run, true);
+  } catch (const FormatError& error) {
+    message = error.what();
+  }
+  CHECK(message.find((run / "checkpoints/step-00000008").string() + ": state.json:") == 0);
+  CHECK(message.find(": progress.seconds: expected a number, found a string") != std::string::npos);
+  set_progress(run, "seconds", Value::real(1));
+  run_through(run, true);
+  expect_equal_runs(scratch / "continuous", run);
 }
 
 TEST_CASE("a resume refuses another experiment and allows what does not matter") {

@@ -115,6 +115,22 @@ TEST_CASE("plateau drops after patience, and its state travels") {
   }
 }
 
+TEST_CASE("plateau remembers no metric that is not finite, before a checkpoint and after it") {
+  const auto section =
+      R"({"type": "plateau", "metric": "perplexity", "mode": "min", "patience": 1, "factor": 0.5})";
+  const auto schedule = make(section), copy = make(section);
+  schedule->observe(INFINITY);
+  copy->restore(parse_json(to_json(schedule->state()), "state"));
+  for (Schedule* one : {schedule.get(), copy.get()}) {
+    one->observe(9);
+    CHECK(one->state().find("best")->as_real() == 9);
+    one->observe(INFINITY);
+    CHECK(at(*one, 0) == 1);
+    one->observe(NAN);
+    CHECK(at(*one, 0) == 0.5);
+  }
+}
+
 TEST_CASE("schedules that mean nothing are refused") {
   for (const char* section :
        {R"({"type": "cosine", "warmup_steps": 1, "warmup_epochs": 1})",

@@ -210,6 +210,35 @@ TEST_CASE("a state that does not fit is refused") {
   bad = state;
   bad.state.progress.set("schedules", Value::array());
   CHECK_THROWS_AS(bench.trainer.restore(bad), FormatError);
+  for (const char* key : {"seconds", "epoch_samples", "schedules", "metrics"}) {
+    CAPTURE(std::string(key));
+    bad = state;
+    bad.state.progress.set(key, Value());
+    std::string message;
+    try {
+      bench.trainer.restore(bad);
+    } catch (const FormatError& error) {
+      message = error.what();
+    }
+    CHECK(message.find("state.json: progress.") == 0);
+    CHECK(message.find(concat(key, ": expected a")) != std::string::npos);
+  }
+}
+
+TEST_CASE("metrics that JSON has no number for come back as no number") {
+  Bench bench;
+  bench.trainer.step();
+  bench.trainer.evaluate();
+  Checkpoint state = deep_copy(bench.trainer.state());
+  const Value latest = Value::object({{"loss", Value::real(0.5)}, {"sdr", Value::real(-INFINITY)}});
+  state.state.progress.set("metrics", latest);
+  state = deep_copy(state);  // through JSON
+  Bench other;
+  other.trainer.restore(state);
+  REQUIRE(other.trainer.metrics().size() == 2);
+  CHECK(*find_metric(other.trainer.metrics(), "loss") == 0.5);
+  CHECK(std::isnan(*find_metric(other.trainer.metrics(), "sdr")));
+  CHECK(deep_copy(other.trainer.state()).state.progress.find("metrics")->find("sdr")->is(Value::Type::Null));
 }
 
 TEST_CASE("averages: the formula, evaluation with them, and the weights back in place") {
@@ -267,6 +296,26 @@ TEST_CASE("a run that diverges says where and updates nothing") {
   for (const Parameter* parameter : bench.model->parameters()) {
     CHECK_FALSE(parameter->raw().grad().defined());
   }
+}
+
+TEST_CASE("an evaluation whose loss is not finite ends the run before anyone saves it") {
+  Bench bench({.train = lasting(1)});
+  struct Spoiler : Events {
+    Model& model;
+    explicit Spoiler(Model& m) : model(m) {}
+    void on_epoch(const Progress&) override {
+      model.parameters().back()->raw().mutable_data().mut<float>()[0] = NAN;
+    }
+  } events(*bench.model);
+  std::string message;
+  try {
+    bench.trainer.run({&events});
+  } catch (const DivergedError& error) {
+    message = error.what();
+  }
+  CHECK(message.find("diverged at step 4 of 5 (epoch 1): the evaluation's loss is ") == 0);
+  CHECK(events.settled == 4);
+  CHECK(events.top1.empty());
 }
 
 TEST_CASE("a request to stop ends the run once the step is settled") {

@@ -1,7 +1,11 @@
+#include <algorithm>
+
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "core/error.h"
+#include "quant/activation.h"
+#include "quant/pack/packed_model.h"
 #include "quant/quantizer.h"
 #include "tools/commands.h"
 #include "tools/exit_code.h"
@@ -18,12 +22,26 @@ struct ExportArguments {
   std::string out;
 };
 
+[[noreturn]] void refuse(const SavedRun& run, const char* quantized, const char* lost) {
+  const bool folder = run.packed.empty();
+  LATHE_THROW(MismatchError, (folder ? run.folder : run.packed).string(), ": its ", quantized,
+              " are quantized, and safetensors would lose the ", lost, "; ",
+              folder ? "`lathe pack`" : "this file",
+              " keeps them, `lathe unpack` writes the weights decoded");
+}
+
+bool holds_codes(const std::filesystem::path& packed) {
+  const std::vector<PackedTensorLayout> tensors = layout_packed(packed).tensors;
+  return std::any_of(tensors.begin(), tensors.end(),
+                     [](const PackedTensorLayout& tensor) { return tensor.codec != "tensor"; });
+}
+
 int export_run(const Session& session, const ExportArguments& arguments) {
-  const std::unique_ptr<Model> model = load_run_model(open_run(arguments.run));
-  LATHE_CHECK(
-      MismatchError, quantizers_of(*model).empty(), arguments.run,
-      ": its weights are quantized, and safetensors would lose the codes; `lathe pack` keeps them, `lathe "
-      "unpack` writes them decoded");
+  const SavedRun run = open_run(arguments.run);
+  const std::unique_ptr<Model> model = load_run_model(run);
+  const bool codes = run.packed.empty() ? !quantizers_of(*model).empty() : holds_codes(run.packed);
+  if (codes) refuse(run, "weights", "codes");
+  if (!activation_quantizers_of(*model).empty()) refuse(run, "activations", "grids");
   export_weights(*model, arguments.out);
   if (session.json) {
     print_json(Value::object({{"out", Value::string(arguments.out)}}));

@@ -71,13 +71,19 @@ class Child {
   }
   int exit_code() const { return WIFEXITED(status_) ? WEXITSTATUS(status_) : -1; }
   bool killed_by(int number) const { return WIFSIGNALED(status_) && WTERMSIG(status_) == number; }
+  /// "exit code 3", "signal 9"
+  std::string end() const {
+    return WIFSIGNALED(status_) ? fmt::format("signal {}", WTERMSIG(status_))
+                                : fmt::format("exit code {}", exit_code());
+  }
 
  private:
   pid_t pid_ = -1;
   int status_ = 0;
 };
 
-bool run_process(const Session& session, const ProveArguments& arguments, const TrainProcess& process) {
+std::vector<std::string> train_command(const Session& session, const ProveArguments& arguments,
+                                       const TrainProcess& process) {
   std::vector<std::string> command = {
       "lathe", "train", arguments.experiment, "--out", process.folder.string(), "--quiet"};
   for (const std::string& set : arguments.sets) command.insert(command.end(), {"--set", set});
@@ -85,25 +91,51 @@ bool run_process(const Session& session, const ProveArguments& arguments, const 
   if (session.threads > 0) command.insert(command.end(), {"--threads", std::to_string(session.threads)});
   if (session.device != "auto") command.insert(command.end(), {"--device", session.device});
   if (process.resume) command.emplace_back("--resume");
+  return command;
+}
+
+/// What the process that wrote a log from `begin` on says of its failure; empty when it said nothing.
+std::string last_error(const std::string& log, size_t begin) {
+  constexpr std::string_view kMark = "lathe: error: ";
+  const std::string text = read_text(log).substr(begin);
+  const size_t at = text.rfind(kMark);
+  if (at == std::string::npos) return {};
+  const size_t from = at + kMark.size();
+  return ": " + text.substr(from, text.find('\n', from) - from);
+}
+
+/// Of a process that nobody stopped. A run that trains, but does not go on, is what the proof looks for.
+[[noreturn]] void fail(const TrainProcess& process, const Child& child, const std::string& said,
+                       const std::string& log) {
+  LATHE_CHECK(MismatchError, !process.resume, "prove-resume: the resumed run ended with ", child.end(), said,
+              "; expected it to go on; its output is in ", log);
+  throw ChildError(
+      {child.exit_code() < 0 ? kBug : child.exit_code(),
+       fmt::format("prove-resume: training ended with {}{}; its output is in {}", child.end(), said, log)});
+}
+
+bool run_process(const Session& session, const ProveArguments& arguments, const TrainProcess& process) {
   const std::string log = process.folder.string() + ".log";
-  Child child(command, log);
+  const size_t begin = std::filesystem::exists(log) ? std::filesystem::file_size(log) : 0;
+  Child child(train_command(session, arguments, process), log);
   while (!child.ended()) {
     if (process.poll()) {
       child.signal(process.how == Stop::Kill ? SIGKILL : SIGTERM);
       child.wait();
       const int code = child.exit_code();
       if (code == kOk) return true;  // it was quicker than the signal
+      if (process.how == Stop::Kill && !child.killed_by(SIGKILL)) break;
       // Before its handlers stand, as in a process that is still loading, SIGTERM ends it and saves nothing.
       const bool unprepared = child.killed_by(SIGTERM);
       LATHE_CHECK(MismatchError, process.how == Stop::Kill || code == kInterrupted || unprepared,
-                  "prove-resume: a process that got SIGTERM ended with exit code ", code, ", expected ",
-                  static_cast<int>(kInterrupted), "; its output is in ", log);
+                  "prove-resume: a process that got SIGTERM ended with ", child.end(),
+                  ", expected exit code ", static_cast<int>(kInterrupted), last_error(log, begin),
+                  "; its output is in ", log);
       return false;
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
   }
-  LATHE_CHECK(ConfigError, child.exit_code() == kOk, "prove-resume: training ended with exit code ",
-              child.exit_code(), "; its output is in ", log);
+  if (child.exit_code() != kOk) fail(process, child, last_error(log, begin), log);
   return true;
 }
 
@@ -145,7 +177,7 @@ void add_prove_resume(CLI::App& app, Session& session) {
       "prove-resume",
       "Kills a run at random moments, resumes it, compares all state with an uninterrupted run");
   command->footer(
-      "Exit code 7 when a single bit differs.\n"
+      "Exit code 7 when a single bit differs or a resume fails; training's own where it fails without one.\n"
       "Examples:\n  lathe prove-resume train/experiments/glyphs.json --set data.limit=2000 --set "
       "train.epochs=2");
   auto arguments = std::make_shared<ProveArguments>();

@@ -19,6 +19,12 @@ struct SweepArguments {
   SweepChanges changes;
 };
 
+std::string value_of(const SweepRow& row) {
+  if (!row.value) return "none";
+  return row.metric.starts_with("top") ? fmt::format("{:.2f} %", 100 * *row.value)
+                                       : fmt::format("{:.4f}", *row.value);
+}
+
 void print_rows(const std::vector<SweepRow>& rows) {
   std::vector<std::vector<std::string>> table = {{"point", rows.empty() ? "value" : rows.front().metric,
                                                   "bits", "zeros", "bytes", "of float", "BOPs (sparse)",
@@ -28,11 +34,8 @@ void print_rows(const std::vector<SweepRow>& rows) {
       table.push_back({row.name, "diverged"});
       continue;
     }
-    const bool fraction = row.metric.starts_with("top");
     const Value* sparse = row.relative_bops.find("sparse");
-    table.push_back({row.name,
-                     fraction ? fmt::format("{:.2f} %", 100 * row.value) : fmt::format("{:.4f}", row.value),
-                     row.avg_bits > 0 ? fmt::format("{:.2f}", row.avg_bits) : "32",
+    table.push_back({row.name, value_of(row), row.avg_bits > 0 ? fmt::format("{:.2f}", row.avg_bits) : "32",
                      fmt::format("{:.1f} %", 100 * row.sparsity), grouped(row.size_bytes),
                      fmt::format("{:.1f} %", 100 * static_cast<double>(row.size_bytes) /
                                                  static_cast<double>(std::max<int64_t>(1, row.float_bytes))),

@@ -6,7 +6,8 @@
 namespace lathe {
 
 bool Plateau::improves(double value) const {
-  if (!best_) return !std::isnan(value);
+  if (!std::isfinite(value)) return false;  // nor could a checkpoint remember it
+  if (!best_) return true;
   const double margin = options_.threshold * std::abs(*best_);
   return options_.mode == "min" ? value < *best_ - margin : value > *best_ + margin;
 }
