@@ -1,10 +1,12 @@
 #include "train/run_folder.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <ctime>
 #include <fstream>
+#include <iterator>
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -34,11 +36,13 @@ namespace {
 
 /// What a run leaves that is killed before its resolved.json is there: whole files, and parts of them.
 bool is_first_file(const RunPaths& paths, const std::string& name) {
+  const auto is_part_of = [&](const fs::path& path) {
+    return name.starts_with(concat(".", path.filename().string(), ".tmp"));
+  };
   const fs::path first[] = {paths.experiment(), paths.environment(), paths.quantizers(), paths.checkpoints()};
-  for (const fs::path& path : first) {
-    if (name == path.filename() || name.starts_with("." + path.filename().string() + ".tmp")) return true;
-  }
-  return name.starts_with("." + paths.resolved().filename().string() + ".tmp");
+  return is_part_of(paths.resolved()) ||
+         std::any_of(std::begin(first), std::end(first),
+                     [&](const fs::path& path) { return name == path.filename() || is_part_of(path); });
 }
 
 /// A run's first files are all that it may find in the folder, and only when it goes on.

@@ -9,7 +9,7 @@ namespace {
 
 void expect(const Value& value, Value::Type type, const FieldPath& where) {
   if (value.is(type)) return;
-  config_error(where, value.line(), concat("expected ", describe(type), ", found ", describe(value.type())));
+  config_error(where, value.line(), concat("expected ", describe(type), ", found ", describe(value)));
 }
 
 }  // namespace

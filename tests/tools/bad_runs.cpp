@@ -116,6 +116,11 @@ std::vector<BadInput> resumed() {
        kResume,
        2,
        {"run: ", "no run to resume", "the folder is not empty"}},
+  };
+}
+
+std::vector<BadInput> started() {
+  return {
       {"fine-tuned from a damaged run",
        trained(flipped(newest("model.safetensors"), 100)),
        {"train", "exp.json", "--init", "run", "--out", "new", "--quiet"},
@@ -152,6 +157,7 @@ std::vector<BadInput> resumed() {
 std::vector<BadInput> bad_runs() {
   std::vector<BadInput> rows = damaged();
   for (BadInput& row : resumed()) rows.push_back(std::move(row));
+  for (BadInput& row : started()) rows.push_back(std::move(row));
   const std::vector<BadInput> others = {
       {"eval of a missing folder", nothing(), kEval, 5, {"run: ", "there is no such run"}},
       {"eval of a file", file("run", ""), kEval, 4, {"run: ", "too few for a packed model"}},

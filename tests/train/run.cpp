@@ -182,7 +182,7 @@ TEST_CASE("a metric that is no number stops no resume; a state that is wrong is 
     message = error.what();
   }
   CHECK(message.find((run / "checkpoints/step-00000008").string() + ": state.json:") == 0);
-  CHECK(message.find(": progress.seconds: expected a number, found a string") != std::string::npos);
+  CHECK(message.find(": progress.seconds: expected a number, found the string") != std::string::npos);
   set_progress(run, "seconds", Value::real(1));
   run_through(run, true);
   expect_equal_runs(scratch / "continuous", run);

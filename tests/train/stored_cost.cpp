@@ -62,10 +62,9 @@ TEST_CASE("weights of an LSTM and of an adaptive softmax count with their bits")
 
 TEST_CASE("attention counts the widths of both of its operands") {
   const char* vit = R"({"type": "vit_cifar", "width": 16, "depth": 1, "heads": 2, "mlp": 32})";
-  const StoredCost plain = cost_of(vit, {32, 32, 3}, R"({"rules": []})");
+  const StoredCost plain = cost_of(vit, {32, 32, 3}, "null");
   CHECK(plain.relative_bops[kMac] == doctest::Approx(1));
-  const StoredCost eight =
-      cost_of(vit, {32, 32, 3}, R"({"rules": [], "activations": [{"type": "minmax", "bits": 8}]})");
+  const StoredCost eight = cost_of(vit, {32, 32, 3}, R"({"activations": [{"type": "minmax", "bits": 8}]})");
   int64_t products = 0;
   for (const StoredLayerCost& row : eight.layers) {
     const bool attention = row.weight.elements == 0;
@@ -78,7 +77,7 @@ TEST_CASE("attention counts the widths of both of its operands") {
 
 TEST_CASE("what recurs in an LSTM stays float when its input is quantized") {
   const StoredCost cost = cost_of(R"({"type": "demucs", "channels": 8, "depth": 2})", {4000, 2},
-                                  R"({"rules": [], "activations": [{"type": "minmax", "bits": 8}]})");
+                                  R"({"activations": [{"type": "minmax", "bits": 8}]})");
   const StoredLayerCost& lstm = layer(cost, "lstm.lstm");
   CHECK(lstm.activation_bits > 8);
   CHECK(lstm.activation_bits < 32);
