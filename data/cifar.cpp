@@ -125,11 +125,11 @@ std::vector<std::byte> records(const ImageSet& set, int64_t lo, int64_t hi) {
 }
 
 void check_fits(const ImageSet& set, int64_t least) {
-  LATHE_CHECK(ShapeError, set.sample() == Shape({kSide, kSide, kChannels}) && set.classes <= 10,
-              "write_cifar10: images are ", set.sample(), " of ", set.classes,
-              " classes, expected (32, 32, 3) and at most 10");
-  LATHE_CHECK(ShapeError, set.size() >= least, "write_cifar10: the ", set.split, " split has ", set.size(),
-              " images, expected at least ", least);
+  LATHE_CHECK(ConfigError, set.sample() == Shape({kSide, kSide, kChannels}) && set.classes <= 10,
+              "CIFAR-10's format holds images of (32, 32, 3) in at most 10 classes, found ", set.sample(),
+              " in ", set.classes);
+  LATHE_CHECK(ConfigError, set.size() >= least, "CIFAR-10's format needs at least ", least, " images in the ",
+              set.split, " split, found ", set.size());
 }
 
 }  // namespace

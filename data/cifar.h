@@ -22,7 +22,7 @@ ImageSet read_cifar100(const std::filesystem::path& root, std::string_view split
                        int64_t limit = kNoLimit);
 
 /// Writes both splits as CIFAR-10 files with class names, so that read_cifar10(root) gives them back. The
-/// training images are cut into five files of nearly equal size. ShapeError unless images are 32x32 RGB,
+/// training images are cut into five files of nearly equal size. ConfigError unless images are 32x32 RGB,
 /// there are at least five training images and one test image, and labels fit the format (at most 10
 /// classes).
 void write_cifar10(const std::filesystem::path& root, const ImageSet& train, const ImageSet& test);

@@ -115,7 +115,7 @@ class SweepRunner {
     }
     RunRequest run;
     run.folder = paths.folder;
-    run.resume = paths.has_run();
+    run.resume = fs::exists(paths.folder);  // killed at any moment
     run.init = point.init;
     if (!point.init.empty()) run.initialise = initialiser(point.init);
     run.observers = request_.observers;
@@ -128,7 +128,7 @@ class SweepRunner {
   /// Refuses to go on with a point that began from other weights.
   void remember_init(const SweepPoint& point, const RunPaths& paths) {
     const std::string hash = hash_of_init(point.init);
-    const Value* known = paths.has_run() ? begun_.find(point.name) : nullptr;
+    const Value* known = fs::exists(paths.folder) ? begun_.find(point.name) : nullptr;
     if (known != nullptr) {
       const Value* before = known->find("init_hash");
       LATHE_CHECK(ConfigError, before != nullptr && *before == Value::string(hash), paths.folder.string(),

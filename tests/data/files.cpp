@@ -207,7 +207,7 @@ TEST_CASE("cifar10: what is written is read back") {
   ImageSet small = train;
   small.labels.resize(4);
   small.pixels.resize(4 * 3072);
-  CHECK_THROWS_AS(write_cifar10(folder.path(), small, test), lathe::ShapeError);
+  CHECK_THROWS_AS(write_cifar10(folder.path(), small, test), lathe::ConfigError);
 }
 
 TEST_CASE("idx: plain and gzipped files, either name of the test split") {
