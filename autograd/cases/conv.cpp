@@ -62,6 +62,8 @@ std::vector<OpCase> conv_cases() {
       conv2d_case("conv2d depthwise", {2, 5, 6, 18}, {18, 3, 3, 1}, {1, 1, 1, 1, 1, 1, 18}),
       conv2d_case("conv2d depthwise 5x5 stride 2", {1, 8, 9, 7}, {7, 5, 5, 1}, {2, 2, 2, 2, 1, 1, 7}),
       conv2d_case("conv2d depthwise multiplier 2", {2, 5, 6, 3}, {6, 3, 3, 1}, {1, 1, 1, 1, 1, 1, 3}),
+      conv2d_case("conv2d one column", {1, 6, 1, 18}, {15, 3, 1, 18}, {.pad_h = 1}),
+      conv2d_case("conv2d one column of two", {1, 5, 2, 9}, {12, 3, 2, 9}, {.pad_h = 1}),
       conv2d_case("conv2d empty batch", {0, 5, 6, 3}, {4, 3, 3, 3}, same3),
       conv1d_case("conv1d 1x1", {2, 9, 5}, {6, 1, 5}, {}),
       conv1d_case("conv1d kernel 8 stride 4", {2, 40, 3}, {5, 8, 3}, {.stride = 4}),
