@@ -69,6 +69,8 @@ const std::vector<Case> kOther = {
     {"pointwise, many pixels", 3, 13, 17, 20, 70, 1, 1, {}},
     {"several row blocks", 1, 40, 33, 32, 16, 3, 3, {.pad_h = 1, .pad_w = 1}},
     {"large gradient", 2, 4, 9, 256, 264, 3, 3, {.pad_h = 1, .pad_w = 1}},
+    {"every tap in the padding", 1, 1, 1, 2, 1, 1, 2, {2, 2, 1, 1, 1, 1, 1}},
+    {"every tap in the padding, groups", 3, 1, 1, 34, 36, 1, 1, {2, 2, 1, 1, 1, 1, 2}},
 };
 
 const std::vector<Case> kDepthwise = {
