@@ -82,6 +82,12 @@ std::vector<OpCase> conv_cases() {
       transpose1d_case("conv_transpose1d stride 1", {2, 9, 5}, {5, 3, 4}, {.padding = 1}),
       transpose1d_case("conv_transpose1d groups and dilation", {2, 8, 6}, {6, 3, 2},
                        {.stride = 2, .padding = 1, .dilation = 2, .groups = 2, .output_padding = 1}),
+      transpose1d_case("conv_transpose1d kernel 1, output padding", {2, 5, 6}, {6, 1, 3},
+                       {.dilation = 2, .output_padding = 1}),
+      transpose2d_case("conv_transpose2d 1x1, output padding beyond the stride", {2, 3, 4, 64},
+                       {64, 1, 1, 65}, {{2, 2, 0, 0, 4, 3, 1}, 3, 2}),
+      transpose2d_case("conv_transpose2d dilation 3, output padding", {1, 4, 5, 6}, {6, 3, 2, 4},
+                       {{1, 1, 1, 1, 3, 3, 1}, 2, 1}),
       transpose1d_case("conv_transpose1d empty batch", {0, 8, 6}, {6, 3, 2}, {}),
   };
 }

@@ -22,6 +22,7 @@ struct Case {
   std::string name;
   int64_t n, h, w, c, k, kh, kw;
   Conv2dGeometry g;
+  int64_t left_out = 0;  // last rows and columns of y: a transposed convolution's output padding
 };
 
 const std::vector<Case> kOther = {
@@ -69,6 +70,12 @@ const std::vector<Case> kOther = {
     {"pointwise, many pixels", 3, 13, 17, 20, 70, 1, 1, {}},
     {"several row blocks", 1, 40, 33, 32, 16, 3, 3, {.pad_h = 1, .pad_w = 1}},
     {"large gradient", 2, 4, 9, 256, 264, 3, 3, {.pad_h = 1, .pad_w = 1}},
+    {"pointwise, outputs left out", 2, 7, 9, 20, 18, 1, 1, {}, 1},
+    {"pointwise, outputs left out, product", 2, 7, 9, 64, 72, 1, 1, {}, 1},
+    {"pointwise, stride 2, outputs left out", 2, 9, 10, 20, 18, 1, 1, {2, 2, 0, 0, 1, 1, 1}, 1},
+    {"pointwise, stride 2, outputs left out, product", 2, 9, 9, 72, 64, 1, 1, {2, 2, 0, 0, 1, 1, 1}, 2},
+    {"pointwise, narrow images, outputs left out", 5, 4, 3, 33, 18, 1, 1, {}, 2},
+    {"dilation 3, outputs left out", 2, 9, 11, 9, 12, 3, 3, {1, 1, 2, 2, 3, 3, 1}, 2},
     {"every tap in the padding", 1, 1, 1, 2, 1, 1, 2, {2, 2, 1, 1, 1, 1, 1}},
     {"every tap in the padding, groups", 3, 1, 1, 34, 36, 1, 1, {2, 2, 1, 1, 1, 1, 2}},
 };
@@ -96,6 +103,8 @@ const std::vector<Case> kDepthwise = {
     {"depthwise, even kernel, dilated", 1, 12, 9, 20, 20, 2, 4, {1, 2, 3, 1, 2, 1, 20}},
     {"depthwise, multiplier 3", 2, 7, 8, 6, 18, 3, 3, {1, 1, 1, 1, 1, 1, 6}},
     {"depthwise, one column", 3, 9, 1, 8, 8, 3, 1, {.pad_h = 1, .groups = 8}},
+    {"depthwise, pointwise, outputs left out", 2, 6, 7, 18, 18, 1, 1, {.groups = 18}, 1},
+    {"depthwise, dilated, outputs left out", 2, 8, 9, 16, 16, 3, 3, {1, 1, 2, 2, 2, 2, 16}, 1},
 };
 
 const std::vector<Case>& cases() {
@@ -125,8 +134,8 @@ struct Buffers {
 struct Sizes {
   int64_t oh, ow, x, w, y, cg, kg;
   explicit Sizes(const Case& c)
-      : oh(conv_out(c.h, c.kh, c.g.stride_h, c.g.pad_h, c.g.dilation_h)),
-        ow(conv_out(c.w, c.kw, c.g.stride_w, c.g.pad_w, c.g.dilation_w)),
+      : oh(conv_out(c.h, c.kh, c.g.stride_h, c.g.pad_h, c.g.dilation_h) - c.left_out),
+        ow(conv_out(c.w, c.kw, c.g.stride_w, c.g.pad_w, c.g.dilation_w) - c.left_out),
         x(c.n * c.h * c.w * c.c),
         w(c.k * c.kh * c.kw * (c.c / c.g.groups)),
         y(c.n * oh * ow * c.k),
