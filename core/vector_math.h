@@ -81,7 +81,7 @@ LATHE_HD_INLINE float scale_by_power(float x, int32_t n) {
   return x * s1 * s2;
 }
 
-/// exp(x) = p 2^k: returns p.
+/// exp(x) = p 2^k: returns p. Far beyond the range of floats k wraps round.
 LATHE_HD_INLINE float exp_parts(float x, int32_t& k) {
   // Adding 1.5 * 2^23 rounds to the nearest integer n and leaves n in the low bits.
   const float shifted = x * 1.44269504f + 0x1.8p23f;
@@ -92,7 +92,7 @@ LATHE_HD_INLINE float exp_parts(float x, int32_t& k) {
   p = p * r + 0x1.555518p-5f;
   p = p * r + 0x1.5554dcp-3f;
   p = p * r + 0.5f;
-  k = __builtin_bit_cast(int32_t, shifted) - __builtin_bit_cast(int32_t, 0x1.8p23f);
+  k = static_cast<int32_t>(__builtin_bit_cast(uint32_t, shifted) - __builtin_bit_cast(uint32_t, 0x1.8p23f));
   return (p * r) * r + r + 1.0f;
 }
 
@@ -192,7 +192,7 @@ LATHE_HD_INLINE Normal<float> normal(float x) {
   const float t = ::fabsf(x), half_square = -0.5f * x * x;
   int32_t k = 0;
   const float p = exp_parts(half_square, k);
-  const float scale = __builtin_bit_cast(float, static_cast<int32_t>(static_cast<uint32_t>(k + 127) << 23));
+  const float scale = __builtin_bit_cast(float, (static_cast<uint32_t>(k) + 127) << 23);
   const float e = half_square < -87.0f ? 0.0f : p * scale;
   // exp(t^2 / 2) (1 - cdf(t)) for 0 <= t <= 13.5, a polynomial of u = 1 / (1 + 0.4 t) good to 3e-7.
   const float u = 1.0f / (1.0f + 0.4f * t);

@@ -81,7 +81,7 @@ __global__ void __launch_bounds__(256)
   A factor[kMicro];
   for (int i = 0; i < kMicro; ++i) {
     const int64_t t = block.first + Tile::ty() * kMicro + i;
-    const bool nothing = best[i] == -static_cast<A>(INFINITY);
+    const bool nothing = best[i] == -static_cast<A>(INFINITY) && !Tile::sees_a_key(in, s, block.n, t);
     factor[i] = nothing ? A{0} : 1 / total[i];
     if (t >= s.queries || Tile::tx() != 0) continue;
     lse[(block.n * s.heads + block.h) * s.queries + t] =

@@ -119,6 +119,16 @@ struct AttentionTile {
       }
     }
   }
+  /// Whether a key that query t sees is no padding. Scores do not tell: all may overflow to -inf.
+  static __device__ bool sees_a_key(const AttentionInputs<T>& in, const AttentionShape& s, int64_t n,
+                                    int64_t t) {
+    const int64_t seen = t < s.queries ? s.seen(t) : 0;
+    if (in.key_padding == nullptr) return seen > 0;
+    for (int64_t key = 0; key < seen; ++key) {
+      if (in.key_padding[n * s.keys + key] == 0) return true;
+    }
+    return false;
+  }
   /// Of the 16 lanes that share the rows.
   template <class Op>
   static __device__ A of_row(A value) {

@@ -76,7 +76,7 @@ void add_bias(Tensor& y, const Tensor& bias) {
 /// A 1x1 convolution of whole pixels: y = x w^T + bias over rows of pixels.
 bool is_product(const ConvSizes& s) {
   return s.kh == 1 && s.kw == 1 && s.stride_h == 1 && s.stride_w == 1 && s.pad_h == 0 && s.pad_w == 0 &&
-         s.groups == 1;
+         s.groups == 1 && s.oh == s.h && s.ow == s.w;
 }
 Tensor rows(const Tensor& t) {
   return t.view({t.dim(0) * t.dim(1) * t.dim(2), t.dim(3)});

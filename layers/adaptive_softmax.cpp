@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/embedding.h"
 #include "autograd/ops/loss.h"
@@ -17,6 +19,7 @@ CrossEntropyOptions costs(Reduction reduction) {
   return options;
 }
 
+/// (N, ..., width) as (rows, width).
 Var rows_of(const Var& features) {
   return reshape(features, {features.shape().numel() / features.dim(-1), features.dim(-1)});
 }
@@ -74,13 +77,17 @@ class AdaptiveSoftmax::Tail : public Module {
   }
   const char* type() const override { return "AdaptiveTail"; }
 
-  /// Of the rows `places` of h (n, width); all of them where `places` is undefined.
-  Var operator()(const Var& h, const Tensor& places) {
+  /// Of the rows `places` of h (n, width), equally many of each sample; all of them where `places` is
+  /// undefined.
+  Var operator()(const Var& h, int64_t samples, const Tensor& places) {
     const ErrorScope scope(*this);
     Var x = narrow(places.defined() ? embedding(h, places) : h);
     if (dropout_.active()) {
-      // A mask for every position, so that it depends on the position alone.
-      const Var kept = dropout_(Var(Tensor::full({h.dim(0), dim_}, 1, x.dtype()).to(device())));
+      // A mask for every position, so that it depends on the position alone; by samples, which dropout
+      // counts.
+      const int64_t positions = h.dim(0) / std::max<int64_t>(samples, 1);
+      const Var ones(Tensor::full({samples, positions, dim_}, 1, x.dtype()).to(device()));
+      const Var kept = reshape(dropout_(ones), {h.dim(0), dim_});
       x = mul(x, places.defined() ? embedding(kept, places) : kept);
     }
     return words_(x);
@@ -176,12 +183,13 @@ Var AdaptiveSoftmax::loss(const Var& features, const Tensor& targets) {
   const ErrorScope scope(*this);
   const Targets wanted = read(targets, true);
   const Var h = rows_of((*dropout_)(features));
+  const int64_t samples = features.dim(0);
   const DType dtype = root_options().dtype;
   Var sum = cross_entropy(cast(head(h), dtype), wanted.first_level, costs(Reduction::Sum));
   for (size_t t = 0; t < tails_.size(); ++t) {
     const Tensor &places = wanted.tails.places[t + 1], &ids = wanted.tails.ids[t + 1];
     if (places.numel() == 0) continue;
-    sum = add(sum, cross_entropy(cast((*tails_[t])(h, places), dtype), ids, costs(Reduction::Sum)));
+    sum = add(sum, cross_entropy(cast((*tails_[t])(h, samples, places), dtype), ids, costs(Reduction::Sum)));
   }
   return scale(sum, wanted.scored > 0 ? 1 / static_cast<double>(wanted.scored) : 0);
 }
@@ -190,12 +198,13 @@ Var AdaptiveSoftmax::target_log_probabilities(const Var& features, const Tensor&
   const ErrorScope scope(*this);
   const Targets wanted = read(targets, false);
   const Var h = rows_of((*dropout_)(features));
+  const int64_t samples = features.dim(0);
   Var cost = cross_entropy(head(h), wanted.first_level, costs(Reduction::None));
   std::vector<Var> tails = {Var(Tensor::zeros({1}, cost.dtype(), device()))};
   for (size_t t = 0; t < tails_.size(); ++t) {
     const Tensor &places = wanted.tails.places[t + 1], &ids = wanted.tails.ids[t + 1];
     if (places.numel() > 0)
-      tails.push_back(cross_entropy((*tails_[t])(h, places), ids, costs(Reduction::None)));
+      tails.push_back(cross_entropy((*tails_[t])(h, samples, places), ids, costs(Reduction::None)));
   }
   if (tails.size() > 1) {
     const Var rows = concat(tails, 0);
@@ -208,12 +217,14 @@ Var AdaptiveSoftmax::target_log_probabilities(const Var& features, const Tensor&
 Var AdaptiveSoftmax::log_probabilities(const Var& features) {
   const ErrorScope scope(*this);
   const Var h = rows_of((*dropout_)(features));
+  const int64_t samples = features.dim(0);
   const Var first = log_softmax(head(h));
   const int64_t words = bands_.size(0);
   std::vector<Var> parts = {slice(first, 1, 0, words)};
   for (size_t t = 0; t < tails_.size(); ++t) {
     const auto column = words + static_cast<int64_t>(t);
-    parts.push_back(add(log_softmax((*tails_[t])(h, Tensor())), slice(first, 1, column, column + 1)));
+    parts.push_back(
+        add(log_softmax((*tails_[t])(h, samples, Tensor())), slice(first, 1, column, column + 1)));
   }
   return reshape(concat(parts, 1), features.shape().with(features.shape().rank() - 1, bands_.vocabulary()));
 }

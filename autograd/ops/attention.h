@@ -9,7 +9,8 @@ struct AttentionOptions {
   Tensor key_padding;   ///< (N, S) u8, non-zero: the key is padding and not seen; or undefined
 };
 /// softmax(scale q k^T + bias, masked) v. q (N, T, heads, d), k (N, S, heads, d), v (N, S, heads, dv) -> (N,
-/// T, heads, dv); bias (heads, T, S) or undefined. A query that sees no key yields zeros.
+/// T, heads, dv); bias (heads, T, S) or undefined. A query that sees no key, for `causal` and padding, yields
+/// zeros; one whose scores are all -inf otherwise (by overflow, or by the bias) yields NaN, as NaN scores do.
 Var attention(const Var& q, const Var& k, const Var& v, const AttentionOptions& options = {},
               const Var& bias = {});
 

@@ -69,8 +69,11 @@ void backward_rule(Backward& b, bool reverse) {
     const Tensor before = outputs_before(states, b.saved(kSavedH0), reverse);
     kernels::linear_weight_gradient(b.dx(kRecurrent), none, rows, before.view({steps, n}));
   }
+  // One sum for both biases: the tape copies what gradients share.
+  const bool both = b.wants(kInputBias) && b.wants(kRecurrentBias);
   if (b.wants(kInputBias)) kernels::column_sum(b.dx(kInputBias), rows);
-  if (b.wants(kRecurrentBias)) kernels::column_sum(b.dx(kRecurrentBias), rows);
+  if (both) b.pass(kRecurrentBias, b.dx(kInputBias));
+  if (b.wants(kRecurrentBias) && !both) kernels::column_sum(b.dx(kRecurrentBias), rows);
 }
 
 }  // namespace

@@ -133,6 +133,7 @@ void group_blocks(ConvPlan& plan, const ConvRequest& request) {
   if (!may_group(plan, request) || plan.blocks == 0) return;
   const int64_t block =
       scratch_of(plan, plan.window_images, plan.window_rows, plan.window_columns) / plan.blocks;
+  if (block == 0) return;  // no taps: nothing is copied
   plan.group_blocks =
       even_piece(plan.blocks, kScratchBytes / (block * static_cast<int64_t>(request.element)));
 }

@@ -10,7 +10,7 @@ namespace {
 
 /// One input pixel per output pixel: nothing needs to be copied.
 bool is_pointwise(const ConvShape& s) {
-  return s.taps() == 1 && s.geometry.pad_h == 0 && s.geometry.pad_w == 0;
+  return s.taps() == 1 && s.geometry.pad_h == 0 && s.geometry.pad_w == 0 && s.is_whole();
 }
 /// A pointwise convolution that skips no pixel is a product of matrices: one long row of pixels.
 void flatten(const ConvShape& s, ConvPlan& plan, ConvPhase& phase) {
@@ -112,6 +112,12 @@ ConvShape::ConvShape(const Tensor& x, const Tensor& weights, const Tensor& y, co
       ow(y.dim(2)),
       geometry(conv) {
   LATHE_ASSERT(y.dim(0) == n && y.dim(3) == k && weights.dim(3) * conv.groups == c);
+}
+
+bool ConvShape::is_whole() const {
+  const Conv2dGeometry& g = geometry;
+  return oh == conv_out(h, kh, g.stride_h, g.pad_h, g.dilation_h) &&
+         ow == conv_out(w, kw, g.stride_w, g.pad_w, g.dilation_w);
 }
 
 ConvPlan plan_forward(const ConvShape& shape, size_t element, ConvUse use, ConvReading reading) {

@@ -21,6 +21,9 @@ struct ConvShape {
   Conv2dGeometry geometry;
 
   ConvShape(const Tensor& x, const Tensor& weights, const Tensor& y, const Conv2dGeometry& conv);
+  /// Whether y is as large as the window's steps over x make it: a transposed convolution with much output
+  /// padding has a smaller one.
+  bool is_whole() const;
   int64_t taps() const { return kh * kw; }
   int64_t group_c() const { return c / geometry.groups; }
   int64_t group_k() const { return k / geometry.groups; }

@@ -14,7 +14,7 @@ constexpr int64_t kLeastWeightChannels = 32;
 
 bool is_pointwise(const ConvShape& s) {
   const Conv2dGeometry& g = s.geometry;
-  return s.taps() == 1 && g.pad_h == 0 && g.pad_w == 0 && g.groups == 1;
+  return s.taps() == 1 && g.pad_h == 0 && g.pad_w == 0 && g.groups == 1 && s.is_whole();
 }
 
 bool skips_pixels(const ConvShape& s) {

@@ -22,6 +22,7 @@ struct Case {
   std::string name;
   int64_t n, h, w, c, k, kh, kw;
   Conv2dGeometry g;
+  int64_t left_out = 0;  // last rows and columns of y: a transposed convolution's output padding
 };
 
 const std::vector<Case> kOther = {
@@ -53,6 +54,12 @@ const std::vector<Case> kOther = {
     {"one pixel", 5, 1, 1, 33, 18, 1, 1, {}},
     {"long sequence", 1, 1, 700, 6, 12, 1, 8, {1, 4, 0, 2, 1, 1, 1}},
     {"tall", 1, 60, 3, 12, 8, 5, 1, {.pad_h = 2}},
+    {"one column", 1, 7, 1, 20, 16, 3, 1, {.pad_h = 1}},
+    {"one column, few outputs", 1, 5, 1, 33, 8, 3, 1, {.pad_h = 1}},
+    {"one column, few inputs", 1, 6, 1, 8, 36, 3, 1, {.pad_h = 1}},
+    {"one column of two", 1, 5, 2, 16, 12, 3, 2, {.pad_h = 1}},
+    {"one column of four", 1, 5, 4, 16, 7, 3, 4, {.pad_h = 1}},
+    {"one column, stride 2", 1, 9, 1, 16, 16, 5, 1, {2, 1, 2, 0, 1, 1, 1}},
     {"truncated last window", 1, 8, 8, 7, 5, 3, 3, {2, 2, 0, 0, 1, 1, 1}},
     {"groups", 2, 6, 9, 12, 20, 3, 3, {1, 1, 1, 1, 1, 1, 4}},
     {"groups of 20", 2, 6, 9, 40, 36, 3, 3, {2, 1, 1, 1, 1, 1, 2}},
@@ -63,6 +70,14 @@ const std::vector<Case> kOther = {
     {"pointwise, many pixels", 3, 13, 17, 20, 70, 1, 1, {}},
     {"several row blocks", 1, 40, 33, 32, 16, 3, 3, {.pad_h = 1, .pad_w = 1}},
     {"large gradient", 2, 4, 9, 256, 264, 3, 3, {.pad_h = 1, .pad_w = 1}},
+    {"pointwise, outputs left out", 2, 7, 9, 20, 18, 1, 1, {}, 1},
+    {"pointwise, outputs left out, product", 2, 7, 9, 64, 72, 1, 1, {}, 1},
+    {"pointwise, stride 2, outputs left out", 2, 9, 10, 20, 18, 1, 1, {2, 2, 0, 0, 1, 1, 1}, 1},
+    {"pointwise, stride 2, outputs left out, product", 2, 9, 9, 72, 64, 1, 1, {2, 2, 0, 0, 1, 1, 1}, 2},
+    {"pointwise, narrow images, outputs left out", 5, 4, 3, 33, 18, 1, 1, {}, 2},
+    {"dilation 3, outputs left out", 2, 9, 11, 9, 12, 3, 3, {1, 1, 2, 2, 3, 3, 1}, 2},
+    {"every tap in the padding", 1, 1, 1, 2, 1, 1, 2, {2, 2, 1, 1, 1, 1, 1}},
+    {"every tap in the padding, groups", 3, 1, 1, 34, 36, 1, 1, {2, 2, 1, 1, 1, 1, 2}},
 };
 
 const std::vector<Case> kDepthwise = {
@@ -88,6 +103,8 @@ const std::vector<Case> kDepthwise = {
     {"depthwise, even kernel, dilated", 1, 12, 9, 20, 20, 2, 4, {1, 2, 3, 1, 2, 1, 20}},
     {"depthwise, multiplier 3", 2, 7, 8, 6, 18, 3, 3, {1, 1, 1, 1, 1, 1, 6}},
     {"depthwise, one column", 3, 9, 1, 8, 8, 3, 1, {.pad_h = 1, .groups = 8}},
+    {"depthwise, pointwise, outputs left out", 2, 6, 7, 18, 18, 1, 1, {.groups = 18}, 1},
+    {"depthwise, dilated, outputs left out", 2, 8, 9, 16, 16, 3, 3, {1, 1, 2, 2, 2, 2, 16}, 1},
 };
 
 const std::vector<Case>& cases() {
@@ -117,8 +134,8 @@ struct Buffers {
 struct Sizes {
   int64_t oh, ow, x, w, y, cg, kg;
   explicit Sizes(const Case& c)
-      : oh(conv_out(c.h, c.kh, c.g.stride_h, c.g.pad_h, c.g.dilation_h)),
-        ow(conv_out(c.w, c.kw, c.g.stride_w, c.g.pad_w, c.g.dilation_w)),
+      : oh(conv_out(c.h, c.kh, c.g.stride_h, c.g.pad_h, c.g.dilation_h) - c.left_out),
+        ow(conv_out(c.w, c.kw, c.g.stride_w, c.g.pad_w, c.g.dilation_w) - c.left_out),
         x(c.n * c.h * c.w * c.c),
         w(c.k * c.kh * c.kw * (c.c / c.g.groups)),
         y(c.n * oh * ow * c.k),

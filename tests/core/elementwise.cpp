@@ -125,6 +125,11 @@ TEST_CASE("vector math: ends of the range, NaN") {
   CHECK(math::normal(-kInf).cdf == 0.0f);
   CHECK(math::normal(-20.0f).cdf == 0.0f);
   CHECK(math::normal(20.0f).density == 0.0f);
+  for (const float large : {3000.0f, 4180.0f, 5000.0f, 5900.0f, 1e30f}) {  // past all powers of two
+    CHECK(math::normal(large).cdf == 1.0f);
+    CHECK(math::normal(-large).cdf == 0.0f);
+    CHECK(math::normal(large).density == 0.0f);
+  }
   CHECK(std::isnan(math::normal(kNaN).cdf));
   CHECK(std::isnan(math::normal(kNaN).density));
   CHECK(math::tanh(50.0f) == 1.0f);

@@ -1,5 +1,6 @@
 #include "core/kernels/pool.h"
 
+#include <cmath>
 #include <limits>
 
 #include <doctest/doctest.h>
@@ -40,6 +41,28 @@ TEST_CASE("max_pool: the first maximum gets the gradient, padding never does") {
 TEST_CASE("max_pool: NaN wins") {
   const Var x = image({1, kNaN, 3, 2}, 2, 2);
   CHECK(std::isnan(max_pool2d(x, {.kernel_h = 2, .kernel_w = 2}).data().item()));
+}
+
+TEST_CASE("max_pool: of several NaN the first gets the gradient") {
+  // As many channels as make whole vectors and single ones.
+  constexpr int64_t kChannels = 21;
+  std::vector<double> pixels;
+  for (const double value : {1.0, 5.0, std::nan(""), 7.0, std::nan(""), 9.0}) {
+    pixels.insert(pixels.end(), static_cast<size_t>(kChannels), value);
+  }
+  for (const lathe::cpu::Isa isa : isas()) {
+    const lathe::cpu::ForceIsa forced(isa);
+    for (const DType dtype : {DType::F32, DType::F64}) {
+      const Tensor x = Tensor::from(pixels, {1, 2, 3, kChannels}).to(dtype);
+      Tensor y = Tensor::empty({1, 1, 1, kChannels}, dtype), argmax = Tensor::empty(y.shape(), DType::I32);
+      kernels::max_pool_forward(y, argmax, x, {.h = {.n = 2, .kernel = 2}, .w = {.n = 3, .kernel = 3}});
+      const Tensor found = y.to(DType::F64);
+      for (int64_t c = 0; c < kChannels; ++c) {
+        CHECK(std::isnan(found.ptr<double>()[c]));
+        CHECK(argmax.ptr<int32_t>()[c] == 2);
+      }
+    }
+  }
 }
 
 TEST_CASE("max_pool: no argmax without a gradient gives the same values") {

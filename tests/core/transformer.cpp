@@ -1,5 +1,7 @@
 // Fused ops of transformers are their compositions.
 
+#include <algorithm>
+#include <cmath>
 #include <functional>
 
 #include <doctest/doctest.h>
@@ -83,6 +85,35 @@ TEST_CASE("packed_attention is attention of the thirds") {
             };
             return reshape(attention(third(0), third(1), third(2), options), {2, tokens, kHeads * kWidth});
           });
+    }
+  }
+}
+
+TEST_CASE("a query whose scores are all NaN, or all overflow, is not one that sees no key") {
+  constexpr int64_t kKeys = 19;  // one vector or more of them, and a part of one
+  for (const cpu::Isa isa : tests::isas()) {
+    const cpu::ForceIsa forced(isa);
+    for (const DType dtype : {DType::F32, DType::F64}) {
+      // Query 0 has scores NaN, query 1 -inf, query 2 zero.
+      const double huge = dtype == DType::F32 ? 1e30 : 1e300;
+      const Var q(Tensor::from(std::vector<double>{std::nan(""), -huge, 0}, {1, 3, 1, 1}).to(dtype));
+      const Var k(Tensor::full({1, kKeys, 1, 1}, huge, dtype)), v(Tensor::full({1, kKeys, 1, 1}, 2, dtype));
+      for (const int64_t seen : {kKeys, int64_t{1}, int64_t{0}}) {
+        CAPTURE(to_string(isa));
+        CAPTURE(to_string(dtype));
+        CAPTURE(seen);
+        std::vector<uint8_t> padding(kKeys, 1);
+        std::fill_n(padding.begin(), seen, uint8_t{0});
+        const AttentionOptions options{.key_padding = Tensor::from(padding, {1, kKeys})};
+        const Tensor y = attention(q, k, v, options).data().to(DType::F64);
+        for (int64_t t = 0; t < 2; ++t) CHECK(std::isnan(y.ptr<double>()[t]) == (seen > 0));
+        CHECK(y.ptr<double>()[2] == doctest::Approx(seen > 0 ? 2 : 0));
+        if (seen == 0) CHECK(y.ptr<double>()[1] == 0);
+      }
+      const Var one(Tensor::full({1, 1, 1, 1}, huge, dtype));
+      const Tensor y = attention(q, one, one, {.causal = true, .key_padding = {}}).data().to(DType::F64);
+      CHECK(y.ptr<double>()[0] == 0);  // query 2 alone sees the key
+      CHECK(y.ptr<double>()[1] == 0);
     }
   }
 }

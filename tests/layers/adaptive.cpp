@@ -116,6 +116,25 @@ TEST_CASE("dropout in a tail depends on the position, not on its neighbours") {
   CHECK(cost(5, 19) == cost(18, 19));
 }
 
+TEST_CASE("micro-batches draw the tails' masks that one big batch would") {
+  AdaptiveSoftmaxOptions options = plain();
+  options.dropout = 0.5;
+  Language language(options);
+  language.run().mode = Mode::Train;
+  const NoGrad no_grad;
+  const auto costs = [&](int64_t begin, int64_t end) {
+    ++language.run().forward;
+    language.run().first_sample = static_cast<uint64_t>(begin);
+    const Var features(Tensor::full({end - begin, 3, 8}, 0.5, DType::F64));
+    const Tensor targets = Tensor::full({end - begin, 3}, 19, DType::I64);
+    return language.softmax.target_log_probabilities(features, targets).data();
+  };
+  const Tensor whole = costs(0, 4);
+  CHECK_FALSE(same_bits(whole.rows(0, 1), whole.rows(1, 2)));
+  CHECK(same_bits(costs(0, 1), whole.rows(0, 1)));
+  CHECK(same_bits(costs(1, 4), whole.rows(1, 4)));
+}
+
 TEST_CASE("positions skip padding") {
   SinusoidalPositions positions(8, 1);
   const Tensor table = sinusoidal_positions(10, 8, 1);

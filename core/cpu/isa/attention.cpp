@@ -158,6 +158,16 @@ inline void for_keys(T* scores, int64_t n, int64_t end, const Fn& fn) {
   for (; i < end; i += kLanes<T>) store<T>(scores + i, splat(T{0}));
 }
 
+/// Whether one of the first n keys is no padding. Scores do not tell: all may be NaN, or overflow to -inf.
+template <class T>
+bool sees_a_key(int64_t n, const T* mask) {
+  if (mask == nullptr) return n > 0;
+  for (int64_t i = 0; i < n; ++i) {
+    if (mask[i] == 0) return true;
+  }
+  return false;
+}
+
 /// Scores become exp(scale score + bias + mask - largest); returns the logarithm of their sum before that,
 /// and in `share` what makes them probabilities.
 template <class T>
@@ -168,7 +178,7 @@ T softmax_row(T* scores, int64_t n, int64_t end, const T* bias, const AttentionH
   });
   const T shift = max_lanes<T>(best);
   share = 0;
-  if (shift == kMinusInf<T>) {
+  if (shift == kMinusInf<T> && !sees_a_key(n, head.mask)) {
     for_keys(scores, 0, end, [](int64_t, int64_t) {});
     return -kMinusInf<T>;
   }

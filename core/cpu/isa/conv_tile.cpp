@@ -292,11 +292,17 @@ void run_lines(Tile<T>& t, Entries& entries, T* y, const T* x, const ConvLines& 
 
 /// Which tile_row can serve a run.
 enum class Rows : unsigned char { No, Blocked, Rgb };
+/// Taps 16 apart may be of two kernel rows, where an output row has one column. A line in the padding leaves
+/// out those of one row only: they do not go by threes then.
 Rows rows_of(const ConvReduction& r, const ConvRun& run, const ConvLines& lines) {
   if (lines.x_pixel == kRgb && run.channels == 3 * kRgb) return Rows::Rgb;
   if (lines.x_pixel != kConvBlock || run.count % 3 != 0) return Rows::No;
   for (int64_t e = run.first; e < run.first + run.count; ++e) {
-    if ((e - run.first) % 3 != 0 && r.offsets[e] != r.offsets[e - 1] + kConvBlock) return Rows::No;
+    if ((e - run.first) % 3 == 0) continue;
+    if (r.offsets[e] != r.offsets[e - 1] + kConvBlock) return Rows::No;
+    if (r.inside == nullptr) continue;
+    const ConvInside &in = r.inside[e], &before = r.inside[e - 1];
+    if (in.row_lo != before.row_lo || in.row_hi != before.row_hi) return Rows::No;
   }
   return Rows::Blocked;
 }
