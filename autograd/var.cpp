@@ -54,7 +54,7 @@ Node::~Node() {
 Var::Var(Tensor data, bool requires_grad) : body_(std::make_shared<Body>()) {
   LATHE_CHECK(ShapeError, data.defined(), "var: the tensor is undefined");
   LATHE_CHECK(DTypeError, !requires_grad || is_floating(data.dtype()),
-              "var: only f32 and f64 have gradients, not ", data.dtype());
+              "var: only f32, f64 and bf16 have gradients, not ", data.dtype());
   body_->data = std::move(data);
   body_->requires_grad = requires_grad;
 }

@@ -39,8 +39,8 @@ __global__ void max_windows(Run<T, W>* y, Run<int32_t, W>* argmax, const Run<T, 
         const auto pixel = static_cast<int32_t>(h * g.w.n + w);
         const Run<T, W> value = plane[pixel * channels];
         for (int k = 0; k < W; ++k) {
-          const V candidate = static_cast<V>(value.v[k]), largest = static_cast<V>(best.v[k]);
-          if (!(candidate <= largest) && largest == largest) {  // NaN is larger, and nothing larger than NaN
+          const V candidate = static_cast<V>(value.v[k]);
+          if (candidate > static_cast<V>(best.v[k]) || candidate != candidate) {
             best.v[k] = value.v[k];
             where.v[k] = pixel;
           }

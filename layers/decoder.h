@@ -17,7 +17,7 @@ struct DecoderLayerOptions {
 };
 
 /// Causal self-attention with biased projections "k_proj" "v_proj" "q_proj" "out_proj", in the order of
-/// fairseq's state dicts. Keys and values from xavier_uniform with a gain of 1 / sqrt 2, as for one
+/// fairseq's state dicts. Keys, values and queries from xavier_uniform with a gain of 1 / sqrt 2, as for one
 /// projection of all three.
 class DecoderAttention : public Module {
  public:

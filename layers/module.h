@@ -50,7 +50,7 @@ class Module : public ErrorContext {
   std::vector<Buffer*> buffers() const;
   Parameter* find_parameter(std::string_view path) const;  ///< null when there is none
 
-  /// A Philox stream named path()/`purpose`, checked unique in the tree when first asked for.
+  /// A Philox stream named path().`purpose`, checked unique in the tree when first asked for.
   uint32_t stream(std::string_view purpose) const;
 
   /// How often this module asked before in this forward (RunState::forward): a module that is used twice

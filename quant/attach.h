@@ -23,10 +23,9 @@ Value to_value(const std::vector<AttachRow>& table);
 std::string summarize(const std::vector<AttachRow>& table);
 
 /// Attaches a quantizer to each parameter whose first matching rule names one. Rules match a parameter's full
-/// name (`match`,
-/// * and ? are wild), `kind` and `min_numel`. Quantizers' own parameters are matched by none; a tied
-/// parameter has the quantizer of its owner. ConfigError naming the line for a rule that decides about no
-/// parameter, and for a section that quantizes nothing. `activations` likewise decide about the inputs of
+/// name (`match`, * and ? are wild), `kind` and `min_numel`. Quantizers' own parameters are matched by none;
+/// a tied parameter has the quantizer of its owner. ConfigError naming the line for a rule that decides about
+/// no parameter, and for a section that quantizes nothing. `activations` likewise decide about the inputs of
 /// layers (quant/attach_activations.h). A null section attaches nothing and gives an empty table.
 std::vector<AttachRow> attach_quantizers(Module& model, const Value& section, const FieldPath& where);
 

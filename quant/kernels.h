@@ -77,8 +77,8 @@ struct NoiseSource {
 /// y = w + (hi - lo) unit noise; unit per group, lo and hi one element.
 LATHE_KERNEL(add_noise, Tensor& y, const Tensor& w, const Tensor& lo, const Tensor& hi, const Tensor& unit,
              const NoiseSource& noise, int64_t group);
-/// dunit (per group) and, where `through_range`, dw = dy + the share of the smallest and largest elements;
-/// both may be undefined.
+/// dunit (per group), and dw = dy + the share of the smallest and largest elements, which the range depends
+/// on; both may be undefined.
 LATHE_KERNEL(add_noise_backward, Tensor& dw, Tensor& dunit, const Tensor& dy, const Tensor& w,
              const Tensor& lo, const Tensor& hi, const Tensor& unit, const NoiseSource& noise, int64_t group);
 

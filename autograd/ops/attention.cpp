@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "autograd/ops/optional.h"
 #include "core/kernels/attention.h"
 
 namespace lathe {
@@ -52,7 +53,7 @@ Var attention(const Var& q, const Var& k, const Var& v, const AttentionOptions& 
   const Tensor& queries = q.data();
   check_attention(queries, k.data(), v.data(), options, bias);
   const AttentionFlags flags = flags_of(options, queries.dim(3), false);
-  const Tensor added = bias.defined() ? bias.data() : Tensor();
+  const Tensor added = data_or_none(bias);
   Tensor y = queries.empty_like(queries.shape().with(-1, v.dim(3)));
   Tensor lse = empty_lse({q.dim(0), q.dim(2), q.dim(1)}, queries);
   kernels::attention_forward(y, lse, queries, k.data(), v.data(), options.key_padding, added, flags);
@@ -80,7 +81,7 @@ Var packed_attention(const Var& qkv, int64_t heads, const AttentionOptions& opti
   check_padding(options.key_padding, shape[0], shape[1]);
   check_bias(bias, {heads, shape[1], shape[1]}, qkv.dtype());
   const AttentionFlags flags = flags_of(options, d, true);
-  const Tensor added = bias.defined() ? bias.data() : Tensor();
+  const Tensor added = data_or_none(bias);
   Tensor y = thirds.empty_like({shape[0], shape[1], heads * d});
   Tensor lse = empty_lse({shape[0], heads, shape[1]}, thirds);
   kernels::attention_forward(y, lse, thirds, thirds, thirds, options.key_padding, added, flags);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "autograd/ops/optional.h"
 #include "core/kernels/elementwise.h"
 #include "core/kernels/matmul.h"
 
@@ -15,10 +16,6 @@ struct Call {
   Conv2dGeometry geometry;
   Shape x4, w4, y4, y;
 };
-
-Tensor data_or_none(const Var& v) {
-  return v.defined() ? v.data() : Tensor();
-}
 
 void check_geometry(const char* op, const Conv2dGeometry& g) {
   LATHE_CHECK(ShapeError, g.stride_h >= 1 && g.stride_w >= 1, op, ": stride must be at least 1, found (",

@@ -6,6 +6,7 @@
 #include "autograd/checkpoint.h"
 #include "autograd/ops/conv.h"
 #include "autograd/ops/norm.h"
+#include "autograd/ops/optional.h"
 #include "core/conv_chain.h"
 
 namespace lathe {
@@ -15,10 +16,6 @@ namespace {
 constexpr int kX = 0, kResidual = 1, kLayers = 2, kPerLayer = 3;
 // Of its saved tensors: x, out, then each layer's.
 constexpr int kSavedOut = 1, kSavedLayers = 2, kSavedPerLayer = 6;
-
-Tensor data_or_none(const Var& v) {
-  return v.defined() ? v.data() : Tensor();
-}
 
 /// An ErrorScope of a context that may be missing.
 class MaybeScope {

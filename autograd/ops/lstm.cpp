@@ -1,5 +1,6 @@
 #include "autograd/ops/lstm.h"
 
+#include "autograd/ops/optional.h"
 #include "core/kernels/elementwise.h"
 #include "core/kernels/linear.h"
 #include "core/kernels/lstm.h"
@@ -10,10 +11,6 @@ namespace lathe {
 namespace {
 
 constexpr int64_t kGates = 4;
-
-Tensor data_or_none(const Var& v) {
-  return v.defined() ? v.data() : Tensor();
-}
 
 void check(const Var& x, const LstmWeights& w, const LstmOptions& options) {
   LATHE_CHECK(ShapeError, x.shape().rank() == 3 && x.dim(1) >= 1, "lstm: input is ", x.shape(),

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "autograd/ops/optional.h"
 #include "core/kernels/elementwise.h"
 #include "core/kernels/linear.h"
 #include "core/kernels/matmul.h"
@@ -112,11 +113,10 @@ void linear_backward(Backward& g, bool gelu) {
 Var linear(const Var& x, const Var& w, const Var& bias, const LinearFusion& fusion) {
   const Tensor& in = x.data();
   check_linear(in, w, bias, fusion.residual);
-  const auto data = [](const Var& v) { return v.defined() ? v.data() : Tensor(); };
   Tensor y = in.empty_like(in.shape().with(-1, w.dim(0)));
-  Tensor rows = as_rows(y), residual = data(fusion.residual);
+  Tensor rows = as_rows(y), residual = data_or_none(fusion.residual);
   if (residual.defined()) residual = as_rows(residual);
-  kernels::linear_forward(rows, as_rows(in), w.data(), data(bias), residual, fusion.gelu);
+  kernels::linear_forward(rows, as_rows(in), w.data(), data_or_none(bias), residual, fusion.gelu);
   return record(
       "linear", y, {x, w, bias, fusion.residual}, Saved{in, w.data()},
       [gelu = fusion.gelu](Backward& g) { linear_backward(g, gelu); }, OpInfo{.macs = y.numel() * w.dim(1)});

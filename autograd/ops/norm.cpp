@@ -1,14 +1,11 @@
 #include "autograd/ops/norm.h"
 
 #include "autograd/checkpoint.h"
+#include "autograd/ops/optional.h"
 #include "core/kernels/norm.h"
 
 namespace lathe {
 namespace {
-
-Tensor data_or_none(const Var& v) {
-  return v.defined() ? v.data() : Tensor();
-}
 
 /// What parameters and statistics are kept in: x's dtype, f32 where x is bf16.
 DType parameter_dtype(const Tensor& x) {

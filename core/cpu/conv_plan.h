@@ -112,7 +112,7 @@ void ConvPlan::for_output_runs(const ConvWindow& box, const Fn& fn) const {
   }
 }
 
-/// What a plan is for: forward and backward-data (runs that fit L1 with their weights), weight gradients (one
+/// What a plan is for: forward and backward-data (runs whose weights stay in L2), weight gradients (one
 /// run per block of channels), or depthwise (blocked scratch always; `shape` has one group and c = k, and the
 /// entries of a block serve its own channels only).
 enum class ConvUse : uint8_t { Tiles, WeightGradient, Depthwise };

@@ -38,8 +38,9 @@
 // what two runs differ by.
 //
 // Register tile, backward-weight: R channels of one entry x V vectors of output channels, held while 128 or
-// 256 pixels pass by, then added to the task's partial sum; R is 8 (V = 2) or 16 (V = 1) on AVX-512, 6 or 5
-// on AVX2. The pixels' dy is gathered first where it is not side by side.
+// 256 pixels pass by, then added to the task's partial sum; R is at most 12 (V = 2) or 16 (V = 1) on AVX-512,
+// 6 or 12 elsewhere, so that a block's 16 are 8 + 8 or 16, 6 + 5 + 5 or 8 + 8. The pixels' dy is gathered
+// first where it is not side by side.
 //
 // Taps in the padding: a line of pixels whose tap reads padding only leaves that tap out. Of a 3x3 kernel on
 // 4x4 images with the image innermost, where a line is one pixel of many images, that is 44 products of 144;

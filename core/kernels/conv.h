@@ -16,7 +16,7 @@ struct Conv2dGeometry {
   bool operator==(const Conv2dGeometry&) const = default;
 };
 
-/// floor((n + 2 pad - dilation (k - 1) - 1) / stride) + 1; 0 or less when the window does not fit.
+/// floor((n + 2 pad - dilation (k - 1) - 1) / stride) + 1; 0 when the window does not fit.
 constexpr int64_t conv_out(int64_t n, int64_t k, int64_t stride, int64_t pad, int64_t dilation) {
   const int64_t span = n + 2 * pad - dilation * (k - 1) - 1;
   return span < 0 ? 0 : span / stride + 1;

@@ -57,7 +57,8 @@ struct PoolGeometry {
 namespace kernels {
 
 /// y = the maximum of each window, NaN if it holds one; argmax (i32, y's shape; may be undefined) = h W + w
-/// of the first element that attains it, or of the first NaN.
+/// of the first element that attains it, or of the last NaN, as in PyTorch: keeping the first would cost a
+/// comparison per pixel.
 LATHE_KERNEL(max_pool_forward, Tensor& y, Tensor& argmax, const Tensor& x, const PoolGeometry& geometry);
 /// dx = dy added up at argmax, which max_pool_forward found in windows of this geometry, 0 elsewhere, in
 /// order of outputs.

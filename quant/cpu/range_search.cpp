@@ -10,7 +10,6 @@ namespace lathe::kernels::cpu {
 namespace {
 
 using quant::Groups;
-using quant::kRangeCandidates;
 
 /// fn(group, first, last) for each group: many groups in parallel, one alone so that its own loops are.
 template <class Fn>

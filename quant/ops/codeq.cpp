@@ -1,5 +1,6 @@
 #include <cmath>
 
+#include "autograd/ops/optional.h"
 #include "quant/ops/check.h"
 
 namespace lathe {
@@ -42,7 +43,7 @@ Tensor codeq_grid(const Tensor& w, const Tensor& dead_zone, const Tensor& bits,
 }
 
 Var codeq_quantize(const Var& w, const Var& dead_zone, const Var& bits, const kernels::CodeqShape& shape) {
-  const Tensor width = bits.defined() ? bits.data() : Tensor();
+  const Tensor width = data_or_none(bits);
   const Tensor grid = codeq_grid(w.data(), dead_zone.data(), width, shape);
   Tensor y = w.data().empty_like();
   kernels::codeq_quantize(y, w.data(), grid);

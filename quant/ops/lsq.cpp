@@ -3,6 +3,7 @@
 
 #include "autograd/ops/activations.h"
 #include "autograd/ops/elementwise.h"
+#include "autograd/ops/optional.h"
 #include "quant/ops/check.h"
 #include "quant/ops/rows.h"
 
@@ -26,7 +27,7 @@ Var lsq_quantize(const Var& x, const Var& step, const kernels::LsqGrid& grid) {
 Var lsq_plus_quantize(const Var& x, const Var& step, const Var& offset, const kernels::LsqGrid& grid) {
   const char* op = offset.defined() ? "lsq_plus_quantize" : "lsq_quantize";
   check_parameter(op, "step", step.data(), x.data(), grid.group);
-  const Tensor shift = offset.defined() ? offset.data() : Tensor();
+  const Tensor shift = data_or_none(offset);
   if (shift.defined()) check_parameter(op, "offset", shift, x.data(), grid.group);
   Tensor y = x.data().empty_like();
   kernels::lsq_quantize(y, x.data(), step.data(), shift, grid);

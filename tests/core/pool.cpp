@@ -43,7 +43,7 @@ TEST_CASE("max_pool: NaN wins") {
   CHECK(std::isnan(max_pool2d(x, {.kernel_h = 2, .kernel_w = 2}).data().item()));
 }
 
-TEST_CASE("max_pool: of several NaN the first gets the gradient") {
+TEST_CASE("max_pool: of several NaN the last gets the gradient") {
   // As many channels as make whole vectors and single ones.
   constexpr int64_t kChannels = 21;
   std::vector<double> pixels;
@@ -59,7 +59,7 @@ TEST_CASE("max_pool: of several NaN the first gets the gradient") {
       const Tensor found = y.to(DType::F64);
       for (int64_t c = 0; c < kChannels; ++c) {
         CHECK(std::isnan(found.ptr<double>()[c]));
-        CHECK(argmax.ptr<int32_t>()[c] == 2);
+        CHECK(argmax.ptr<int32_t>()[c] == 4);
       }
     }
   }

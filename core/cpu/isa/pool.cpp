@@ -48,7 +48,7 @@ void max_window_block(T* y, int32_t* index, const T* image, const Window& window
   Index at = Index{} + static_cast<Lane>(first);
   for_pixels(window, [&](int64_t pixel) {
     const Value value = *reinterpret_cast<const Value*>(x + pixel * window.channels);
-    const Index larger = ~(value <= best) & (best == best);  // NaN is larger, and nothing larger than NaN
+    const Index larger = (value > best) | (value != value);
     best = larger ? value : best;
     at = larger ? Index{} + static_cast<Lane>(pixel) : at;
   });
@@ -67,7 +67,7 @@ void max_window(T* y, int32_t* index, const T* image, const Window& window) {
     T best = image[at * window.channels + c];
     for_pixels(window, [&](int64_t pixel) {
       const T value = image[pixel * window.channels + c];
-      const bool larger = !(value <= best) & (best == best);
+      const bool larger = (value > best) | (value != value);
       best = larger ? value : best;
       at = larger ? pixel : at;
     });
