@@ -10,8 +10,8 @@ struct MathMode {
   bool operator==(const MathMode&) const = default;
 };
 
-/// Of this thread; deterministic f32 unless a scope says otherwise. Part of what picks a library's algorithm,
-/// never of a formula of ours.
+/// Of this thread; deterministic f32, with Winograd on the host, unless a scope says otherwise. It picks
+/// algorithms: a library's on CUDA, our 3x3 convolution's on the host.
 const MathMode& math_mode();
 
 /// While alive, this thread's mode.

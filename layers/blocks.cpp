@@ -79,10 +79,6 @@ Var bottleneck_block(const ConvBn& first, const ConvBn& second, const ConvBn& th
   return conv_bn_chain(std::array{first, second, third}, x, {.relu = true, .residual = shortcut});
 }
 
-Var depthwise_separable(const ConvBn& depthwise, const ConvBn& pointwise, const Var& x) {
-  return conv_bn_chain(std::array{depthwise, pointwise}, x);
-}
-
 Var bn_act_conv(BatchNorm& bn, Conv2d& conv, const Var& x) {
   return conv(bn(x, {.relu = true}));
 }

@@ -29,9 +29,6 @@ Var residual_block(const ConvBn& first, const ConvBn& second, const Var& x, cons
 Var bottleneck_block(const ConvBn& first, const ConvBn& second, const ConvBn& third, const Var& x,
                      const Var& shortcut);
 
-/// Depthwise and pointwise convolution, each with batch norm and relu.
-Var depthwise_separable(const ConvBn& depthwise, const ConvBn& pointwise, const Var& x);
-
 /// conv(relu(bn(x))): the pre-activation order.
 Var bn_act_conv(BatchNorm& bn, Conv2d& conv, const Var& x);
 

@@ -13,7 +13,7 @@ class App;
 
 namespace lathe::cli {
 
-/// Options every command takes, and what main() runs once the command line is read.
+/// Options that several commands take, and what main() runs once the command line is read.
 struct Session {
   int threads = 0;  ///< 0: every core
   std::string device = "auto";
@@ -21,12 +21,15 @@ struct Session {
   bool json = false;
   bool quiet = false;
   bool dry_run = false;
-  std::string program;           ///< path of this executable
   std::function<int()> command;  ///< the chosen command; returns an ExitCode
 };
 
-/// Adds --threads, --device, --seed, --json and --quiet to a command.
+/// Adds what every command takes: --threads, --json and --quiet.
 void add_common_options(CLI::App& command, Session& session);
+/// Adds --device to a command that computes there.
+void add_device_option(CLI::App& command, Session& session);
+/// Adds --seed to a command that draws numbers; `what` is the help's line.
+void add_seed_option(CLI::App& command, Session& session, const char* what);
 /// Applies them: thread count and device. DeviceError when the device is not there.
 void apply_common_options(const Session& session);
 

@@ -107,7 +107,6 @@ int run(int argc, char** argv) {
   app.set_version_flag("--version", std::string(version()));
   app.require_subcommand(1);
   Session session;
-  session.program = argc > 0 ? argv[0] : "lathe";
   add_train(app, session);
   add_eval(app, session);
   add_info(app, session);
@@ -151,11 +150,17 @@ int run(int argc, char** argv) {
 void add_common_options(CLI::App& command, Session& session) {
   command.add_option("--threads", session.threads, "Threads to use; results never depend on it")
       ->check(CLI::Range(1, 1024));
-  command.add_option("--device", session.device, "auto, cpu or cuda:N");
-  command.add_option("--seed", session.seed, "Overrides the experiment's seed")
-      ->check(CLI::Range(uint64_t{0}, static_cast<uint64_t>(std::numeric_limits<int64_t>::max())));
   command.add_flag("--json", session.json, "Machine-readable result on stdout");
   command.add_flag("--quiet", session.quiet, "No progress");
+}
+
+void add_device_option(CLI::App& command, Session& session) {
+  command.add_option("--device", session.device, "auto, cpu or cuda:N")->capture_default_str();
+}
+
+void add_seed_option(CLI::App& command, Session& session, const char* what) {
+  command.add_option("--seed", session.seed, what)
+      ->check(CLI::Range(uint64_t{0}, static_cast<uint64_t>(std::numeric_limits<int64_t>::max())));
 }
 
 void apply_common_options(const Session& session) {

@@ -290,7 +290,7 @@ int bench_gpu(const Session& session, const BenchArguments& arguments) {
 }
 
 /// An option that this benchmark does not take would change nothing: refused.
-void refuse_unused(const BenchArguments& arguments) {
+void refuse_unused(const Session& session, const BenchArguments& arguments) {
   const auto refuse = [&](bool given, const char* option, std::initializer_list<std::string_view> takers) {
     LATHE_CHECK(ConfigError, !given || std::ranges::find(takers, arguments.what) != takers.end(), "bench ",
                 arguments.what, " takes no ", option, ": ", fmt::format("{}", fmt::join(takers, ", ")),
@@ -302,10 +302,11 @@ void refuse_unused(const BenchArguments& arguments) {
   refuse(!arguments.file.empty(), "--file", {"decode"});
   refuse(arguments.batch.has_value(), "--batch", {"step", "quant", "gpu"});
   refuse(arguments.steps.has_value(), "--steps", {"step", "quant", "gpu"});
+  refuse(session.device != "auto", "--device", {"gpu"});
 }
 
 int bench(const Session& session, const BenchArguments& arguments) {
-  refuse_unused(arguments);
+  refuse_unused(session, arguments);
   const MathModeScope math({.winograd = !arguments.no_winograd});
   if (arguments.what == "gpu") return bench_gpu(session, arguments);
   if (arguments.what == "conv") return bench_conv(session, arguments);
@@ -362,6 +363,7 @@ void add_bench(CLI::App& app, Session& session) {
       ->check(CLI::PositiveNumber);
   command->add_option("--seconds", arguments->seconds, "Time per case (conv, gemm, decode)")
       ->check(CLI::PositiveNumber);
+  add_device_option(*command, session);
   add_common_options(*command, session);
   command->callback([&session, arguments] {
     session.command = [&session, arguments] { return bench(session, *arguments); };

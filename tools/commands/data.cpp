@@ -4,47 +4,36 @@
 #include <fmt/format.h>
 
 #include "core/error.h"
-#include "core/files.h"
-#include "core/json.h"
 #include "data/inspect.h"
 #include "tools/commands.h"
 #include "tools/exit_code.h"
 #include "tools/output.h"
+#include "train/config/experiment.h"
 
 namespace lathe::cli {
 namespace {
 
 struct DataArguments {
   std::string what;  // an experiment file or a data set's name
+  std::vector<std::string> sets;
   std::string root;
   std::string out;
   int64_t pictures = 0;
   bool overwrite = false;
 };
 
-struct Section {
-  Value value;
-  FieldPath where;
-};
-
 // The "data" section of an experiment file, or one made of a name and --root.
-Section section_of(const DataArguments& arguments) {
-  if (!arguments.what.ends_with(".json")) {
-    Value value = Value::object({{"type", Value::string(arguments.what)}});
-    if (!arguments.root.empty()) value.set("root", Value::string(arguments.root));
-    return {std::move(value), {"", "data"}};
-  }
-  const Value file = parse_json(read_text(arguments.what), arguments.what, {.comments = true});
-  const Value* data = file.find("data");
-  LATHE_CHECK(ConfigError, data != nullptr, arguments.what, ": required key 'data' is missing");
-  Section section{*data, {arguments.what, "data"}};
-  if (!arguments.root.empty()) section.value.set("root", Value::string(arguments.root));
+DataSection section_of(const DataArguments& arguments) {
+  DataSection section = arguments.what.ends_with(".json")
+                            ? load_data_section(arguments.what, arguments.sets)
+                            : named_data_section(arguments.what, arguments.sets);
+  if (!arguments.root.empty()) section.data.set("root", Value::string(arguments.root));
   return section;
 }
 
 int describe(const Session& session, const DataArguments& arguments) {
-  const Section section = section_of(arguments);
-  const Value description = describe_data(section.value, section.where);
+  const DataSection section = section_of(arguments);
+  const Value description = describe_data(section.data, section.where);
   if (session.json) {
     print_json(description);
   } else {
@@ -54,8 +43,8 @@ int describe(const Session& session, const DataArguments& arguments) {
 }
 
 int check(const Session& session, const DataArguments& arguments) {
-  const Section section = section_of(arguments);
-  const DataReport report = check_data(section.value, section.where);
+  const DataSection section = section_of(arguments);
+  const DataReport report = check_data(section.data, section.where);
   const auto list = [](const std::vector<DataFinding>& findings) {
     Value out = Value::array();
     for (const DataFinding& finding : findings) {
@@ -94,8 +83,8 @@ const char* about(ExportKind kind) {
 }
 
 int generate(const Session& session, const DataArguments& arguments) {
-  const Section section = section_of(arguments);
-  const ExportKind kind = export_data(section.value, section.where, arguments.out,
+  const DataSection section = section_of(arguments);
+  const ExportKind kind = export_data(section.data, section.where, arguments.out,
                                       {.pictures = arguments.pictures, .overwrite = arguments.overwrite});
   if (session.json) {
     print_json(Value::object({{"out", Value::string(arguments.out)}}));
@@ -117,6 +106,10 @@ void add_action(CLI::App& parent, Session& session, const char* name, const char
                    "Experiment file (.json) or name of a data set (see lathe list data)")
       ->required();
   command->add_option("--root", arguments->root, "Folder with the data set's files");
+  command
+      ->add_option("--set", arguments->sets,
+                   "Change a value, of the file or of a data set's options: data.seed=7; may be repeated")
+      ->allow_extra_args(false);
   if (action == &generate) {
     command->add_option("--out", arguments->out, "Folder to write")->required();
     command->add_option("--pictures", arguments->pictures, "Write so many test images as PNG files too")
@@ -138,7 +131,7 @@ void add_data(CLI::App& app, Session& session) {
       "Examples:\n  lathe data describe glyphs\n  lathe data check cifar10 --root data/cifar10\n"
       "  lathe data generate glyphs --out /tmp/glyphs");
   add_action(*command, session, "describe", "Sizes, classes, channel statistics and content hash",
-             "Examples:\n  lathe data describe train/experiments/glyphs.json", &describe);
+             "Examples:\n  lathe data describe train/experiments/glyphs.json --set data.seed=7", &describe);
   add_action(*command, session, "check",
              "Reads every file with every check; exit code 3 when a split cannot be used",
              "Examples:\n  lathe data check cifar10 --root data/cifar10\n"

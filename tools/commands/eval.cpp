@@ -117,7 +117,7 @@ int eval(const Session& session, const EvalArguments& arguments) {
 }  // namespace
 
 void add_eval(CLI::App& app, Session& session) {
-  CLI::App* command = app.add_subcommand("eval", "Metrics of a run, over a whole split");
+  CLI::App* command = app.add_subcommand("eval", "Metrics of a run or a packed file, over a whole split");
   command->footer(
       "Examples:\n  lathe eval runs/glyphs\n  lathe eval runs/r20 --data "
       "train/experiments/resnet20-cifar10.json "
@@ -128,9 +128,11 @@ void add_eval(CLI::App& app, Session& session) {
   command->add_option("--set", arguments->sets, "Change a value of the experiment file: data.root=DIR")
       ->allow_extra_args(false);
   command->add_option("--split", arguments->split, "Split of the data")
+      ->capture_default_str()
       ->check(CLI::IsMember({"train", "test"}));
   command->add_option("--logits", arguments->logits,
                       "Write the outputs, in the data's order, to this safetensors file");
+  add_device_option(*command, session);
   add_common_options(*command, session);
   command->callback([&session, arguments] {
     session.command = [&session, arguments] { return eval(session, *arguments); };

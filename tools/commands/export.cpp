@@ -57,7 +57,7 @@ void add_export(CLI::App& app, Session& session) {
   CLI::App* command = app.add_subcommand("export", "A run's weights under PyTorch names and layouts");
   command->footer("Examples:\n  lathe export runs/r20 --format safetensors -o r20.safetensors");
   auto arguments = std::make_shared<ExportArguments>();
-  command->add_option("RUN", arguments->run, "Folder of a run")->required();
+  command->add_option("RUN", arguments->run, "Folder of a run, or a packed file")->required();
   command->add_option("--format", arguments->format, "safetensors")->check(CLI::IsMember({"safetensors"}));
   command->add_option("-o,--out", arguments->out, "File to write")->required();
   add_common_options(*command, session);

@@ -168,6 +168,7 @@ void add_pack(CLI::App& app, Session& session) {
   command->add_option("--data", arguments->data, "Experiment file of which only \"data\" is read");
   command->add_option("--set", arguments->sets, "Change a value of that file: data.root=DIR")
       ->allow_extra_args(false);
+  add_device_option(*command, session);
   add_common_options(*command, session);
   command->callback([&session, arguments] {
     session.command = [&session, arguments] { return verify(session, *arguments); };

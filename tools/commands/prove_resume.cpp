@@ -186,8 +186,11 @@ void add_prove_resume(CLI::App& app, Session& session) {
       ->allow_extra_args(false);
   command->add_option("--out", arguments->out, "Folder for both runs; runs/NAME-prove-resume without it");
   command->add_option("--stops", arguments->options.stops, "Interruptions, SIGKILL and SIGTERM in turn")
+      ->capture_default_str()
       ->check(CLI::PositiveNumber);
-  command->add_option("--stop-seed", arguments->options.seed, "Seed of the moments");
+  command->add_option("--stop-seed", arguments->options.seed, "Seed of the moments")->capture_default_str();
+  add_device_option(*command, session);
+  add_seed_option(*command, session, "Overrides the experiment's seed");
   add_common_options(*command, session);
   command->callback([&session, arguments] {
     session.command = [&session, arguments] { return prove(session, *arguments); };

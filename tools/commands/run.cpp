@@ -69,17 +69,23 @@ void add_run(CLI::App& app, Session& session) {
   command->add_option("MODEL", arguments->model, "Packed file, or folder of a run")->required();
   command->add_option("INPUT", arguments->inputs, "Pictures, texts to continue, or songs")->required();
   command->add_option("--top", arguments->top, "Classes to print, the most probable first")
+      ->capture_default_str()
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
   command->add_option("--tokens", arguments->text.tokens, "Tokens to add to a text")
+      ->capture_default_str()
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 30));
   command
       ->add_option("--temperature", arguments->text.temperature,
                    "Of the draws: below 1 more probable tokens, 0 always the most probable")
+      ->capture_default_str()
       ->check(CLI::Range(0.0, 100.0));
   command
       ->add_option("--top-k", arguments->text.top_k, "Draw among so many of the most probable; 0: among all")
+      ->capture_default_str()
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 30));
   add_sound_options(*command, arguments->sound);
+  add_device_option(*command, session);
+  add_seed_option(*command, session, "Of the draws of a text");
   add_common_options(*command, session);
   command->callback([&session, arguments] {
     session.command = [&session, arguments] { return run(session, *arguments); };

@@ -115,6 +115,8 @@ void add_sweep(CLI::App& app, Session& session) {
                       "Start every trained point from these weights: a run or a safetensors file");
   command->add_option("--out", arguments->out, "Folder of the sweep; runs/NAME without it");
   command->add_flag("--dry-run", session.dry_run, "Check every point, list them, train nothing");
+  add_device_option(*command, session);
+  add_seed_option(*command, session, "Overrides the experiments' seed");
   add_common_options(*command, session);
   command->callback([&session, arguments] {
     session.command = [&session, arguments] { return sweep(session, *arguments); };

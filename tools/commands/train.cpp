@@ -109,6 +109,8 @@ void add_train(CLI::App& app, Session& session) {
   command->add_flag("--resume", arguments->resume, "Go on from the newest checkpoint");
   command->add_flag("--dry-run", session.dry_run,
                     "Check everything, print the plan and the peak memory to expect, train nothing");
+  add_device_option(*command, session);
+  add_seed_option(*command, session, "Overrides the experiment's seed");
   add_common_options(*command, session);
   command->callback([&session, arguments] {
     session.command = [&session, arguments] { return train(session, *arguments); };

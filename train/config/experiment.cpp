@@ -74,15 +74,28 @@ void check_device(const std::string& device, const Value& root, const FieldPath&
   }
 }
 
+void apply_overrides(Value& root, const std::vector<std::string>& sets) {
+  const Value defaults = write_fields(TopLevel());
+  for (const std::string& set : sets) apply_override(root, set, defaults);
+}
+
 Value parse_with_sets(std::string_view text, const std::string& source,
                       const std::vector<std::string>& sets) {
   Value root = parse_json(text, source, {.comments = true});
   if (!root.is(Value::Type::Object)) {
     config_error({source, ""}, root.line(), concat("expected an object, found ", describe(root)));
   }
-  const Value defaults = write_fields(TopLevel());
-  for (const std::string& set : sets) apply_override(root, set, defaults);
+  apply_overrides(root, sets);
   return root;
+}
+
+/// A change of what is not read would change nothing: refused.
+void check_only_data(const std::vector<std::string>& sets) {
+  for (const std::string& set : sets) {
+    const std::string_view path = std::string_view(set).substr(0, set.find('='));
+    LATHE_CHECK(ConfigError, path == "data" || path.starts_with("data."), "--set ", set,
+                ": only \"data\" is read here, expected data.KEY=VALUE");
+  }
 }
 
 void replace(Value& properties, std::string_view key, Value schema) {
@@ -171,11 +184,19 @@ Experiment load_experiment(const std::filesystem::path& path, const std::vector<
 }
 
 DataSection load_data_section(const std::filesystem::path& path, const std::vector<std::string>& sets) {
+  check_only_data(sets);
   const FieldPath where{path.string(), ""};
   const Value root = parse_with_sets(read_text(path), path.string(), sets);
   const Value* data = root.find("data");
   if (data == nullptr) config_error(where, root.line(), "required key 'data' is missing");
   return {*data, where / "data"};
+}
+
+DataSection named_data_section(const std::string& type, const std::vector<std::string>& sets) {
+  check_only_data(sets);
+  Value root = Value::object({{"data", Value::object({{"type", Value::string(type)}})}});
+  apply_overrides(root, sets);
+  return {*root.find("data"), {"", "data"}};
 }
 
 Value resolve_experiment(const Experiment& experiment) {

@@ -67,12 +67,15 @@ Experiment load_experiment(const std::filesystem::path& path, const std::vector<
 Experiment parse_experiment(std::string_view text, const std::string& source,
                             const std::vector<std::string>& sets = {});
 
-/// Only the "data" section of an experiment file, whatever else it holds (`lathe eval --data`).
+/// Only the "data" section of an experiment file, whatever else it holds (`lathe eval --data`). ConfigError,
+/// besides those of load_experiment, for a change of anything else.
 struct DataSection {
   Value data;
   FieldPath where;  ///< of the section
 };
 DataSection load_data_section(const std::filesystem::path& path, const std::vector<std::string>& sets = {});
+/// The same of a data set with its defaults, by name.
+DataSection named_data_section(const std::string& type, const std::vector<std::string>& sets = {});
 
 /// The experiment with every default, in a fixed order of keys. Reading it back gives the same experiment.
 Value resolve_experiment(const Experiment& experiment);
