@@ -3,6 +3,7 @@
 // kTile keys; thread (tx, ty) owns the kMicro x kMicro scores of queries ty kMicro + i and keys tx + 16 j, so
 // that rows of the tile belong to 16 neighbouring lanes of one warp. The (T, S) scores never leave the block.
 
+#include "core/kernels/attention_math.h"
 #include "cuda/device.cuh"
 
 namespace lathe::cuda {
@@ -18,12 +19,8 @@ struct AttentionShape {
                         int64_t parts = 1) const {
     return ((n * rows + row) * parts * heads + h) * width;
   }
-  /// Keys that query t sees: the first ones of this many.
-  __device__ int64_t seen(int64_t t) const {
-    if (!causal) return keys;
-    const int64_t limit = t + 1 + keys - queries;
-    return limit < 0 ? 0 : limit < keys ? limit : keys;
-  }
+  /// Keys that query t sees.
+  __device__ int64_t seen(int64_t t) const { return math::keys_seen(t, queries, keys, causal); }
 };
 
 /// Operands; key_padding and bias may be null.

@@ -41,6 +41,14 @@ void print_table(const std::vector<std::vector<std::string>>& rows) {
   }
 }
 
+bool is_fraction(std::string_view metric) {
+  return metric.starts_with("top");
+}
+
+std::string format_metric(std::string_view metric, double value, int digits) {
+  return is_fraction(metric) ? fmt::format("{:.2f} %", 100 * value) : fmt::format("{:.{}f}", value, digits);
+}
+
 std::string human_bytes(double bytes) {
   if (bytes < 1e3) return fmt::format("{:.0f} B", bytes);
   if (bytes < 1e6) return fmt::format("{:.1f} kB", bytes / 1e3);

@@ -2,6 +2,7 @@
 // Results on stdout: text for people, JSON for programs.
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/value.h"
@@ -13,6 +14,11 @@ void print_json(const Value& value);
 
 /// Rows of cells in aligned columns; numbers (cells that start with a digit, sign or point) to the right.
 void print_table(const std::vector<std::vector<std::string>>& rows);
+
+/// Whether a metric is a share, shown in percent: top-1 and its like.
+bool is_fraction(std::string_view metric);
+/// "91.73 %" of a share, else with so many digits behind the point.
+std::string format_metric(std::string_view metric, double value, int digits = 4);
 
 /// "71.2 kB": kB is 1,000 bytes.
 std::string human_bytes(double bytes);

@@ -43,10 +43,6 @@ ProgressLine describe(const Progress& p, std::string_view unit) {
                      fmt::format("loss {:.3f}", p.epoch_loss), fmt::format("lr {:.3g}", p.learning_rate)}};
 }
 
-bool is_fraction(std::string_view metric) {
-  return metric.starts_with("top");
-}
-
 }  // namespace
 
 std::string_view rate_unit(std::string_view metric) {

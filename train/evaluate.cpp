@@ -60,17 +60,4 @@ EvaluationResult evaluate(Model& model, const Task& task, const Dataset& dataset
   return evaluate(model, task, loader, options);
 }
 
-int64_t count_macs(Model& model, const Dataset& dataset) {
-  LATHE_CHECK(DataError, dataset.size() > 0, "count_macs: the data set has no samples");
-  Batch batch = dataset.allocate(1);
-  batch.size = 1;
-  dataset.load(0, 0, batch, 0);
-  const EvaluationMode mode(model);
-  const OpLog log;
-  model.forward(batch.to(model.device()));
-  int64_t macs = 0;
-  for (const OpCall& call : log.calls()) macs += call.info.macs;
-  return macs;
-}
-
 }  // namespace lathe

@@ -35,7 +35,4 @@ EvaluationResult evaluate(Model& model, const Task& task, Loader& loader,
 EvaluationResult evaluate(Model& model, const Task& task, const Dataset& dataset, int64_t batch,
                           const EvaluateOptions& options = {});
 
-/// Multiply-accumulates of one sample's forward in evaluation mode, counted from the ops that ran.
-int64_t count_macs(Model& model, const Dataset& dataset);
-
 }  // namespace lathe

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "core/cpu/isa.h"
+#include "core/kernels/attention_math.h"
 
 namespace lathe::cpu {
 
@@ -22,11 +23,7 @@ struct AttentionHead {
   int64_t block = 1;        // queries whose scores are held at once
 
   /// Keys that query t sees.
-  int64_t seen(int64_t t) const {
-    if (!causal) return keys;
-    const int64_t limit = t + 1 + keys - queries;
-    return limit < 0 ? 0 : limit < keys ? limit : keys;
-  }
+  int64_t seen(int64_t t) const { return math::keys_seen(t, queries, keys, causal); }
   /// First query that sees key s.
   int64_t first_query(int64_t s) const {
     const int64_t first = causal ? s + queries - keys : 0;

@@ -244,6 +244,11 @@ TEST_CASE("config: files") {
   const lathe::DataSection section = lathe::load_data_section(path, {"data.batch=3"});
   CHECK(at(section.data, {"batch"}).as_int() == 3);
   CHECK(section.where.path == "data");
+  const lathe::DataSection named = lathe::named_data_section("glyphs", {"data.seed=7"});
+  CHECK(lathe::to_json(named.data) == R"({"type":"glyphs","seed":7})");
+  const auto refused = "--set datas.seed=7: only \"data\" is read here, expected data.KEY=VALUE";
+  CHECK_THROWS_WITH_AS(lathe::named_data_section("glyphs", {"datas.seed=7"}), refused, lathe::ConfigError);
+  CHECK_THROWS_WITH_AS(lathe::load_data_section(path, {"datas.seed=7"}), refused, lathe::ConfigError);
   lathe::write_atomic(path, std::string_view("{\n\"model\": {}}"));
   CHECK_THROWS_WITH_AS(lathe::load_data_section(path),
                        (path.string() + ":1: required key 'data' is missing").c_str(), lathe::ConfigError);

@@ -10,6 +10,7 @@
 #include "core/kernels/random.h"
 #include "core/parallel.h"
 #include "models/registry.h"
+#include "tools/bench/harness.h"
 #include "train/model_info.h"
 
 namespace lathe::bench {
@@ -203,14 +204,14 @@ void time_steps(GpuRow& row, const GpuBench& bench, const GpuLimits& limits) {
   row.mib =
       static_cast<double>(peak_bytes(bench.device) + training.device_step().recorded_bytes()) / (1 << 20);
   row.loss = loss.item();
-  const double median = seconds[seconds.size() / 2];
-  row.ms_median = 1e3 * median;
+  const double step = median(seconds);
+  row.ms_median = 1e3 * step;
   row.ms_least = 1e3 * seconds.front();
-  row.per_second = static_cast<double>(row.gpu_case.units) / median;
+  row.per_second = static_cast<double>(row.gpu_case.units) / step;
   const Shape sample = one.sample.rank() > 0 ? one.sample : model_input_shape(one.model);
   const auto macs = static_cast<double>(describe_model(model_section(one), FieldPath(), sample).macs);
   const double peak = limits.of(one.precision);
-  if (peak > 0) row.share_of_peak = 6 * macs * static_cast<double>(one.batch) / median * 1e-12 / peak;
+  if (peak > 0) row.share_of_peak = 6 * macs * static_cast<double>(one.batch) / step * 1e-12 / peak;
 }
 
 }  // namespace

@@ -31,13 +31,18 @@ double time_once(FunctionRef<void()> fn) {
   return clock_seconds(clock) - start;
 }
 
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const size_t half = values.size() / 2;
+  return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
+}
+
 Times time_calls(FunctionRef<void()> fn, double seconds) {
   fn();
   std::vector<double> times;
   const double begin = clock_seconds(CLOCK_MONOTONIC);
   while (times.size() < 5 || clock_seconds(CLOCK_MONOTONIC) - begin < seconds) times.push_back(time_once(fn));
-  std::sort(times.begin(), times.end());
-  return {times[times.size() / 2], times.front()};
+  return {median(times), *std::min_element(times.begin(), times.end())};
 }
 
 const char* clock_name() {

@@ -34,6 +34,9 @@ struct Times {
   double median = 0, least = 0;  // seconds
 };
 
+/// The middle value, or the mean of the two in the middle; `values` are not empty.
+double median(std::vector<double> values);
+
 /// Calls fn until `seconds` have passed, at least 5 times, after one call that warms up. CPU time on one
 /// thread, so that other jobs matter less; wall time on several.
 Times time_calls(FunctionRef<void()> fn, double seconds);

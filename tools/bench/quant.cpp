@@ -29,11 +29,6 @@ Subject prepare(const TrainingCase& one, const char* name) {
   return subject;
 }
 
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
-
 QuantCost cost_of(const Subject& subject, const Subject& plain, int64_t batch) {
   QuantCost cost{.name = subject.name, .batch = batch, .ms_median = 1e3 * median(subject.steps)};
   std::vector<double> ratios;

@@ -174,11 +174,6 @@ void warm_up(std::vector<Subject>& subjects) {
   }
 }
 
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
-
 /// Of one sample.
 double forward_macs(const TrainingCase& one) {
   const Shape sample = one.sample.rank() > 0 ? one.sample : model_input_shape(one.model);

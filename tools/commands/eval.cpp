@@ -74,9 +74,7 @@ void print_result(const Session& session, const EvaluationResult& result, const 
     return;
   }
   for (const Metric& metric : result.metrics) {
-    const bool fraction = metric.name.starts_with("top");
-    fmt::print("{:<12}{}\n", metric.name,
-               fraction ? fmt::format("{:.2f} %", 100 * metric.value) : fmt::format("{:.6f}", metric.value));
+    fmt::print("{:<12}{}\n", metric.name, format_metric(metric.name, metric.value, 6));
   }
   if (result.quantized) {
     fmt::print("{:<12}{:.3f}\n{:<12}{:.1f} %\n", "avg bits", result.quantized->avg_bits, "zeros",

@@ -21,8 +21,7 @@ struct SweepArguments {
 
 std::string value_of(const SweepRow& row) {
   if (!row.value) return "none";
-  return row.metric.starts_with("top") ? fmt::format("{:.2f} %", 100 * *row.value)
-                                       : fmt::format("{:.4f}", *row.value);
+  return format_metric(row.metric, *row.value);
 }
 
 void print_rows(const std::vector<SweepRow>& rows) {

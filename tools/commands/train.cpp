@@ -44,10 +44,7 @@ void print_summary(const std::filesystem::path& folder, const Value& summary) {
   std::string_view unit = rate_unit({});
   if (metric != nullptr && metric->is(Value::Type::String)) {
     unit = rate_unit(metric->as_string());
-    const bool fraction = metric->as_string().starts_with("top");
-    const auto shown = [&](std::string_view key) {
-      return fraction ? fmt::format("{:.2f} %", 100 * real(key)) : fmt::format("{:.4f}", real(key));
-    };
+    const auto shown = [&](std::string_view key) { return format_metric(metric->as_string(), real(key)); };
     fmt::print("{} {}", metric->as_string(), shown("value"));
     if (summary.find("float_value")->is_number()) fmt::print(" (float {})", shown("float_value"));
   }

@@ -10,9 +10,10 @@
 namespace lathe {
 
 /// Hash of a resolved experiment without what may differ between the parts of one run: `name`, `threads`,
-/// `device`, `output`, `data.root`, `data.cache_mib`, `train.cuda_graph`, `train.device_augment`. None of them
-/// changes what a step computes on given hardware; the samples themselves have a hash of their own. Everything
-/// else counts, `train.epochs` too, because schedules depend on it. The order of keys does not matter.
+/// `device`, `output`, `data.root`, `data.cache_mib`, `train.cuda_graph`, `train.device_augment`. None of
+/// them changes what a step computes on given hardware; the samples themselves have a hash of their own.
+/// Everything else counts, `train.epochs` too, because schedules depend on it. The order of keys does not
+/// matter.
 std::string experiment_hash(const Value& resolved);
 
 /// Paths that count and differ: "train.epochs: 10 before, 20 now".
