@@ -2,7 +2,6 @@
 // A kernel is one declaration and two definitions, cpu::name and cuda::name. A missing one is a link error;
 // nothing falls back from one device to the other.
 
-#include <array>
 #include <span>
 
 #include "core/tensor.h"

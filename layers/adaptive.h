@@ -3,7 +3,6 @@
 // rare ones narrow ones. Names and formulas of fairseq.
 
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 

@@ -3,7 +3,6 @@
 #include <vector>
 
 #include "autograd/ops/lstm.h"
-#include "layers/init.h"
 #include "layers/quant_site.h"
 
 namespace lathe {

@@ -2,7 +2,6 @@
 // Demucs v1 and v2 (Défossez et al. 2019; facebookresearch/demucs): a U-Net of strided convolutions over the
 // waveform around a bidirectional LSTM.
 
-#include <memory>
 #include <optional>
 
 #include "core/fields.h"

@@ -1,7 +1,6 @@
 #pragma once
 // MobileNetV1 (Howard et al. 2017) for CIFAR: a stem without stride (kuangliu/pytorch-cifar).
 
-#include <vector>
 
 #include "core/fields.h"
 #include "layers/blocks.h"

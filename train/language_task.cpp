@@ -1,7 +1,6 @@
 // Language modelling: the probability of each next token (metrics.md 5.2).
 
 #include <cmath>
-#include <limits>
 
 #include "data/vocabulary.h"
 #include "train/tasks.h"

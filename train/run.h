@@ -9,7 +9,6 @@
 
 #include "train/config/experiment.h"
 #include "train/hooks.h"
-#include "train/trainer.h"
 
 namespace lathe {
 

@@ -1,7 +1,6 @@
 #include "train/weights.h"
 
 #include <algorithm>
-#include <cstring>
 #include <deque>
 #include <map>
 #include <set>

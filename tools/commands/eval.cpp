@@ -1,5 +1,4 @@
 #include <cstring>
-#include <filesystem>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
