@@ -28,7 +28,9 @@ struct RootOptions {
   uint64_t seed = 0;
   DType dtype = DType::F32;       ///< of parameters and buffers
   Device device = Device::cpu();  ///< Device::meta() builds shapes only
-  bool draw = true;               ///< false: parameters are zeros until a file gives all of them
+  /// False: weights (Role::Weight) are zeros until a file gives all of them. What quantizers add has its
+  /// first values all the same: no file of weights holds those.
+  bool draw = true;
 };
 
 }  // namespace lathe
