@@ -2,6 +2,7 @@
 
 #include "core/error.h"
 #include "core/files.h"
+#include "core/hash.h"
 #include "core/json.h"
 #include "data/common.h"
 #include "data/loader.h"
@@ -219,6 +220,17 @@ namespace {
 
 /// The last name of a folder's path, however that is spelled: "new", "new/", ".".
 std::string name_of(const std::filesystem::path& folder) {
+std::string hash_of_weights(const std::string& from) {
+  if (std::filesystem::is_regular_file(from)) return hash_file(from);
+  Hash hash;
+  for (const NamedTensor& one : to_pytorch(*load_run_model(open_run(from)))) {
+    const std::string text = concat(one.name, " ", one.tensor.dtype(), one.tensor.shape(), "\n");
+    hash.add(std::as_bytes(std::span(text)));
+    hash.add({one.tensor.raw(), one.tensor.bytes()});
+  }
+  return hash.hex();
+}
+
   const std::filesystem::path whole = std::filesystem::absolute(folder).lexically_normal();
   return (whole.has_filename() ? whole : whole.parent_path()).filename().string();
 }

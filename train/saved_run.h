@@ -58,6 +58,9 @@ std::unique_ptr<Model> quantize_run(const SavedRun& run, const Value& quant, con
 /// PyTorch's names. Reads it when called, but opens a run at once.
 std::function<void(Model&)> initialiser(const std::string& from);
 
+/// Of the weights that initialiser() takes from there: of a file its content, of a run's folder its newest
+/// checkpoint's tensors. 16 hexadecimal digits.
+std::string hash_of_weights(const std::string& from);
 /// ConfigError where the data are text whose tokens are not those that the run was trained on.
 void check_tokens(const SavedRun& run, const DatasetInfo& data);
 
