@@ -169,10 +169,11 @@ class SweepRunner {
   fs::path quantize(const SweepPoint& point) {
     const SavedRun run = open_run(request_.folder / point.from);
     const fs::path file = request_.folder / (point.name + ".lathe");
-    const std::unique_ptr<Model> model = quantize_run(run, point.quant, point.where / "quant");
+    const FieldPath where = point.where / "quant";
+    const std::unique_ptr<Model> model = quantize_run(run, point.quant, where);
     PackedHeader header = header_of(run);
     header.name = point.name;
-    header.quant = point.quant;
+    header.quant = resolve_quant(point.quant, where);
     write_packed(file, pack_model(to_value(header), *model));
     return file;
   }

@@ -9,6 +9,8 @@
 #include "core/files.h"
 #include "core/json.h"
 #include "core/safetensors.h"
+#include "quant/attach.h"
+#include "quant/pack/packed_model.h"
 #include "tests/support/scratch.h"
 #include "tests/tools/bad_inputs.h"
 #include "tests/tools/cli.h"
@@ -99,8 +101,6 @@ TEST_CASE("a sweep's figures are those of its packed files, and it goes on where
   CHECK(other.err.find("began from other weights") != std::string::npos);
 }
 
-TEST_CASE("a grid is every combination of its values") {
-  const ScratchFolder scratch;
 TEST_CASE("a sweep goes on from the weights that it began from, a file's or a run's, or from none") {
   const ScratchFolder scratch;
   const Command lathe{scratch};
@@ -166,6 +166,29 @@ TEST_CASE("a point whose source diverged is a row that says so, and the sweep go
   }
 }
 
+TEST_CASE("what is quantized after training says so in its header with all defaults") {
+  const ScratchFolder scratch;
+  const Command lathe{scratch};
+  experiment()(scratch.path());
+  const std::string quant = R"({"rules": [{"type": "minmax"}], "activations": [{"type": "lsq", "bits": 4}]})";
+  write_atomic(scratch / "q.json", quant);
+  write_atomic(scratch / "s.json", concat(R"({
+    "schema": 1, "name": "s", "experiment": "exp.json", "set": {"train.epochs": 1},
+    "points": [{"name": "float"}, {"name": "q", "from": "float", "quant": )",
+                                          quant, "}]}"));
+  lathe.json({"sweep", "s.json", "--out", "s"});
+  lathe.json({"pack", "s/float", "-o", "q.lathe", "--quant", "q.json"});
+  const Value resolved = resolve_quant(parse_json(quant, "test"), {"test", "quant"});
+  for (const char* file : {"q.lathe", "s/q.lathe"}) {
+    CAPTURE(file);
+    const Value header = read_packed(scratch / file).header;
+    REQUIRE(header.find("quant") != nullptr);
+    CHECK(*header.find("quant")->find("activations") == *resolved.find("activations"));
+  }
+}
+
+TEST_CASE("a grid is every combination of its values") {
+  const ScratchFolder scratch;
   experiment()(scratch.path());
   write_atomic(scratch / "s.json",
                R"({"schema": 1, "name": "s", "experiment": "exp.json",
