@@ -65,6 +65,7 @@ Parameter::Parameter(Module& owner, std::string name, const ParameterSpec& spec)
     LATHE_CHECK(ConfigError, other->name_ != name_, "parameter: '", owner.path(),
                 "' has two parameters named '", name_, "'");
   }
+  owner.count_parameter();
   const RootOptions& root = owner.root_options();
   Tensor tensor;
   if (root.device.type == DeviceType::Meta) {

@@ -109,6 +109,13 @@ TEST_CASE("a model that a file fills: weights are zeros, what quantizers add has
   CHECK(weight.raw().data().ptr<float>()[2] == 0);
 }
 
+TEST_CASE("a tree has no more parameters than its root allows, tied ones counted") {
+  Module root({.device = Device::meta(), .most_parameters = 3});
+  Linear a(root, "a", 3, 3), b(root, "b", 3, 3, {.bias = false});
+  b.weight().tie(a.weight());
+  CHECK_THROWS_WITH_AS(Linear(root, "c", 3, 3), doctest::Contains("more than 3 parameters"), ConfigError);
+}
+
 TEST_CASE("tied parameters are one tensor under two names") {
   Module root;
   Linear a(root, "a", 3, 3, {.bias = false}), b(root, "b", 3, 3, {.bias = false});
