@@ -70,6 +70,7 @@ class DiffqQuantizer : public Quantizer {
     return diffq_size(diffq_bits(logits(), widths_), raw.data().numel(), options_.group, options_.min_bits,
                       options_.extra_bits);
   }
+  bool rounds() const override { return false; }
   Limits limits() const override {
     if (!options_.learn_bits) return {};
     const auto whole = [&](double bits) {

@@ -65,6 +65,7 @@ class QuantNoiseQuantizer : public Quantizer {
   void before_update(const Moment& moment) override {
     if (!in_training_forward() && due(moment.step)) look(parameter().raw().data());
   }
+  bool rounds() const override { return options_.block == 0 && options_.p == 1; }
   // The host decides when a forward looks.
   bool steady() const override { return options_.block > 0 || !in_training_forward(); }
   Codes encode(const Tensor& raw) const override {
