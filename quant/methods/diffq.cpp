@@ -53,7 +53,7 @@ class DiffqQuantizer : public Quantizer {
 
   Codes encode(const Tensor& raw) const override {
     const Tensor w = grouping_.gather(Var(host_f32(raw))).data();
-    const GroupRange range = group_range(w, 0, "diffq");
+    const GroupRange range = group_span(w, 0, "diffq");
     const float lo = range.lo.item(), span = static_cast<float>(range.hi.item()) - lo;
     const Tensor bits =
         diffq_whole_bits(logits_.raw().data(), widths_, options_.extra_bits).to(Device::cpu());
