@@ -1,8 +1,16 @@
 #include "autograd/gradcheck_ops.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace lathe {
+
+bool GradcheckRow::probe(double error) {
+  ++probes;
+  if (std::isnan(worst) || error <= worst) return false;
+  worst = error;
+  return true;
+}
 
 GradcheckRow gradcheck_case(const OpCase& op_case) {
   GradcheckRow row{.name = op_case.name, .tolerance = op_case.options.tolerance, .message = {}};

@@ -16,6 +16,9 @@ struct GradcheckRow {
   int64_t probes = 0;    ///< elements differentiated numerically
   bool passed = false;
   std::string message;  ///< where the worst element stood, or the error that stopped the case
+
+  /// Counts a probe; true where its error is the worst so far. A NaN is, and stays it.
+  bool probe(double error);
 };
 
 /// Checks one case. A case that throws, or probes nothing although there are elements to probe, fails.

@@ -17,6 +17,7 @@ struct Module::Root {
   std::map<uint32_t, std::string> streams;  // every Philox stream of the tree, to catch hash collisions
   CallCounts calls;                         // of forward number calls_forward
   uint64_t calls_forward = 0;
+  int64_t parameters = 0;  // made
   bool replaying = false;  // a CallReplay is alive
 };
 
@@ -64,6 +65,12 @@ DType Module::activation_dtype() const {
 
 const RootOptions& Module::root_options() const {
   return root_->options;
+}
+
+void Module::count_parameter() const {
+  const int64_t most = root_->options.most_parameters;
+  LATHE_CHECK(ConfigError, root_->parameters < most, "the model has more than ", most, " parameters");
+  ++root_->parameters;
 }
 
 std::vector<Parameter*> Module::parameters() const {

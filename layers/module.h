@@ -63,6 +63,7 @@ class Module : public ErrorContext {
   friend class Buffer;
   friend class CallReplay;
   struct Root;
+  void count_parameter() const;  ///< ConfigError where RootOptions::most_parameters are made
 
   std::string name_;
   Module* parent_ = nullptr;

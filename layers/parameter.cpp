@@ -65,11 +65,12 @@ Parameter::Parameter(Module& owner, std::string name, const ParameterSpec& spec)
     LATHE_CHECK(ConfigError, other->name_ != name_, "parameter: '", owner.path(),
                 "' has two parameters named '", name_, "'");
   }
+  owner.count_parameter();
   const RootOptions& root = owner.root_options();
   Tensor tensor;
   if (root.device.type == DeviceType::Meta) {
     tensor = Tensor::empty(spec.shape, root.dtype, root.device);
-  } else if (!root.draw) {
+  } else if (!root.draw && spec.role == Role::Weight) {
     tensor = Tensor::zeros(spec.shape, root.dtype, root.device);
   } else {
     // Drawn in f32 whatever the run's type, so that an f64 model starts from the same numbers.

@@ -9,14 +9,15 @@
 namespace lathe {
 namespace {
 
-Tensor offset_columns(int64_t window) {
+Tensor offset_columns(int64_t window, Device device) {
   const int64_t points = window * window;
+  if (device == Device::meta()) return Tensor::empty({points, points}, DType::I64, device);
   std::vector<int64_t> columns;
   for (int64_t p = 0; p < points; ++p) {
     for (int64_t q = 0; q < points; ++q)
       columns.push_back(std::abs(p / window - q / window) * window + std::abs(p % window - q % window));
   }
-  return Tensor::from(columns, {points, points});
+  return Tensor::from(columns, {points, points}).to(device);
 }
 
 /// Zeros behind axis 1 and axis 2 up to multiples of `window`.
@@ -37,7 +38,7 @@ RelativeAttention::RelativeAttention(Module& parent, std::string name, int64_t w
       width_(width),
       heads_(options.heads),
       window_(options.window),
-      offsets_(offset_columns(options.window).to(device())),
+      offsets_(offset_columns(options.window, device())),
       attention_biases_(*this, "attention_biases",
                         {.shape = {options.heads, options.window * options.window},
                          .kind = Kind::Bias,

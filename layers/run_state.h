@@ -28,7 +28,12 @@ struct RootOptions {
   uint64_t seed = 0;
   DType dtype = DType::F32;       ///< of parameters and buffers
   Device device = Device::cpu();  ///< Device::meta() builds shapes only
-  bool draw = true;               ///< false: parameters are zeros until a file gives all of them
+  /// False: weights (Role::Weight) are zeros until a file gives all of them. What quantizers add has its
+  /// first values all the same: no file of weights holds those.
+  bool draw = true;
+  /// Of the tree, tied ones too; ConfigError for one more. A model that a file describes is no larger than
+  /// the file.
+  int64_t most_parameters = INT64_MAX;
 };
 
 }  // namespace lathe

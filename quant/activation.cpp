@@ -35,7 +35,11 @@ Var ActivationQuantizer::apply(const Var& x, const RunState& run, uint32_t) {
       const NoGrad no_grad;
       const bool first = !begun();
       observe(x.data(), first);
-      if (first) batches_.data() = Tensor::full({1}, 1, batches_.data().dtype(), batches_.data().device());
+      if (first) {
+        batches_.data() = Tensor::full({1}, 1, batches_.data().dtype(), batches_.data().device());
+        looked_ = batches_.data();
+        version_ = looked_.version();
+      }
     }
   } else {
     LATHE_CHECK(

@@ -30,6 +30,8 @@ class ActivationQuantizer : public Module, public ActivationParametrization {
   virtual void after_update() {}
   /// As Quantizer::steady.
   virtual bool steady() const { return true; }
+  /// A first batch has come, here or before a resume: the range means something.
+  bool begun();
 
  protected:
   /// Of a training batch, before it is quantized; `first` for the first one.
@@ -40,8 +42,6 @@ class ActivationQuantizer : public Module, public ActivationParametrization {
  private:
   std::string method_;
   int bits_;
-  bool begun();
-
   bool observing_ = false;
   Buffer batches_;  ///< training batches seen, as far as 1
   Tensor looked_;   ///< batches_ when it was last seen to be 1: nobody waits for a device in every step

@@ -93,9 +93,7 @@ GradcheckRow check_surrogate(const QuantCase& quant_case) {
       const double n = factor * numeric(k, static_cast<size_t>(i), weights);
       const double a = grad.defined() ? grad.ptr<double>()[i] : 0;
       const double error = std::abs(a - n) / std::max({1.0, std::abs(a), std::abs(n)});
-      ++row.probes;
-      if (!std::isnan(row.worst) && !(error <= row.worst)) {
-        row.worst = error;
+      if (row.probe(error)) {
         row.message = concat("worst relative error ", error, " at input ", k, ", element ", i, ": analytic ",
                              a, ", numeric ", n);
       }

@@ -57,8 +57,7 @@ GradcheckRow common_numbers(const Problem& problem, const std::string& name) {
     };
     const double n = (mean_at(kStep) - mean_at(-kStep)) / (2 * kStep);
     const double a = logits.grad().ptr<double>()[s] / kDraws;
-    row.worst = std::max(row.worst, std::abs(a - n) / std::max({1.0, std::abs(a), std::abs(n)}));
-    ++row.probes;
+    row.probe(std::abs(a - n) / std::max({1.0, std::abs(a), std::abs(n)}));
   }
   row.passed = row.worst <= row.tolerance;
   return row;
@@ -89,8 +88,7 @@ GradcheckRow expectation(const Problem& problem, const std::string& name) {
                          (problem.widths.max_bits - problem.widths.min_bits) * t * (1 - t);
     const double expected = kGroup * span * span * unit * dunit * variance;
     const double mean = sums[s] / kDraws, error = std::sqrt((squares[s] / kDraws - mean * mean) / kDraws);
-    row.worst = std::max(row.worst, std::abs(mean - expected) / error);
-    ++row.probes;
+    row.probe(std::abs(mean - expected) / error);
   }
   row.passed = row.worst <= row.tolerance;
   return row;

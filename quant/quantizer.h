@@ -49,6 +49,9 @@ class Quantizer : public Module, public Parametrization {
   /// Bits of the codes and of what tells groups' widths apart, summed over the tensor; a function of own
   /// parameters where widths are learned. `raw` is the parameter's.
   virtual Var size_in_bits(const Var& raw) const = 0;
+  /// What training multiplies with, or regularisers see of it, are values of whole codes: it is neither the
+  /// raw weight nor that with noise.
+  virtual bool rounds() const { return true; }
   /// Where training rounds to step * q, grid.lo <= q <= grid.hi: what dampening needs; nothing elsewhere.
   struct StepGrid {
     Var step;  ///< one element, or one for each group

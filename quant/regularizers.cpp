@@ -103,8 +103,18 @@ class Oscillation : public Scheduled {
  public:
   using Scheduled::Scheduled;
 
+  // Of raw weights the term is 0, of weights with noise it is the noise's: neither has thresholds.
+  void check(const std::vector<Quantizer*>& quantizers) const override {
+    for (const Quantizer* one : quantizers) {
+      LATHE_CHECK(ConfigError, one->rounds(), "oscillation: ", one->parameter().path(), " is not rounded in ",
+                  "training by its quantizer '", one->method(),
+                  "' as it is set; expected one that rounds, such as absmax with \"qat\"");
+    }
+  }
+
  protected:
   Var unweighted(const std::vector<Quantizer*>& quantizers) const override {
+    check(quantizers);
     std::vector<Var> penalties;
     for (Quantizer* one : quantizers)
       penalties.push_back(oscillation_penalty(one->parameter().raw(), one->parameter().quantized()));

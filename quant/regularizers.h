@@ -14,7 +14,7 @@ namespace lathe {
 class Regularizer {
  public:
   virtual ~Regularizer() = default;
-  /// ConfigError where no quantizer is one that it needs. Before training.
+  /// ConfigError where the quantizers are not those that it needs. Before training.
   virtual void check(const std::vector<Quantizer*>&) const {}
   /// Weighted, one element; undefined where no quantizer takes part or the weight is 0 at this moment.
   virtual Var term(const std::vector<Quantizer*>& quantizers, const Moment& moment) const = 0;

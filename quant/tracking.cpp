@@ -52,7 +52,7 @@ void TrackingOptions::fields(FieldVisitor& v) {
 
 TrackedQuantizer::TrackedQuantizer(const Site& site, const std::string& method,
                                    const TrackingOptions& options, bool rounds)
-    : Quantizer(site, method), options_(options) {
+    : Quantizer(site, method), options_(options), rounds_(rounds) {
   LATHE_CHECK(ConfigError, !options.freezes() || options.oscillation_momentum > 0, method,
               ": freeze_threshold needs an oscillation_momentum above 0");
   LATHE_CHECK(ConfigError, !options.freezes() || (rounds && site.forward), method,

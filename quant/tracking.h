@@ -35,6 +35,7 @@ class TrackedQuantizer : public Quantizer {
   void before_update(const Moment& moment) override;
   /// Frozen weights are chosen on the host.
   bool steady() const override { return !options_.freezes(); }
+  bool rounds() const final { return rounds_; }
   std::optional<Oscillations> oscillations(double cutoff) const final;
 
  protected:
@@ -54,6 +55,7 @@ class TrackedQuantizer : public Quantizer {
   void hold_frozen(Codes& codes) const;
 
   TrackingOptions options_;
+  bool rounds_;
   std::unique_ptr<Buffer> history_;  // (elements, 6), where codes are tracked: rows of quant::Oscillation
 };
 

@@ -103,11 +103,12 @@ TrainingObjects build_training(const Experiment& experiment) {
     config_error(experiment.where / "regularizers", experiment.regularizers.line(),
                  "no parameter is quantized: there is nothing to regularise");
   }
-  for (const auto& regularizer : objects.regularizers) {
+  for (size_t i = 0; i < objects.regularizers.size(); ++i) {
     try {
-      regularizer->check(quantizers_of(*objects.model));
+      objects.regularizers[i]->check(quantizers_of(*objects.model));
     } catch (const ConfigError& error) {
-      config_error(experiment.where / "regularizers", experiment.regularizers.line(), error.brief());
+      config_error((experiment.where / "regularizers")[i], experiment.regularizers.items()[i].line(),
+                   error.brief());
     }
   }
   objects.task = build_task(experiment, objects.data.train->info());

@@ -10,7 +10,10 @@
 namespace lathe {
 
 Ema::Ema(Module& model, double decay)
-    : decay_(decay), parameters_(unique_parameters(model)), buffers_(model_buffers(model)) {
+    : decay_(decay),
+      activations_(activation_quantizers_of(model)),
+      parameters_(unique_parameters(model)),
+      buffers_(model_buffers(model)) {
   LATHE_CHECK(ConfigError, decay >= 0 && decay < 1, "ema: expected a decay in [0, 1), found ", decay);
   const auto add = [this](std::string name, const Tensor& value) {
     names_.push_back(std::move(name));
@@ -22,6 +25,23 @@ Ema::Ema(Module& model, double decay)
     if (std::find(buffers_.begin(), buffers_.end(), buffer) == buffers_.end()) as_they_are_.push_back(buffer);
   }
   values_.reserve(averages_.size());
+  find_waiting();
+}
+
+void Ema::find_waiting() {
+  waiting_ = activations_;
+  std::erase_if(waiting_, [](ActivationQuantizer* one) { return one->begun(); });
+}
+
+void Ema::begin_grids() {
+  std::erase_if(waiting_, [this](ActivationQuantizer* one) {
+    if (!one->begun()) return false;
+    for (const Parameter* own : one->parameters()) {
+      const auto at = std::find(parameters_.begin(), parameters_.end(), own) - parameters_.begin();
+      averages_[static_cast<size_t>(at)] = own->raw().data().clone();
+    }
+    return true;
+  });
 }
 
 void Ema::update() {
@@ -63,6 +83,7 @@ void Ema::restore(std::span<const NamedTensor> tensors) {
   }
   for (const Buffer* buffer : as_they_are_) given.erase(buffer->path());
   LATHE_CHECK(FormatError, given.empty(), "ema: the model has no ", given.begin()->first);
+  find_waiting();
 }
 
 }  // namespace lathe

@@ -60,6 +60,7 @@ PackedModel pack_model(const Value& header, const Module& model) {
     const auto* quantizer = dynamic_cast<const Quantizer*>(parameter->parametrization().get());
     const Tensor& raw = parameter->raw().data();
     if (quantizer != nullptr) {
+      const ErrorScope scope(*quantizer);
       packed.tensors.push_back({parameter->path(), quantizer->encode(raw)});
     } else {
       packed.tensors.push_back({parameter->path(), on_host(raw)});

@@ -15,7 +15,7 @@ struct PackedHeader {
   std::string name;
   int64_t seed = 0;
   Value model, data, loss;  ///< sections; data is written without augmentation
-  Value quant;              ///< section, of which the rules for activations are written; null for none
+  Value quant;              ///< section with all defaults; the rules for activations are written. Null: none
   Value input;              ///< describe_input() of the data it was trained on; null where unknown
   bool winograd = true;     ///< how it was evaluated, see TrainOptions
 };

@@ -2,6 +2,7 @@
 
 #include "core/error.h"
 #include "core/files.h"
+#include "core/hash.h"
 #include "core/json.h"
 #include "data/common.h"
 #include "data/loader.h"
@@ -10,6 +11,7 @@
 #include "quant/activation.h"
 #include "quant/attach.h"
 #include "train/checkpoint.h"
+#include "train/model_info.h"
 #include "train/model_state.h"
 #include "train/run_folder.h"
 #include "train/weights.h"
@@ -18,6 +20,7 @@ namespace lathe {
 namespace {
 
 constexpr int64_t kCalibrationBatches = 16;
+constexpr int64_t kMostSampleNumbers = int64_t{1} << 31;
 
 /// The part of resolved.json that says what the weights are and what they were trained on.
 struct Sections {
@@ -59,19 +62,49 @@ bool trained_with_winograd(const Value& resolved) {
   return winograd != nullptr && *winograd == Value::boolean(true);
 }
 
+/// The run's network with its quantizers. FormatError for options that are valid each, but fit no model.
+std::unique_ptr<Model> build_quantized(const SavedRun& run, const RootOptions& root) {
+  const FieldPath where = run.where / "model";
+  try {
+    std::unique_ptr<Model> model = model_registry().build(run.model, where, root);
+    attach_quantizers(*model, run.quant, run.where / "quant");
+    return model;
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::Config && error.kind() != ErrorKind::Shape) throw;
+    LATHE_THROW(FormatError, where.file, ":", run.model.line(), ": ", where.path, ": ", error.brief());
+  }
+}
+
+/// A packed file's header describes the model whose tensors it holds, and samples that it takes: before
+/// anyone asks for memory, or waits, for what the header says. A tensor is tied to one other name at most.
+void check_fits(const SavedRun& run, std::vector<NamedTensor> tensors) {
+  const auto most = 2 * static_cast<int64_t>(tensors.size());
+  const auto model = build_quantized(run, {.device = Device::meta(), .most_parameters = most});
+  load_evaluated(*model, std::move(tensors), run.packed.string());
+  if (run.input.is(Value::Type::Null)) return;
+  try {
+    describe_model(run.model, run.where / "model", input_shape(run.input, run.packed));
+  } catch (const ShapeError& error) {
+    LATHE_THROW(FormatError, run.packed.string(), ": input.shape: ", error.brief());
+  }
+}
+
 }  // namespace
 
 Shape input_shape(const Value& input, const std::filesystem::path& source) {
   const Value* dims = input.find("shape");
   const auto refuse = [&] {
-    LATHE_THROW(FormatError, source.string(), ": input.shape: expected the sizes of a sample, found ",
-                to_json(input));
+    LATHE_THROW(FormatError, source.string(), ": input.shape: expected the sizes of a sample of at most ",
+                kMostSampleNumbers, " numbers, found ", to_json(input));
   };
   if (dims == nullptr || !dims->is(Value::Type::Array) || dims->items().empty()) refuse();
   std::vector<int64_t> sizes;
+  int64_t numbers = 1;
   for (const Value& one : dims->items()) {
     if (!one.is(Value::Type::Int) || one.as_int() < 1 || one.as_int() > (int64_t{1} << 20)) refuse();
     sizes.push_back(one.as_int());
+    numbers *= one.as_int();
+    if (numbers > kMostSampleNumbers) refuse();
   }
   if (sizes.size() > static_cast<size_t>(Shape::kMaxRank) - 1) refuse();
   return Shape(sizes);
@@ -80,11 +113,12 @@ Shape input_shape(const Value& input, const std::filesystem::path& source) {
 SavedRun open_run(const std::filesystem::path& path) {
   SavedRun run;
   Sections sections;
+  UnpackedModel outline;  // of a packed file
   if (std::filesystem::is_regular_file(path)) {
     run.packed = path;
     run.where = {path.string(), ""};
-    sections = read_sections(path, read_packed_header(path));
-    if (!sections.input.is(Value::Type::Null)) input_shape(sections.input, path);
+    outline = read_packed_outline(path);
+    sections = read_sections(path, outline.header);
     run.math.winograd = sections.winograd;
   } else {
     LATHE_CHECK(IoError, std::filesystem::is_directory(path), path.string(),
@@ -113,23 +147,12 @@ SavedRun open_run(const std::filesystem::path& path) {
   run.data = sections.data;
   run.loss = sections.loss;
   run.input = sections.input;
+  if (!run.packed.empty()) check_fits(run, std::move(outline.tensors));
   return run;
 }
 
 std::unique_ptr<Model> load_run_model(const SavedRun& run, Device device) {
-  const FieldPath where = run.where / "model";
-  std::unique_ptr<Model> model;
-  const auto refuse = [&](const Error& error) {
-    LATHE_THROW(FormatError, where.file, ":", run.model.line(), ": ", where.path, ": ", error.brief());
-  };
-  try {
-    model = model_registry().build(run.model, where, {.device = device, .draw = false});
-    attach_quantizers(*model, run.quant, run.where / "quant");
-  } catch (const ConfigError& error) {  // options that open_run() read, but that fit no model
-    refuse(error);
-  } catch (const ShapeError& error) {
-    refuse(error);
-  }
+  std::unique_ptr<Model> model = build_quantized(run, {.device = device, .draw = false});
   if (!run.packed.empty()) {
     load_unpacked(*model, read_unpacked(run.packed), run.packed.string());
     return model;
@@ -195,6 +218,17 @@ std::function<void(Model&)> initialiser(const std::string& from) {
   return [run = open_run(from), from](Model& model) {
     from_pytorch(model, to_pytorch(*load_run_model(run)), from);
   };
+}
+
+std::string hash_of_weights(const std::string& from) {
+  if (std::filesystem::is_regular_file(from)) return hash_file(from);
+  Hash hash;
+  for (const NamedTensor& one : to_pytorch(*load_run_model(open_run(from)))) {
+    const std::string text = concat(one.name, " ", one.tensor.dtype(), one.tensor.shape(), "\n");
+    hash.add(std::as_bytes(std::span(text)));
+    hash.add({one.tensor.raw(), one.tensor.bytes()});
+  }
+  return hash.hex();
 }
 
 void check_tokens(const SavedRun& run, const DatasetInfo& data) {

@@ -35,10 +35,11 @@ struct SavedRun {
 };
 
 /// A run's folder or a packed file. IoError when it is not there, FormatError when it holds no run or no
-/// complete checkpoint.
+/// complete checkpoint, or a packed file whose header describes another model than its tensors.
 SavedRun open_run(const std::filesystem::path& path);
 
-/// The sample's shape of a SavedRun::input; FormatError, naming `source`, where it holds none.
+/// The sample's shape of a SavedRun::input; FormatError, naming `source`, where it holds none, or more than
+/// 2^31 numbers.
 Shape input_shape(const Value& input, const std::filesystem::path& source);
 
 /// The run's model with the weights that were evaluated: averaged ones where the run has them.
@@ -57,6 +58,9 @@ std::unique_ptr<Model> quantize_run(const SavedRun& run, const Value& quant, con
 /// Fills a fresh model with the weights of `from`: a run, a packed file, or a .safetensors file under
 /// PyTorch's names. Reads it when called, but opens a run at once.
 std::function<void(Model&)> initialiser(const std::string& from);
+/// Of the weights that initialiser() takes from there: of a file its content, of a run's folder its newest
+/// checkpoint's tensors. 16 hexadecimal digits.
+std::string hash_of_weights(const std::string& from);
 
 /// ConfigError where the data are text whose tokens are not those that the run was trained on.
 void check_tokens(const SavedRun& run, const DatasetInfo& data);

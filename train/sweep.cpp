@@ -22,9 +22,23 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// What sweep.json remembers of a point: the hash of the file that it began from.
-std::string hash_of_init(const std::string& init) {
-  return fs::is_regular_file(init) ? hash_file(init) : std::string();
+/// What sweep.json says of the weights that a point began from. Versions that hashed files alone left the
+/// hash of a run's folder empty.
+struct PointInit {
+  std::string init;       ///< as the point names them; empty: none
+  std::string init_hash;  ///< of the weights
+  void fields(FieldVisitor& v) {
+    v.visit("init", init, {.doc = "a run or a file; empty: none"});
+    v.visit("init_hash", init_hash, {.doc = "of its weights", .required = true});
+  }
+  bool same(const PointInit& other) const {
+    const bool unknown = init_hash.empty() && !init.empty();
+    return unknown ? init == other.init : init_hash == other.init_hash;
+  }
+};
+
+PointInit init_of(const SweepPoint& point) {
+  return {point.init, point.init.empty() ? std::string() : hash_of_weights(point.init)};
 }
 
 bool is_done(const RunPaths& paths) {
@@ -83,6 +97,10 @@ class SweepRunner {
   SweepRow make(const SweepPoint& point) {
     SweepRow row;
     row.name = point.name;
+    if (diverged(point.from)) {
+      row.error = concat("its source ", point.from, " diverged");
+      return row;
+    }
     try {
       row.file = (point.trained() ? train(point) : quantize(point)).string();
     } catch (const DivergedError& error) {
@@ -96,6 +114,12 @@ class SweepRunner {
     evaluate_file(row);
     if (point.trained()) row.seconds = seconds_of(request_.folder / point.name);
     return row;
+  }
+
+  /// Whether the point above of this name has no weights; none has the empty name.
+  bool diverged(std::string_view name) const {
+    return std::any_of(rows_.begin(), rows_.end(),
+                       [&](const SweepRow& row) { return row.name == name && !row.error.empty(); });
   }
 
   static SweepRow with_file(SweepRow row, const std::string& file) {
@@ -127,27 +151,29 @@ class SweepRunner {
 
   /// Refuses to go on with a point that began from other weights.
   void remember_init(const SweepPoint& point, const RunPaths& paths) {
-    const std::string hash = hash_of_init(point.init);
+    const PointInit now = init_of(point);
     const Value* known = fs::exists(paths.folder) ? begun_.find(point.name) : nullptr;
     if (known != nullptr) {
-      const Value* before = known->find("init_hash");
-      LATHE_CHECK(ConfigError, before != nullptr && *before == Value::string(hash), paths.folder.string(),
-                  ": the point began from other weights than ", point.init.empty() ? "none" : point.init,
+      PointInit before;
+      read_fields(before, *known, FieldPath{begun_path().string(), ""} / point.name);
+      LATHE_CHECK(ConfigError, before.same(now), paths.folder.string(),
+                  ": the point began from other weights (", before.init.empty() ? "none" : before.init,
+                  "), found ", now.init.empty() ? "none" : now.init,
                   "; expected those, or another folder with --out");
       return;
     }
-    begun_.set(point.name,
-               Value::object({{"init", Value::string(point.init)}, {"init_hash", Value::string(hash)}}));
+    begun_.set(point.name, write_fields(now));
     write_atomic(begun_path(), to_json(begun_, 2) + "\n");
   }
 
   fs::path quantize(const SweepPoint& point) {
     const SavedRun run = open_run(request_.folder / point.from);
     const fs::path file = request_.folder / (point.name + ".lathe");
-    const std::unique_ptr<Model> model = quantize_run(run, point.quant, point.where / "quant");
+    const FieldPath where = point.where / "quant";
+    const std::unique_ptr<Model> model = quantize_run(run, point.quant, where);
     PackedHeader header = header_of(run);
     header.name = point.name;
-    header.quant = point.quant;
+    header.quant = resolve_quant(point.quant, where);
     write_packed(file, pack_model(to_value(header), *model));
     return file;
   }

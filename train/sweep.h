@@ -16,7 +16,7 @@ namespace lathe {
 /// A point's figures, all of them read from its packed file.
 struct SweepRow {
   std::string name;
-  std::string error;  ///< of a point that diverged; it has no figures
+  std::string error;  ///< of a point that diverged, or whose source did; it has no figures
   std::string file;   ///< the packed file
   std::string hash;   ///< of its content
   std::string metric;
@@ -41,7 +41,8 @@ struct SweepRequest {
 void check_sweep(const Sweep& sweep);
 
 /// Makes the points that are not there yet, in their order, and goes on with one that was interrupted. A
-/// point that diverges is a row with an error, the sweep goes on. table.json is rewritten after every point.
+/// point that diverges is a row with an error, as is one made from its weights; the sweep goes on. table.json
+/// is rewritten after every point.
 /// Errors as of run_experiment(), naming the point; ConfigError where a point that is there began from other
 /// weights.
 std::vector<SweepRow> run_sweep(const Sweep& sweep, const SweepRequest& request);

@@ -126,6 +126,7 @@ void Trainer::step() {
     const MathModeScope math(options_.train.math_mode());
     const Tensor loss = device_step_.run(batch_, run.step, steady(),
                                          [this](const Batch& batch) { return differentiate(batch); });
+    if (ema_) ema_->begin_grids();
     device_step_.queue({.step = progress_.step, .samples = batch_.size}, loss);
     const SchedulePoint at{progress_.step, progress_.steps_per_epoch, progress_.total_steps};
     const std::span<const double> rates = parts_.optimizer.rates(parts_.schedule, at);

@@ -53,7 +53,7 @@ class DiffqQuantizer : public Quantizer {
 
   Codes encode(const Tensor& raw) const override {
     const Tensor w = grouping_.gather(Var(host_f32(raw))).data();
-    const GroupRange range = group_range(w, 0, "diffq");
+    const GroupRange range = group_span(w, 0, "diffq");
     const float lo = range.lo.item(), span = static_cast<float>(range.hi.item()) - lo;
     const Tensor bits =
         diffq_whole_bits(logits_.raw().data(), widths_, options_.extra_bits).to(Device::cpu());
@@ -70,6 +70,7 @@ class DiffqQuantizer : public Quantizer {
     return diffq_size(diffq_bits(logits(), widths_), raw.data().numel(), options_.group, options_.min_bits,
                       options_.extra_bits);
   }
+  bool rounds() const override { return false; }
   Limits limits() const override {
     if (!options_.learn_bits) return {};
     const auto whole = [&](double bits) {

@@ -65,6 +65,7 @@ class QuantNoiseQuantizer : public Quantizer {
   void before_update(const Moment& moment) override {
     if (!in_training_forward() && due(moment.step)) look(parameter().raw().data());
   }
+  bool rounds() const override { return options_.block == 0 && options_.p == 1; }
   // The host decides when a forward looks.
   bool steady() const override { return options_.block > 0 || !in_training_forward(); }
   Codes encode(const Tensor& raw) const override {
@@ -101,12 +102,13 @@ class QuantNoiseQuantizer : public Quantizer {
   int64_t groups() const { return quant::Groups(parameter().numel(), grouping_.size).count(); }
 
   Grid grid_of(const Tensor& w) const {
-    const GroupRange range = group_range(w, grouping_.size, "quant_noise");
+    const GroupRange range = group_span(w, grouping_.size, "quant_noise");
     Grid grid{range.lo.empty_like(), range.lo.empty_like()};
     kernels::zero_point_grids(grid.scale, grid.zero, range.lo, range.hi, (1 << bits_) - 1);
     return grid;
   }
   void look(const Tensor& raw) {
+    const ErrorScope scope(*this);
     const Grid grid = grid_of(grouping_.gather(Var(raw.to(DType::F32))).data());
     scale_.data().copy_from(grid.scale.to(raw.dtype()));
     zero_.data().copy_from(grid.zero.to(raw.dtype()));

@@ -72,7 +72,7 @@ Var diffq_noise(const Var& w, const Var& unit, const kernels::NoiseSource& noise
                 bool through_range) {
   constexpr const char* kOp = "diffq_noise";
   check_parameter(kOp, "unit", unit.data(), w.data(), group);
-  const GroupRange range = group_range(w.data(), 0, kOp);
+  const GroupRange range = group_span(w.data(), 0, kOp);
   Tensor y = w.data().empty_like();
   kernels::add_noise(y, w.data(), range.lo, range.hi, unit.data(), noise, group);
   return record(kOp, y, {w, unit}, Saved{w.data(), range.lo, range.hi, unit.data()},

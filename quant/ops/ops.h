@@ -16,6 +16,8 @@ struct GroupRange {
   Tensor lo, hi;
 };
 GroupRange group_range(const Tensor& w, int64_t group, const char* op);
+/// The same where hi - lo is computed with: DivergedError also where that difference overflows.
+GroupRange group_span(const Tensor& w, int64_t group, const char* op);
 
 /// Where levels end: at the least and the largest value, at percentiles p and 100 - p of the values, or where
 /// the squared error of rounding is least (quant/math/range_search.h; about 100 or 300 passes over the

@@ -19,6 +19,28 @@ GroupRange group_range(const Tensor& w, int64_t group, const char* op) {
   return range;
 }
 
+namespace {
+
+/// On the host; a device's difference is infinite then.
+void check_span(const GroupRange& range, const char* op) {
+  if (range.lo.device().type != DeviceType::Cpu) return;
+  dispatch_floating(range.lo.dtype(), op, [&]<class T>() {
+    const T *lo = range.lo.ptr<T>(), *hi = range.hi.ptr<T>();
+    for (int64_t g = 0; g < range.lo.numel(); ++g) {
+      LATHE_CHECK(DivergedError, std::isfinite(hi[g] - lo[g]), op, ": values from ", lo[g], " to ", hi[g],
+                  ": their difference overflows");
+    }
+  });
+}
+
+}  // namespace
+
+GroupRange group_span(const Tensor& w, int64_t group, const char* op) {
+  GroupRange range = group_range(w, group, op);
+  check_span(range, op);
+  return range;
+}
+
 Tensor minmax_quantize(const Tensor& w, const GroupRange& range, const Tensor& bits, int64_t group) {
   Tensor y = w.empty_like();
   kernels::minmax_quantize(y, w, range.lo, range.hi, bits, group);
@@ -40,6 +62,7 @@ GroupRange find_range(const Tensor& w, int bits, bool symmetric, int64_t group, 
       kernels::least_error_range(range.lo, range.hi, w, bits, symmetric, group);
       break;
   }
+  if (!symmetric) check_span(range, op);
   return range;
 }
 

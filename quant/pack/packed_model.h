@@ -61,9 +61,9 @@ struct UnpackedModel {
 /// What decode() makes of read_packed's codes, without the memory for all of them: a thread holds one
 /// tensor's at a time. Same errors as read_packed.
 UnpackedModel read_unpacked(const std::filesystem::path& path, const PackedLimits& limits = {});
-/// Only the header, of a file whose checksums all agree; no code is decoded. FormatError and IoError as
-/// read_packed, but for what only decoding finds.
-Value read_packed_header(const std::filesystem::path& path);
+/// What a file says before any number is decoded: header, and names and shapes on Device::meta(). FormatError
+/// and IoError as read_packed, but for what only decoding finds.
+UnpackedModel read_packed_outline(const std::filesystem::path& path, const PackedLimits& limits = {});
 
 /// Where a tensor's bytes are.
 struct PackedTensorLayout {

@@ -4,6 +4,7 @@
 
 #include "core/files.h"
 #include "core/hash.h"
+#include "core/json.h"
 #include "core/parallel.h"
 #include "quant/pack/code_stream.h"
 #include "quant/pack/packed_model.h"
@@ -74,7 +75,8 @@ void check_features(std::string_view names, std::string_view source) {
                 ": the last required feature does not end with a newline");
     const std::string_view name = names.substr(0, end);
     LATHE_CHECK(FormatError, std::ranges::find(quant::kFeatures, name) != quant::kFeatures.end(), source,
-                ": requires the feature '", name, "', which this reader does not know");
+                ": requires the feature ", to_json(Value::string(std::string(name))),
+                ", which this reader does not know");
     names.remove_prefix(end + 1);
   }
 }
@@ -157,15 +159,11 @@ struct OpenedFile {
   std::vector<Record> records;  // of each tensor
 };
 
-Value header_of(const Sections& sections, std::string_view source) {
-  check_features(text_of(sections.features), source);
-  return quant::parse_header(text_of(sections.json), concat(source, ": header"));
-}
-
 OpenedFile open_file(std::span<const std::byte> bytes, std::string_view source, const PackedLimits& limits) {
   OpenedFile file;
   file.sections = read_sections(bytes, source);
-  file.header = header_of(file.sections, source);
+  check_features(text_of(file.sections.features), source);
+  file.header = quant::parse_header(text_of(file.sections.json), concat(source, ": header"));
   file.records = quant::read_records(file.sections.records, file.sections.data, file.sections.tensors,
                                      limits.elements, source);
   return file;
@@ -246,9 +244,13 @@ UnpackedModel read_unpacked(const std::filesystem::path& path, const PackedLimit
   return model;
 }
 
-Value read_packed_header(const std::filesystem::path& path) {
+UnpackedModel read_packed_outline(const std::filesystem::path& path, const PackedLimits& limits) {
   const std::vector<std::byte> bytes = read_bytes(path);
-  return header_of(read_sections(bytes, path.string()), path.string());
+  OpenedFile file = open_file(bytes, path.string(), limits);
+  UnpackedModel outline{std::move(file.header), {}};
+  for (const Record& record : file.records)
+    outline.tensors.push_back({record.name, Tensor::empty(record.shape, record.dtype, Device::meta())});
+  return outline;
 }
 
 int64_t PackedLayout::bytes() const {

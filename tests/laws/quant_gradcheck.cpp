@@ -1,6 +1,7 @@
 // The gradient check of quantizers finds a wrong sign in any one of their formulas.
 
 #include <algorithm>
+#include <cmath>
 
 #include <doctest/doctest.h>
 
@@ -14,8 +15,7 @@ namespace {
 
 /// x, whose gradient comes back with the wrong sign.
 Var wrong_sign(const Var& x) {
-  return record("wrong sign", x.data(), {x}, {},
-                [](Backward& b) { b.pass(0, neg(Var(b.dy())).data()); });
+  return record("wrong sign", x.data(), {x}, {}, [](Backward& b) { b.pass(0, neg(Var(b.dy())).data()); });
 }
 
 bool is_zero(const Tensor& tensor) {
@@ -56,6 +56,16 @@ TEST_CASE("a wrong sign in the gradient of any input of any quantizer is found")
     }
   }
   CHECK(planted > 60);
+}
+
+TEST_CASE("an error that is NaN is the worst of a row, whatever came before and comes after") {
+  GradcheckRow row;
+  CHECK(row.probe(0.5));
+  CHECK_FALSE(row.probe(0.25));
+  CHECK(row.probe(NAN));
+  CHECK_FALSE(row.probe(1));
+  CHECK(std::isnan(row.worst));
+  CHECK(row.probes == 4);
 }
 
 TEST_SUITE_END();

@@ -5,6 +5,8 @@
 #include "autograd/checkpoint.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/reduce.h"
+#include "core/error.h"
+#include "layers/init.h"
 #include "layers/linear.h"
 #include "layers/quant_site.h"
 
@@ -95,6 +97,23 @@ TEST_CASE("a parametrised weight inside a recomputed block is evaluated once and
   const Tensor plain = gradient(false), again = gradient(true);
   REQUIRE(again.defined());
   CHECK(std::equal(plain.span<float>().begin(), plain.span<float>().end(), again.span<float>().begin()));
+}
+
+TEST_CASE("a model that a file fills: weights are zeros, what quantizers add has its first values") {
+  Module root({.draw = false});
+  Parameter weight(root, "weight", {.shape = {3}, .init = init::constant(2)});
+  for (const Role role : {Role::Scale, Role::Bits, Role::DeadZone}) {
+    Parameter own(root, "own", {.shape = {3}, .init = init::constant(2), .role = role});
+    CHECK(own.raw().data().ptr<float>()[2] == 2);
+  }
+  CHECK(weight.raw().data().ptr<float>()[2] == 0);
+}
+
+TEST_CASE("a tree has no more parameters than its root allows, tied ones counted") {
+  Module root({.device = Device::meta(), .most_parameters = 3});
+  Linear a(root, "a", 3, 3), b(root, "b", 3, 3, {.bias = false});
+  b.weight().tie(a.weight());
+  CHECK_THROWS_WITH_AS(Linear(root, "c", 3, 3), doctest::Contains("more than 3 parameters"), ConfigError);
 }
 
 TEST_CASE("tied parameters are one tensor under two names") {

@@ -68,6 +68,32 @@ TEST_CASE("float16: a magnitude beyond half precision is an error that names the
   CHECK_THROWS_WITH_AS(net.value(Mode::Train), doctest::Contains("whose largest is 65504"), DivergedError);
 }
 
+TEST_CASE("a range wider than any number is an error that names the parameter, where its width is used") {
+  for (const char* rule : {R"({"type": "minmax"})", R"({"type": "minmax", "granularity": "channel"})",
+                           R"({"type": "minmax", "range": "mse"})", R"({"type": "diffq"})",
+                           R"({"type": "quant_noise"})", R"({"type": "quant_noise", "block": 2})"}) {
+    CAPTURE(rule);
+    Net net(rule, {2, 4});
+    net.put("weight", {3e38, -3e38, 1, 2, 0.5, 0.25, -1, 3});
+    const auto names_it = doctest::Contains(concat("overflows in weight_", net.quantizer->method()).c_str());
+    const auto look = [&] {  // Quant-Noise keeps its levels
+      net.quantizer->initialise();
+      return net.value(Mode::Eval);
+    };
+    CHECK_THROWS_WITH_AS(look(), names_it, DivergedError);
+    if (std::string(rule).find("block") == std::string::npos)
+      CHECK_THROWS_AS(net.value(Mode::Train), DivergedError);
+  }
+  for (const char* rule : {R"({"type": "absmax"})", R"({"type": "lsq"})",
+                           R"({"type": "minmax", "range": "percentile", "percentile": 75})"}) {
+    CAPTURE(rule);
+    Net net(rule, {2, 4});
+    net.put("weight", {3e38, -3e38, 1, 2, 0.5, 0.25, -1, 3});
+    net.quantizer->initialise();
+    CHECK_NOTHROW(check_codes(net.quantizer->encode(net.weight.raw().data()), "test"));
+  }
+}
+
 TEST_CASE("range search: least error is never worse than [min, max], and the best of its candidates") {
   const Tensor w = normal_weights({4, 300});
   for (const int bits : {2, 3, 4, 8}) {

@@ -128,12 +128,21 @@ TEST_CASE("packed model: a file, written atomically, the same bytes on any numbe
   CHECK_THROWS_AS(read_packed(scratch / "none.lathe"), IoError);
 }
 
-TEST_CASE("packed model: weights at once are the codes decoded; the header alone") {
+TEST_CASE("packed model: weights at once are the codes decoded; the outline alone") {
   const ScratchFolder scratch;
   const PackedModel model = mixed_model();
   const std::filesystem::path path = scratch / "m.lathe";
   write_packed(path, model);
-  CHECK(read_packed_header(path) == model.header);
+  const UnpackedModel outline = read_packed_outline(path);
+  CHECK(outline.header == model.header);
+  REQUIRE(outline.tensors.size() == model.tensors.size());
+  for (size_t i = 0; i < model.tensors.size(); ++i) {
+    const Codes* codes = std::get_if<Codes>(&model.tensors[i].content);
+    CHECK(outline.tensors[i].name == model.tensors[i].name);
+    CHECK(outline.tensors[i].tensor.device() == Device::meta());
+    CHECK(outline.tensors[i].tensor.shape() ==
+          (codes != nullptr ? codes->integers : std::get<Tensor>(model.tensors[i].content)).shape());
+  }
   for (const int n : {1, 3}) {
     const Threads threads(n);
     const UnpackedModel unpacked = read_unpacked(path);
@@ -149,9 +158,9 @@ TEST_CASE("packed model: weights at once are the codes decoded; the header alone
   std::vector<std::byte> bytes = read_bytes(path);
   bytes.back() ^= std::byte{1};
   write_atomic(path, bytes);
-  CHECK_THROWS_AS(read_packed_header(path), FormatError);
+  CHECK_THROWS_AS(read_packed_outline(path), FormatError);
   CHECK_THROWS_AS(read_unpacked(path), FormatError);
-  CHECK_THROWS_AS(read_packed_header(scratch / "none.lathe"), IoError);
+  CHECK_THROWS_AS(read_packed_outline(scratch / "none.lathe"), IoError);
 }
 
 TEST_CASE("packed model: the layout adds up to the file's size") {

@@ -133,6 +133,33 @@ TEST_CASE("dampening needs a quantizer with a step") {
   CHECK_NOTHROW(dampening->check(quantizers_of(stepped)));
 }
 
+TEST_CASE("oscillation needs quantizers that round in training, each of them") {
+  const auto oscillation = regularizer(R"({"type": "oscillation", "weight": 1})");
+  for (const char* rule :
+       {R"({"type": "minmax", "qat": false})", R"({"type": "absmax", "qat": false})", R"({"type": "diffq"})",
+        R"({"type": "quant_noise"})", R"({"type": "quant_noise", "p": 0.5, "block": 5})"}) {
+    CAPTURE(rule);
+    Net net(rule);
+    const std::string method = quantizers_of(net).at(0)->method();
+    CHECK_THROWS_WITH_AS(oscillation->check(quantizers_of(net)),
+                         doctest::Contains(concat("oscillation: weight is not rounded in training by its "
+                                                  "quantizer '",
+                                                  method, "'")
+                                               .c_str()),
+                         ConfigError);
+    CHECK_THROWS_AS(value_of(*oscillation, net, {0, 1}), ConfigError);
+  }
+  for (const char* rule :
+       {R"({"type": "minmax", "bits": 3})", R"({"type": "absmax", "bits": 3})", R"({"type": "lsq"})",
+        R"({"type": "lsq_plus"})", R"({"type": "codeq"})", R"({"type": "dq"})", R"({"type": "float16"})",
+        R"({"type": "quant_noise", "p": 1, "bits": 3})"}) {
+    CAPTURE(rule);
+    Net net(rule);
+    CHECK_NOTHROW(oscillation->check(quantizers_of(net)));
+    CHECK(value_of(*oscillation, net, {0, 1}) != 0);
+  }
+}
+
 TEST_SUITE_END();
 
 }  // namespace lathe

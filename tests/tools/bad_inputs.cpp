@@ -166,7 +166,7 @@ TEST_SUITE_BEGIN("bad inputs");
 TEST_CASE("every wrong input has its exit code, one line that helps, and leaves what was there") {
   std::set<std::string> names;
   for (const auto& subject : {bad_experiments, bad_command_lines, bad_data, bad_pictures, bad_weights,
-                              bad_runs, bad_outputs, bad_sweeps, bad_sounds, bad_texts}) {
+                              bad_runs, bad_packed, bad_outputs, bad_sweeps, bad_sounds, bad_texts}) {
     for (const BadInput& bad : subject()) {
       CHECK_MESSAGE(names.insert(bad.name).second, "two rows are named ", bad.name);
       check(bad);

@@ -33,6 +33,7 @@ std::vector<BadInput> bad_data();
 std::vector<BadInput> bad_pictures();
 std::vector<BadInput> bad_weights();
 std::vector<BadInput> bad_runs();
+std::vector<BadInput> bad_packed();
 std::vector<BadInput> bad_outputs();
 std::vector<BadInput> bad_sweeps();
 std::vector<BadInput> bad_sounds();

@@ -9,6 +9,8 @@
 #include "core/files.h"
 #include "core/json.h"
 #include "core/safetensors.h"
+#include "quant/attach.h"
+#include "quant/pack/packed_model.h"
 #include "tests/support/scratch.h"
 #include "tests/tools/bad_inputs.h"
 #include "tests/tools/cli.h"
@@ -97,6 +99,92 @@ TEST_CASE("a sweep's figures are those of its packed files, and it goes on where
   const Finished other = lathe({"sweep", "s.json", "--out", "s", "--init", "s/float/model.lathe"});
   CHECK(other.code == 2);
   CHECK(other.err.find("began from other weights") != std::string::npos);
+}
+
+TEST_CASE("a sweep goes on from the weights that it began from, a file's or a run's, or from none") {
+  const ScratchFolder scratch;
+  const Command lathe{scratch};
+  experiment()(scratch.path());
+  write_atomic(scratch / "s.json", R"({"schema": 1, "name": "s", "experiment": "exp.json"})");
+  for (const std::string name : {"a", "b"})
+    lathe.json({"train", "exp.json", "--out", name, "--set", name == "a" ? "seed=1" : "seed=2"});
+  const auto sweep = [&](const std::string& out, const std::string& init) {
+    std::vector<std::string> arguments = {"sweep", "s.json", "--out", out, "--quiet"};
+    if (!init.empty()) arguments.insert(arguments.end(), {"--init", init});
+    return lathe(arguments);
+  };
+  const std::vector<std::string> inits = {"", "a", "b", "a/model.lathe"};
+  for (size_t i = 0; i < inits.size(); ++i) {
+    const std::string out = concat("from", i);
+    CAPTURE(inits[i]);
+    REQUIRE(sweep(out, inits[i]).code == 0);
+    for (const std::string& other : inits) {
+      CAPTURE(other);
+      const Finished again = sweep(out, other);
+      CHECK(again.code == (other == inits[i] ? 0 : 2));
+      CHECK((again.err.find("began from other weights") != std::string::npos) == (other != inits[i]));
+    }
+  }
+
+  // Versions that did not look into runs' folders wrote no hash: then the name decides.
+  Value begun = parse_json(read_text(scratch / "from1/sweep.json"), "sweep");
+  begun.find("s")->set("init_hash", Value::string(""));
+  write_atomic(scratch / "from1/sweep.json", to_json(begun, 2));
+  CHECK(sweep("from1", "a").code == 0);
+  CHECK(sweep("from1", "b").code == 2);
+  CHECK(sweep("from1", "").code == 2);
+}
+
+TEST_CASE("a point whose source diverged is a row that says so, and the sweep goes on") {
+  const ScratchFolder scratch;
+  const Command lathe{scratch};
+  experiment()(scratch.path());
+  // "late" leaves the checkpoint of its first epoch.
+  write_atomic(scratch / "s.json", R"({
+    "schema": 1, "name": "s", "experiment": "exp.json", "set": {"train.epochs": 2},
+    "points": [{"name": "early", "set": {"optimizer.lr": 1e20}},
+               {"name": "late", "set": {"schedule": {"type": "step", "every": 1, "gamma": 1e25}}},
+               {"name": "good"},
+               {"name": "early-8", "from": "early", "quant": {"rules": [{"type": "minmax"}]}},
+               {"name": "late-8", "from": "late", "quant": {"rules": [{"type": "minmax"}]}},
+               {"name": "good-8", "from": "good", "quant": {"rules": [{"type": "minmax"}]}}]})");
+  for (int time = 0; time < 2; ++time) {
+    CHECK(lathe({"sweep", "s.json", "--out", "s", "--quiet"}).code == 6);
+    const Value table = parse_json(read_text(scratch / "s/table.json"), "table");
+    std::vector<std::string> errors;
+    for (const Value& one : table.find("rows")->items()) {
+      errors.push_back(one.find("error")->as_string());
+      CHECK(one.find("file")->as_string().empty() == !errors.back().empty());
+    }
+    REQUIRE(errors.size() == 6);
+    CHECK(errors[0].starts_with("diverged at step"));
+    CHECK(errors[1].starts_with("diverged at step"));
+    CHECK(errors[3] == "its source early diverged");
+    CHECK(errors[4] == "its source late diverged");
+    CHECK(errors[2] + errors[5] == "");
+    CHECK(fs::exists(scratch / "s/late/checkpoints/step-00000002"));
+  }
+}
+
+TEST_CASE("what is quantized after training says so in its header with all defaults") {
+  const ScratchFolder scratch;
+  const Command lathe{scratch};
+  experiment()(scratch.path());
+  const std::string quant = R"({"rules": [{"type": "minmax"}], "activations": [{"type": "lsq", "bits": 4}]})";
+  write_atomic(scratch / "q.json", quant);
+  write_atomic(scratch / "s.json", concat(R"({
+    "schema": 1, "name": "s", "experiment": "exp.json", "set": {"train.epochs": 1},
+    "points": [{"name": "float"}, {"name": "q", "from": "float", "quant": )",
+                                          quant, "}]}"));
+  lathe.json({"sweep", "s.json", "--out", "s"});
+  lathe.json({"pack", "s/float", "-o", "q.lathe", "--quant", "q.json"});
+  const Value resolved = resolve_quant(parse_json(quant, "test"), {"test", "quant"});
+  for (const char* file : {"q.lathe", "s/q.lathe"}) {
+    CAPTURE(file);
+    const Value header = read_packed(scratch / file).header;
+    REQUIRE(header.find("quant") != nullptr);
+    CHECK(*header.find("quant")->find("activations") == *resolved.find("activations"));
+  }
 }
 
 TEST_CASE("a grid is every combination of its values") {

@@ -6,6 +6,7 @@
 #include "core/error.h"
 #include "core/files.h"
 #include "core/json.h"
+#include "quant/attach.h"
 #include "tools/commands.h"
 #include "tools/exit_code.h"
 #include "tools/output.h"
@@ -35,8 +36,9 @@ Chosen choose(const SavedRun& run, const std::string& quant, Device device = Dev
     chosen.model = load_run_model(run, device);
     return chosen;
   }
-  chosen.header.quant = parse_json(read_text(quant), quant, {.comments = true});
-  chosen.model = quantize_run(run, chosen.header.quant, {quant, ""}, device);
+  const Value section = parse_json(read_text(quant), quant, {.comments = true});
+  chosen.model = quantize_run(run, section, {quant, ""}, device);
+  chosen.header.quant = resolve_quant(section, {quant, ""});
   return chosen;
 }
 
