@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "core/error.h"
+#include "core/json.h"
 #include "data/inspect.h"
 #include "tools/commands.h"
 #include "tools/exit_code.h"
