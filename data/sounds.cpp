@@ -64,7 +64,10 @@ Batch SoundDataset::allocate(int64_t n) const {
   batch.size = n;
   batch.inputs = {Tensor::empty({n, info_.sample[0], c})};
   batch.targets = {Tensor::empty({n, info_.sample[0], sources, c})};
-  if (set_->split != "train") batch.inputs.push_back(Tensor::empty({n, 2}));
+  if (set_->split != "train") {
+    batch.inputs.push_back(Tensor::empty({n, 2}));
+    batch.inputs.push_back(Tensor::empty({n, info_.sample[0], c}));
+  }
   return batch;
 }
 
@@ -107,18 +110,19 @@ void SoundDataset::load_track(size_t track, Batch& batch) const {
   const float mean = static_cast<float>(about.mean), scale = static_cast<float>(1 / about.std);
   if (batch.inputs.at(0).dim(1) != count) {
     batch.inputs[0] = Tensor::empty({1, count, c});
+    batch.inputs.at(2) = Tensor::empty({1, count, c});
     batch.targets.at(0) = Tensor::empty({1, count, sources, c});
   }
-  float* mixture = batch.inputs[0].mut<float>();
+  float *mixture = batch.inputs.at(2).mut<float>(), *normalized = batch.inputs[0].mut<float>();
   set_->read_mixture(track, 0, count, mixture);
-  for (int64_t i = 0; i < count * c; ++i) mixture[i] = (mixture[i] - mean) * scale;
+  for (int64_t i = 0; i < count * c; ++i) normalized[i] = (mixture[i] - mean) * scale;
   float* target = batch.targets[0].mut<float>();
   std::vector<float> samples(static_cast<size_t>(count * c));
   for (int64_t s = 0; s < sources; ++s) {
     set_->read_source(track, static_cast<size_t>(s), 0, count, samples.data());
     for (int64_t t = 0; t < count; ++t) {
       for (int64_t k = 0; k < c; ++k)
-        target[(t * sources + s) * c + k] = (samples[static_cast<size_t>(t * c + k)] - mean) * scale;
+        target[(t * sources + s) * c + k] = samples[static_cast<size_t>(t * c + k)];
     }
   }
   float* normalized_by = batch.inputs.at(1).mut<float>();

@@ -2,7 +2,9 @@
 
 #include "data/sounds.h"
 
+#include <algorithm>
 #include <numeric>
+#include <span>
 
 #include <doctest/doctest.h>
 
