@@ -6,17 +6,31 @@
 #include "data/source.h"
 
 namespace lathe {
+namespace {
+
+/// As separate_parts (train/separate.h) advances.
+void check_segments(const Value& section, const FieldPath& where) {
+  const Value *segment = section.find("segment"), *overlap = section.find("overlap");
+  if (!segment->is(Value::Type::Int)) return;
+  const auto samples = static_cast<double>(segment->as_int());
+  if (static_cast<int64_t>((1 - overlap->as_real()) * samples) >= 1) return;
+  config_error(where / "overlap", overlap->line(),
+               concat("found ", overlap->as_real(), ", but segments of ", segment->as_int(),
+                      " samples must advance: expected at most ", 1 - 1 / samples));
+}
+
+}  // namespace
 
 void SoundOptions::fields(FieldVisitor& v) {
   v.visit("samples", samples, {.doc = "length of a training sample", .min = 1, .max = 1e9});
   v.visit("stride", stride,
-          {.doc = "samples from one training sample to the next; null: a second", .min = 1});
+          {.doc = "samples from one training sample to the next; null: a second", .min = 1, .max = 1e9});
   v.visit("segment", segment,
-          {.doc = "samples that evaluation separates at once; null: whole tracks", .min = 1});
+          {.doc = "samples that evaluation separates at once; null: whole tracks", .min = 1, .max = 1e9});
   v.visit("overlap", overlap,
           {.doc = "share of a segment that the next one covers too", .min = 0, .max = 1, .below_max = true});
   v.visit("shifts", shifts,
-          {.doc = "evaluation averages over this many shifts by up to half a second", .min = 0});
+          {.doc = "evaluation averages over this many shifts by up to half a second", .min = 0, .max = 1000});
   v.visit("augment", augment, {.doc = "list of augmentations of the training split"});
   common.fields(v);
 }
@@ -162,6 +176,7 @@ void resolve_sounds(Value& section, const FieldPath& where) {
     config_error(where / "eval_batch", batch->line(),
                  concat("found ", batch->as_int(), ", but tracks are evaluated one by one: expected 1"));
   }
+  check_segments(section, where);
   section.set("eval_batch", Value::integer(1));
   section.set("augment", resolve_sound_augments(*section.find("augment"), where / "augment"));
 }
