@@ -197,6 +197,7 @@ TEST_CASE(
   CHECK(seen.size() > 1);
   while (loader.next(batch)) samples += batch.size;
   CHECK(samples == 512);
+  CHECK(samples_per_epoch(data) == 512);
   Loader in_order(data, {.batch = 100});
   CHECK(in_order.batches_per_epoch() == 6);
 }
