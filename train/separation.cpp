@@ -207,6 +207,8 @@ std::vector<double> museval_sdr(const Tensor& reference, const Tensor& estimate,
 }
 
 std::unique_ptr<Task> separation_task(std::unique_ptr<Loss> loss, const DatasetInfo& data) {
+  LATHE_CHECK(ConfigError, loss->distance(), "loss: data set '", data.type,
+              "' is sound to be separated: expected l1 or mse");
   return std::make_unique<SeparationTask>(std::move(loss), data);
 }
 
