@@ -17,7 +17,8 @@ namespace {
 struct PadCropOptions {
   int64_t pad = 4;
   void fields(FieldVisitor& v) {
-    v.visit("pad", pad, {.doc = "black pixels added on every side before a crop of the old size", .min = 1});
+    v.visit("pad", pad,
+            {.doc = "black pixels added on every side before a crop of the old size", .min = 1, .max = 4096});
   }
 };
 
@@ -88,9 +89,10 @@ class Flip : public Augment {
 struct CutoutOptions {
   int64_t size = 8;
   void fields(FieldVisitor& v) {
-    v.visit(
-        "size", size,
-        {.doc = "side in pixels of a square of the mean colour, its centre anywhere in the image", .min = 1});
+    v.visit("size", size,
+            {.doc = "side in pixels of a square of the mean colour, its centre anywhere in the image",
+             .min = 1,
+             .max = 8192});
   }
 };
 

@@ -43,14 +43,21 @@ std::vector<std::string> classes_of(const fs::path& folder) {
   return classes;
 }
 
+/// A link to nothing, too: a picture that cannot be read is damaged, not absent.
+bool is_file(const fs::directory_entry& entry) {
+  std::error_code code;
+  return entry.is_regular_file(code) || (entry.is_symlink(code) && !entry.exists(code));
+}
+
 std::vector<FolderFile> pictures_of(const fs::path& folder, int32_t label) {
   std::vector<FolderFile> files;
   std::string other;
   for (const fs::directory_entry& entry : entries_of(folder)) {
-    std::error_code code;
-    if (hidden(entry.path()) || !entry.is_regular_file(code)) continue;
+    if (hidden(entry.path()) || !is_file(entry)) continue;
     if (is_picture(entry.path())) {
-      files.push_back({entry.path(), entry.file_size(), label});
+      std::error_code unreadable;
+      const auto bytes = entry.file_size(unreadable);
+      files.push_back({entry.path(), unreadable ? 0 : bytes, label});
     } else {
       other = entry.path().filename().string();
     }

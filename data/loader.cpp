@@ -42,12 +42,6 @@ bool unshared(const Buffer& buffer) {
   return true;
 }
 
-// Samples in an epoch of repeated augmentation: as many as without, but for DeiT's rounding.
-int64_t samples_of_repeats(int64_t size) {
-  constexpr int64_t kMultiple = 256;
-  return size < kMultiple ? size : size / kMultiple * kMultiple;
-}
-
 struct Prepared {
   Buffer buffer;
   std::exception_ptr error;
@@ -150,6 +144,12 @@ struct Loader::State {
   }
 };
 
+int64_t samples_per_epoch(const Dataset& dataset) {
+  constexpr int64_t kMultiple = 256;  // DeiT's
+  const int64_t size = dataset.size();
+  return dataset.repeats() == 1 || size < kMultiple ? size : size / kMultiple * kMultiple;
+}
+
 Loader::Loader(const Dataset& dataset, const LoaderOptions& options)
     : state_(std::make_unique<State>(dataset, options)) {
   LATHE_CHECK(ConfigError, options.batch >= 1, "loader: batch is ", options.batch, ", expected at least 1");
@@ -158,11 +158,8 @@ Loader::Loader(const Dataset& dataset, const LoaderOptions& options)
   LATHE_CHECK(ConfigError, dataset.size() <= UINT32_MAX, "loader: ", dataset.size(),
               " samples are more than an order can hold (2^32 - 1)");
   State& s = *state_;
-  s.samples = dataset.size();
-  if (options.shuffle && dataset.repeats() > 1) {
-    s.repeats = dataset.repeats();
-    s.samples = samples_of_repeats(dataset.size());
-  }
+  s.samples = options.shuffle ? samples_per_epoch(dataset) : dataset.size();
+  if (options.shuffle) s.repeats = dataset.repeats();
   s.batches = (s.samples + (options.drop_last ? 0 : options.batch - 1)) / options.batch;
   s.upcoming = s.batches;
   for (int i = 0; i < options.prefetch; ++i) s.workers.emplace_back([&s] { s.work(); });

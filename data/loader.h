@@ -8,6 +8,9 @@
 
 namespace lathe {
 
+/// Samples of a shuffled epoch, the trainer's: all there are, but for the rounding of repeated augmentation.
+int64_t samples_per_epoch(const Dataset& dataset);
+
 struct LoaderOptions {
   int64_t batch = 128;
   bool shuffle = false;

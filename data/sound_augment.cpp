@@ -14,7 +14,8 @@ using Step = std::function<void(SoundAugments&)>;
 struct ShiftOptions {
   int64_t samples = 44100;
   void fields(FieldVisitor& v) {
-    v.visit("samples", samples, {.doc = "each source begins up to this many samples later", .min = 1});
+    v.visit("samples", samples,
+            {.doc = "each source begins up to this many samples later", .min = 1, .max = 1e9});
   }
 };
 struct ChanceOptions {
@@ -24,14 +25,14 @@ struct ChanceOptions {
 struct GainOptions {
   double min = 0.25, max = 1.25;
   void fields(FieldVisitor& v) {
-    v.visit("min", min, {.doc = "least factor of a source", .min = 0});
-    v.visit("max", max, {.doc = "largest factor of a source", .min = 0});
+    v.visit("min", min, {.doc = "least factor of a source", .min = 0, .max = 1000});
+    v.visit("max", max, {.doc = "largest factor of a source", .min = 0, .max = 1000});
   }
 };
 struct RemixOptions {
   int64_t group = 4;
   void fields(FieldVisitor& v) {
-    v.visit("group", group, {.doc = "samples of a batch that exchange sources", .min = 2});
+    v.visit("group", group, {.doc = "samples of a batch that exchange sources", .min = 2, .max = 1 << 16});
   }
 };
 

@@ -1,5 +1,8 @@
 #include "data/sound_registry.h"
 
+#include <algorithm>
+
+#include "core/json.h"
 #include "data/musdb.h"
 #include "data/sounds.h"
 #include "data/source.h"
@@ -40,6 +43,23 @@ struct TonesOptions {
   }
 };
 
+// Each is a file of its own beside the mixture.
+void check_sources(const std::vector<std::string>& sources, const FieldPath& where) {
+  if (sources.empty()) config_error(where, 0, "expected at least one source");
+  for (size_t i = 0; i < sources.size(); ++i) {
+    const std::string& name = sources[i];
+    const auto refuse = [&](const char* expected) {
+      config_error(where[i], 0, concat("expected ", expected, ", found ", to_json(Value::string(name))));
+    };
+    const bool folder = name == "." || name == ".." || name.find_first_of("/\\") != std::string::npos;
+    if (name.empty() || folder || name.find('\0') != std::string::npos)
+      refuse("the name of a file without \".wav\"");
+    if (name == "mixture") refuse("a source, which the mixture is made of");
+    const auto here = sources.begin() + static_cast<ptrdiff_t>(i);
+    if (std::find(sources.begin(), here, name) != here) refuse("each source once");
+  }
+}
+
 // A data set of sound: `open` gives a split's tracks, at most so many.
 template <class Options, class Open>
 SplitRegistry::Entry sound_entry(std::string name, std::string doc, const Options& defaults, Open open) {
@@ -66,7 +86,7 @@ std::vector<SplitRegistry::Entry> sound_entries() {
   return {
       sound_entry("musdb", "music and its sources as WAV files in MUSDB18's layout", MusdbOptions{},
                   [](const MusdbOptions& o, const FieldPath& where, const std::string& split, int64_t most) {
-                    if (o.sources.empty()) config_error(where / "sources", 0, "expected at least one source");
+                    check_sources(o.sources, where / "sources");
                     return open_musdb(o.root, split, {o.sources, o.sample_rate, o.channels}, most);
                   }),
       sound_entry("tones", "generated music of four instruments, nothing to download",

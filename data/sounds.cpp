@@ -6,17 +6,31 @@
 #include "data/source.h"
 
 namespace lathe {
+namespace {
+
+/// As separate_parts (train/separate.h) advances.
+void check_segments(const Value& section, const FieldPath& where) {
+  const Value *segment = section.find("segment"), *overlap = section.find("overlap");
+  if (!segment->is(Value::Type::Int)) return;
+  const auto samples = static_cast<double>(segment->as_int());
+  if (static_cast<int64_t>((1 - overlap->as_real()) * samples) >= 1) return;
+  config_error(where / "overlap", overlap->line(),
+               concat("found ", overlap->as_real(), ", but segments of ", segment->as_int(),
+                      " samples must advance: expected at most ", 1 - 1 / samples));
+}
+
+}  // namespace
 
 void SoundOptions::fields(FieldVisitor& v) {
   v.visit("samples", samples, {.doc = "length of a training sample", .min = 1, .max = 1e9});
   v.visit("stride", stride,
-          {.doc = "samples from one training sample to the next; null: a second", .min = 1});
+          {.doc = "samples from one training sample to the next; null: a second", .min = 1, .max = 1e9});
   v.visit("segment", segment,
-          {.doc = "samples that evaluation separates at once; null: whole tracks", .min = 1});
+          {.doc = "samples that evaluation separates at once; null: whole tracks", .min = 1, .max = 1e9});
   v.visit("overlap", overlap,
           {.doc = "share of a segment that the next one covers too", .min = 0, .max = 1, .below_max = true});
   v.visit("shifts", shifts,
-          {.doc = "evaluation averages over this many shifts by up to half a second", .min = 0});
+          {.doc = "evaluation averages over this many shifts by up to half a second", .min = 0, .max = 1000});
   v.visit("augment", augment, {.doc = "list of augmentations of the training split"});
   common.fields(v);
 }
@@ -64,7 +78,10 @@ Batch SoundDataset::allocate(int64_t n) const {
   batch.size = n;
   batch.inputs = {Tensor::empty({n, info_.sample[0], c})};
   batch.targets = {Tensor::empty({n, info_.sample[0], sources, c})};
-  if (set_->split != "train") batch.inputs.push_back(Tensor::empty({n, 2}));
+  if (set_->split != "train") {
+    batch.inputs.push_back(Tensor::empty({n, 2}));
+    batch.inputs.push_back(Tensor::empty({n, info_.sample[0], c}));
+  }
   return batch;
 }
 
@@ -107,18 +124,19 @@ void SoundDataset::load_track(size_t track, Batch& batch) const {
   const float mean = static_cast<float>(about.mean), scale = static_cast<float>(1 / about.std);
   if (batch.inputs.at(0).dim(1) != count) {
     batch.inputs[0] = Tensor::empty({1, count, c});
+    batch.inputs.at(2) = Tensor::empty({1, count, c});
     batch.targets.at(0) = Tensor::empty({1, count, sources, c});
   }
-  float* mixture = batch.inputs[0].mut<float>();
+  float *mixture = batch.inputs.at(2).mut<float>(), *normalized = batch.inputs[0].mut<float>();
   set_->read_mixture(track, 0, count, mixture);
-  for (int64_t i = 0; i < count * c; ++i) mixture[i] = (mixture[i] - mean) * scale;
+  for (int64_t i = 0; i < count * c; ++i) normalized[i] = (mixture[i] - mean) * scale;
   float* target = batch.targets[0].mut<float>();
   std::vector<float> samples(static_cast<size_t>(count * c));
   for (int64_t s = 0; s < sources; ++s) {
     set_->read_source(track, static_cast<size_t>(s), 0, count, samples.data());
     for (int64_t t = 0; t < count; ++t) {
       for (int64_t k = 0; k < c; ++k)
-        target[(t * sources + s) * c + k] = (samples[static_cast<size_t>(t * c + k)] - mean) * scale;
+        target[(t * sources + s) * c + k] = samples[static_cast<size_t>(t * c + k)];
     }
   }
   float* normalized_by = batch.inputs.at(1).mut<float>();
@@ -158,6 +176,7 @@ void resolve_sounds(Value& section, const FieldPath& where) {
     config_error(where / "eval_batch", batch->line(),
                  concat("found ", batch->as_int(), ", but tracks are evaluated one by one: expected 1"));
   }
+  check_segments(section, where);
   section.set("eval_batch", Value::integer(1));
   section.set("augment", resolve_sound_augments(*section.find("augment"), where / "augment"));
 }

@@ -26,8 +26,9 @@ struct SoundOptions {
 /// A training sample is `samples` long, one every `stride` of each track. inputs[0] (n, T, C): the sum of the
 /// sources; targets[0] (n, T, sources, C). Both are normalised: each track less its mean, by its deviation.
 ///
-/// A test sample is a track, one a batch, its tensors as long as it is. inputs[0]: the track's own mixture;
-/// inputs[1] (1, 2): what it was normalised by, mean and deviation.
+/// A test sample is a track, one a batch, its tensors as long as it is. inputs[0]: the track's own mixture,
+/// normalised; inputs[1] (1, 2): by what mean and deviation; inputs[2]: the same mixture as it was recorded.
+/// So is targets[0]: silence is all zeros, and a zero that was normalised and brought back often is none.
 class SoundDataset : public Dataset {
  public:
   /// DataError when a track is too short for a training sample.

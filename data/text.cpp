@@ -146,7 +146,7 @@ Value TextDataset::describe() const {
   Value about = Dataset::describe();
   about.set("tokens", Value::integer(static_cast<int64_t>(ids.size())));
   about.set("tokens_used", Value::integer(used));
-  about.set("unknown", Value::integer(source_.text.unknown));
+  about.set("unknown", Value::integer(static_cast<int64_t>(source_.text.unknown.size())));
   about.set("unit", *info_.tokenizer.find("unit"));
   about.set("unigram_nats", Value::real(entropy));
   about.set("windows", Value::string(train && random() ? "random" : "blocks"));
@@ -163,8 +163,8 @@ Value TextDataset::describe() const {
 
 std::vector<std::string> TextDataset::oddities() const {
   std::vector<std::string> found;
-  if (source_.text.unknown > 0) {
-    found.push_back(concat(source_.text.unknown, " of ", source_.text.ids.size(),
+  if (!source_.text.unknown.empty()) {
+    found.push_back(concat(source_.text.unknown.size(), " of ", source_.text.ids.size(),
                            " tokens are words that the vocabulary does not have"));
   }
   return found;

@@ -99,9 +99,9 @@ TextSource read_text_files(const TextFileOptions& options, const FieldPath& wher
       std::filesystem::path(options.root) / (training || !own_file ? options.file : options.test_file);
   source.text = source.vocabulary->encode(read_file(file), file.string());
   if (own_file) return source;
-  std::vector<int32_t>& ids = source.text.ids;
-  const auto kept = static_cast<ptrdiff_t>(static_cast<double>(ids.size()) * (1 - options.test_fraction));
-  training ? ids.erase(ids.begin() + kept, ids.end()) : ids.erase(ids.begin(), ids.begin() + kept);
+  const auto tokens = static_cast<int64_t>(source.text.ids.size());
+  const auto kept = static_cast<int64_t>(static_cast<double>(tokens) * (1 - options.test_fraction));
+  training ? source.text.keep(0, kept) : source.text.keep(kept, tokens);
   return source;
 }
 
@@ -130,14 +130,30 @@ TextSource write_prose(const ProseOptions& options, const FieldPath&, const std:
   return source;
 }
 
+/// Blocks are as many as there are. Looked at where a section is read: evaluation asks for blocks of any.
+void check_windows(const Value& section, const FieldPath& where) {
+  const Value& samples = *section.find("samples");
+  if (samples.is(Value::Type::Null) || section.find("windows")->as_string() == "random") return;
+  config_error(
+      where / "samples", samples.line(),
+      concat("found ", samples.as_int(), ", but windows 'blocks' are as many as fit: expected null, ",
+             "or \"windows\": \"random\""));
+}
+
 /// A data set of texts: `read` gives a split's.
 template <class Options, class Read>
 Entry text_entry(std::string name, std::string doc, Options defaults, Read read) {
-  return split_entry(
+  Entry entry = split_entry(
       std::move(name), std::move(doc), std::move(defaults),
       [read](const Options& options, const FieldPath& where, const std::string& split, uint64_t seed) {
         return std::make_unique<TextDataset>(read(options, where, split), options.text, where, seed);
       });
+  entry.resolve = [resolve = entry.resolve](const Value& section, const FieldPath& where) {
+    Value resolved = resolve(section, where);
+    check_windows(resolved, where);
+    return resolved;
+  };
+  return entry;
 }
 
 }  // namespace

@@ -89,6 +89,13 @@ std::vector<std::string> split_lines(const std::string& text) {
 
 }  // namespace
 
+void EncodedText::keep(int64_t begin, int64_t end) {
+  ids.erase(ids.begin() + end, ids.end());
+  ids.erase(ids.begin(), ids.begin() + begin);
+  std::erase_if(unknown, [&](int64_t place) { return place < begin || place >= end; });
+  for (int64_t& place : unknown) place -= begin;
+}
+
 Vocabulary::Vocabulary(TokenUnit unit, std::vector<std::string> tokens)
     : unit_(unit), tokens_(std::move(tokens)) {
   for (size_t i = 0; i < tokens_.size(); ++i) index_.emplace(tokens_[i], static_cast<int32_t>(i));
@@ -152,7 +159,8 @@ Vocabulary Vocabulary::dictionary(std::string_view text, const std::string& sour
   for (int64_t i = 0; static_cast<int64_t>(words.size()) % options.multiple != 0; ++i) {
     std::string number = std::to_string(i);
     number.insert(0, 4 - std::min<size_t>(4, number.size()), '0');
-    words.push_back("madeupword" + number);
+    std::string filler = "madeupword" + number;
+    if (!counts.contains(filler)) words.push_back(std::move(filler));
   }
   return {TokenUnit::Word, std::move(words)};
 }
@@ -234,7 +242,7 @@ EncodedText Vocabulary::encode_words(std::string_view text, const std::string& s
                     near.empty() ? "" : concat("; the nearest is '", near, "'"));
       }
       id = unknown_;
-      ++out.unknown;
+      out.unknown.push_back(static_cast<int64_t>(out.ids.size()));
     }
     out.ids.push_back(static_cast<int32_t>(id));
   };

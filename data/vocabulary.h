@@ -21,12 +21,15 @@ enum class TokenUnit : uint8_t {
 /// Token ids of a text and where its words and lines are counted from.
 struct EncodedText {
   std::vector<int32_t> ids;
-  int64_t unknown = 0;  ///< words that became "<unk>" and are not spelled so
+  std::vector<int64_t> unknown = {};  ///< places of words that became "<unk>" and are not spelled so, rising
+  /// Only tokens [begin, end) are left.
+  void keep(int64_t begin, int64_t end);
 };
 
 struct DictionaryOptions {
   int64_t threshold = 0;  ///< words that occur less often are unknown
   int64_t multiple = 8;   ///< the size is filled up to a multiple of this with "madeupword0000", ...
+                          ///< but for those that are words of the text
 };
 
 /// An ordered list of tokens. Immutable, moved and never copied.

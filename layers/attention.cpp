@@ -1,5 +1,6 @@
 #include "layers/attention.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -31,23 +32,37 @@ Var swap_heads(const Var& x) {
   return permute(x, {0, 2, 1, 3});
 }
 
-// What is added to scores (N, heads, T, S): -inf where a key is not seen.
-Var mask_of(const Var& q, const Var& k, const AttentionOptions& options) {
+// What hides keys from queries.
+struct Mask {
+  Var added;  // to scores (N, heads, T, S): -inf where a key is not seen
+  Var share;  // of probabilities, (N, 1, T, 1): 0 for a query that sees no key; undefined where there is none
+};
+
+Mask mask_of(const Var& q, const Var& k, const AttentionOptions& options) {
   const int64_t queries = q.dim(1), keys = k.dim(1);
   const bool padded = options.key_padding.defined();
   const int64_t n = padded ? q.dim(0) : 1;
-  Tensor mask = Tensor::zeros({n, 1, queries, keys}, DType::F64);
+  Tensor added = Tensor::zeros({n, 1, queries, keys}, DType::F64);
+  Tensor share = Tensor::full({n, 1, queries, 1}, 1, DType::F64);
   const Tensor padding = padded ? options.key_padding.to(Device::cpu()) : Tensor();
-  double* m = mask.mut<double>();
+  bool blind = false;
+  double* m = added.mut<double>();
   for (int64_t row = 0; row < n * queries; ++row, m += keys) {
     const int64_t i = row / queries, last = row % queries + keys - queries;
+    int64_t hidden = 0;
     for (int64_t s = 0; s < keys; ++s) {
-      const bool hidden =
+      const bool hides =
           (options.causal && s > last) || (padded && padding.ptr<uint8_t>()[i * keys + s] != 0);
-      if (hidden) m[s] = -std::numeric_limits<double>::infinity();
+      if (hides) m[s] = -std::numeric_limits<double>::infinity();
+      hidden += hides ? 1 : 0;
     }
+    if (hidden < keys) continue;
+    std::fill_n(m, keys, 0.0);  // the softmax of -inf alone is NaN, which no share takes away
+    share.mut<double>()[row] = 0;
+    blind = true;
   }
-  return Var(mask.to(q.dtype()).to(q.data().device()));
+  const auto like_q = [&](const Tensor& x) { return Var(x.to(q.dtype()).to(q.data().device())); };
+  return {like_q(added), blind ? like_q(share) : Var()};
 }
 
 }  // namespace
@@ -57,8 +72,12 @@ Var composed_attention(const Var& q, const Var& k, const Var& v, const Attention
   Var scores = scale(matmul(swap_heads(q), swap_heads(k), {.transpose_b = true}),
                      options.scale != 0 ? options.scale : 1 / std::sqrt(static_cast<double>(q.dim(3))));
   if (bias.defined()) scores = add(scores, bias);
-  if (options.causal || options.key_padding.defined()) scores = add(scores, mask_of(q, k, options));
-  return swap_heads(matmul(probabilities(softmax(scores)), swap_heads(v)));
+  Mask mask;
+  if (options.causal || options.key_padding.defined()) mask = mask_of(q, k, options);
+  if (mask.added.defined()) scores = add(scores, mask.added);
+  Var seen = softmax(scores);
+  if (mask.share.defined()) seen = mul(seen, mask.share);
+  return swap_heads(matmul(probabilities(seen), swap_heads(v)));
 }
 
 AttentionProducts::AttentionProducts(Module& layer, int64_t width, int64_t heads, double scale, bool causal,

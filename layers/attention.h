@@ -12,7 +12,7 @@ namespace lathe {
 
 /// attention() (autograd/ops/attention.h) made of other ops, which keep (N, heads, T, S) numbers several
 /// times; `probabilities` maps them, (N, heads, T, S), on their way. `bias` is added to the scores unless it
-/// is undefined. Each query must see a key.
+/// is undefined. A query that sees no key has probabilities and gradients of zero, as there.
 Var composed_attention(const Var& q, const Var& k, const Var& v, const AttentionOptions& options,
                        const std::function<Var(const Var&)>& probabilities, const Var& bias = {});
 

@@ -1,5 +1,7 @@
 #include "train/build.h"
 
+#include "core/json.h"
+#include "data/loader.h"
 #include "data/vocabulary.h"
 #include "layers/separation_model.h"
 #include "models/registry.h"
@@ -42,10 +44,27 @@ void check_tokens(const Value& model, const Value& section, const FieldPath& whe
   const Value* padding = model.find("padding");
   if (padding == nullptr || padding->as_int() < 0) return;
   const Vocabulary vocabulary = Vocabulary::from_value(data.tokenizer, "data set " + data.type);
-  if (padding->as_int() == vocabulary.padding()) return;
+  const int64_t token = padding->as_int();
+  if (token == vocabulary.padding()) return;
   config_error(where / "padding", section.line(),
-               concat("the model takes token ", padding->as_int(), " for padding, in the data it is ",
-                      vocabulary.name(padding->as_int()), "; expected ", vocabulary.padding()));
+               concat("the model takes token ", token, " for padding, ",
+                      token < vocabulary.size() ? concat("in the data it is ", vocabulary.name(token))
+                                                : concat("the data has ", vocabulary.size(), " tokens"),
+                      "; expected ", vocabulary.padding()));
+}
+
+/// Batch norms behind a map of one pixel cannot be formed of one sample, and an epoch's last batch may be
+/// one: told now, not at the end of the first epoch.
+void check_last_batch(const Experiment& experiment, const Dataset& train) {
+  const int64_t samples = samples_per_epoch(train), batch = experiment.data_common.batch;
+  if (batch != 1 && samples % batch != 1) return;
+  try {
+    train_on_one(experiment.model, experiment.where / "model", train.info().sample);
+  } catch (const ShapeError& error) {
+    config_error(experiment.where / "data" / "batch", experiment.data.line(),
+                 concat("found ", batch, ": of ", samples,
+                        " samples the last batch has one, expected more: ", error.brief()));
+  }
 }
 
 /// A stretch of another length would be cut at its end, and what the model gives for it would lie elsewhere
@@ -86,7 +105,13 @@ void check_model(const Value& section, const FieldPath& where, const DatasetInfo
 }
 
 std::unique_ptr<Task> build_task(const Experiment& experiment, const DatasetInfo& data) {
-  return task_for(data, loss_registry().build(experiment.loss, experiment.where / "loss"));
+  std::unique_ptr<Loss> loss = loss_registry().build(experiment.loss, experiment.where / "loss");
+  try {
+    return task_for(data, std::move(loss));
+  } catch (const ConfigError& error) {  // "loss: ..."
+    config_error(experiment.where, experiment.loss.line(),
+                 concat(error.brief(), ", found ", to_json(experiment.loss)));
+  }
 }
 
 TrainingObjects build_training(const Experiment& experiment) {
@@ -95,6 +120,7 @@ TrainingObjects build_training(const Experiment& experiment) {
   objects.data = data_registry().build(experiment.data, experiment.where / "data",
                                        static_cast<uint64_t>(experiment.seed));
   check_model(experiment.model, experiment.where / "model", objects.data.train->info());
+  check_last_batch(experiment, *objects.data.train);
   objects.model = build_model(experiment, device);
   check_stretch(*objects.model, experiment, objects.data.train->info());
   objects.quantizers = attach_quantizers(*objects.model, experiment.quant, experiment.where / "quant");

@@ -50,7 +50,8 @@ TextContinuer::Prompt TextContinuer::read(const std::string& prompt) const {
     text.ids.push_back(static_cast<int32_t>(start));
   }
   const int64_t unseen = static_cast<int64_t>(text.ids.size()) - language_->context();
-  return {std::move(text.ids), text.unknown, std::max<int64_t>(unseen, 0)};
+  const auto unknown = static_cast<int64_t>(text.unknown.size());
+  return {std::move(text.ids), unknown, std::max<int64_t>(unseen, 0)};
 }
 
 int64_t TextContinuer::draw(const std::vector<int32_t>& ids, const ContinueOptions& options,

@@ -63,25 +63,37 @@ void add_parameters(ModelInfo& info, const Model& model) {
   for (const Buffer* buffer : model.buffers()) info.buffer_count += buffer->data().numel();
 }
 
-}  // namespace
-
-ModelInfo describe_model(const Value& section, const FieldPath& where, const Shape& sample) {
+std::unique_ptr<Model> build_without_memory(const Value& section, const FieldPath& where) {
   RootOptions options;
   options.device = Device::meta();
-  const std::unique_ptr<Model> model = model_registry().build(section, where, options);
-  model->run().mode = Mode::Eval;
+  return model_registry().build(section, where, options);
+}
+
+void forward_one(Model& model, const Shape& sample, Mode mode) {
   std::vector<int64_t> dims = {1};
   dims.insert(dims.end(), sample.begin(), sample.end());
   Batch batch;
-  batch.inputs.push_back(Tensor::empty(Shape(dims), model->input_dtype(), Device::meta()));
+  batch.inputs.push_back(Tensor::empty(Shape(dims), model.input_dtype(), Device::meta()));
   batch.size = 1;
-  ModelInfo info;
+  model.run().mode = mode;
   const NoGrad no_grad;
+  model.forward(batch);
+}
+
+}  // namespace
+
+ModelInfo describe_model(const Value& section, const FieldPath& where, const Shape& sample) {
+  const std::unique_ptr<Model> model = build_without_memory(section, where);
+  ModelInfo info;
   const OpLog log;
-  model->forward(batch);
+  forward_one(*model, sample, Mode::Eval);
   add_layers(info, log.calls());
   add_parameters(info, *model);
   return info;
+}
+
+void train_on_one(const Value& section, const FieldPath& where, const Shape& sample) {
+  forward_one(*build_without_memory(section, where), sample, Mode::Train);
 }
 
 Value to_value(const ModelInfo& info) {

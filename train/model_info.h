@@ -40,6 +40,10 @@ struct ModelInfo {
 /// it.
 ModelInfo describe_model(const Value& section, const FieldPath& where, const Shape& sample);
 
+/// Runs the shapes of one sample through the model as a training step does, without memory. ShapeError where
+/// a layer cannot be trained on it.
+void train_on_one(const Value& section, const FieldPath& where, const Shape& sample);
+
 Value to_value(const ModelInfo& info);
 
 }  // namespace lathe

@@ -4,6 +4,7 @@
 #include "core/files.h"
 #include "core/json.h"
 #include "core/parallel.h"
+#include "data/loader.h"
 #include "train/build.h"
 #include "train/checkpoint.h"
 #include "train/config/identity.h"
@@ -67,7 +68,7 @@ Value summarize(const Trainer& trainer, const TrainingObjects& objects, const Ex
       describe_model(experiment.model, experiment.where / "model", objects.data.train->info().sample);
   const StoredCost cost = stored_cost(packed, info, activation_bits(*objects.model));
   const bool quantized = cost.quantized_elements > 0;
-  const double samples = static_cast<double>(progress.epochs * objects.data.train->size());
+  const double samples = static_cast<double>(progress.epochs * samples_per_epoch(*objects.data.train));
   Value metrics = Value::object();
   for (const Metric& one : trainer.metrics()) metrics.set(one.name, Value::real(one.value));
   return Value::object({{"name", Value::string(experiment.name)},

@@ -7,6 +7,7 @@
 #include "data/common.h"
 #include "data/loader.h"
 #include "data/vocabulary.h"
+#include "layers/separation_model.h"
 #include "models/registry.h"
 #include "quant/activation.h"
 #include "quant/attach.h"
@@ -263,14 +264,14 @@ void write_imported_run(const std::filesystem::path& folder, const Value& model_
                         const Value& data_section, const Model& model) {
   const RunFolder opened(folder, false);
   const RunPaths& paths = opened.paths();
-  const Value resolved =
-      Value::object({{"schema", Value::integer(1)},
-                     {"name", Value::string(name_of(folder))},
-                     {"seed", Value::integer(0)},
-                     {"data", data_section},
-                     {"model", model_section},
-                     {"loss", loss_registry().resolve(
-                                  Value::object({{"type", Value::string("cross_entropy")}}), {"", "loss"})}});
+  const bool separates = dynamic_cast<const SeparationModel*>(&model) != nullptr;
+  const Value loss = Value::object({{"type", Value::string(separates ? "l1" : "cross_entropy")}});
+  const Value resolved = Value::object({{"schema", Value::integer(1)},
+                                        {"name", Value::string(name_of(folder))},
+                                        {"seed", Value::integer(0)},
+                                        {"data", data_section},
+                                        {"model", model_section},
+                                        {"loss", loss_registry().resolve(loss, {"", "loss"})}});
   Checkpoint checkpoint;
   checkpoint.model = model_state(model);
   try {

@@ -41,11 +41,37 @@ Energy energy_of(const float* s, const float* e, int64_t count, int64_t step, in
   return energy;
 }
 
-/// x mean and deviation undone, in place, of numbers that were normalised by them.
-Tensor denormalized(const Tensor& x, float mean, float std) {
-  Tensor y = x.clone();
-  for (float *p = y.mut<float>(), *end = p + y.numel(); p != end; ++p) *p = *p * std + mean;
-  return y;
+/// A track of an evaluation batch, on the host, as it was recorded.
+struct Track {
+  Tensor mixture, sources;  ///< (1, T, channels), (1, T, sources, channels)
+  float mean = 0, std = 1;  ///< what the model's input was normalised by
+
+  Tensor normalized(const Tensor& x) const {
+    const auto scale = static_cast<float>(1 / double{std});
+    return mapped(x, [this, scale](float value) { return (value - mean) * scale; });
+  }
+  Tensor denormalized(const Tensor& x) const {
+    return mapped(x, [this](float value) { return value * std + mean; });
+  }
+
+ private:
+  template <class Fn>
+  static Tensor mapped(const Tensor& x, const Fn& fn) {
+    Tensor y = x.clone();
+    for (float *p = y.mut<float>(), *end = p + y.numel(); p != end; ++p) *p = fn(*p);
+    return y;
+  }
+};
+
+Track track_of(const Batch& batch) {
+  const auto on_host = [](const Tensor& x) { return x.to(Device::cpu()); };
+  Track track{.mixture = on_host(batch.inputs.at(0)), .sources = on_host(batch.targets.at(0))};
+  if (batch.inputs.size() == 1) return track;  // of the training split: its stretches stay as they are
+  const Tensor by = on_host(batch.inputs[1]);
+  track.mean = by.ptr<float>()[0];
+  track.std = by.ptr<float>()[1];
+  track.mixture = on_host(batch.inputs.at(2));
+  return track;
 }
 
 class SeparationEvaluation : public Evaluation {
@@ -56,25 +82,17 @@ class SeparationEvaluation : public Evaluation {
   /// output (1, T, sources, channels), normalised.
   void add(const Var& output, const Batch& batch) override {
     const Tensor estimate = output.data().to(Device::cpu()).to(DType::F32);
-    const Tensor mixture = batch.inputs.at(0).to(Device::cpu()),
-                 target = batch.targets.at(0).to(Device::cpu());
-    LATHE_CHECK(ShapeError, batch.size == 1 && estimate.shape() == target.shape(),
+    const Track track = track_of(batch);
+    LATHE_CHECK(ShapeError, batch.size == 1 && estimate.shape() == track.sources.shape(),
                 "separation: evaluation needs one track a batch, found ", batch.size, " samples of ",
-                estimate.shape(), " for targets ", target.shape());
-    const Batch plain{.inputs = {mixture}, .targets = {target}, .size = 1};
-    losses_ += loss_.plain(Var(estimate), plain).data().item();
+                estimate.shape(), " for targets ", track.sources.shape());
+    const Batch normalized{.inputs = {}, .targets = {track.normalized(track.sources)}, .size = 1};
+    losses_ += loss_.plain(Var(estimate), normalized).data().item();
     ++tracks_;
-    float mean = 0, std = 1;  // of stretches of the training split, which stay as they are
-    if (batch.inputs.size() > 1) {
-      const Tensor by = batch.inputs[1].to(Device::cpu());
-      mean = by.ptr<float>()[0];
-      std = by.ptr<float>()[1];
-    }
-    const Shape track{target.dim(1), target.dim(2), target.dim(3)};
-    const Tensor reference = denormalized(target, mean, std).view(track);
-    keep(scores_, museval_sdr(reference, denormalized(estimate, mean, std).view(track), data_.sound.rate));
-    keep(mixtures_,
-         museval_sdr(reference, repeated(denormalized(mixture, mean, std), track), data_.sound.rate));
+    const Shape shape{estimate.dim(1), estimate.dim(2), estimate.dim(3)};
+    const Tensor reference = track.sources.view(shape);
+    keep(scores_, museval_sdr(reference, track.denormalized(estimate).view(shape), data_.sound.rate));
+    keep(mixtures_, museval_sdr(reference, repeated(track.mixture, shape), data_.sound.rate));
   }
 
   Metrics result() const override {
@@ -189,6 +207,8 @@ std::vector<double> museval_sdr(const Tensor& reference, const Tensor& estimate,
 }
 
 std::unique_ptr<Task> separation_task(std::unique_ptr<Loss> loss, const DatasetInfo& data) {
+  LATHE_CHECK(ConfigError, loss->distance(), "loss: data set '", data.type,
+              "' is sound to be separated: expected l1 or mse");
   return std::make_unique<SeparationTask>(std::move(loss), data);
 }
 

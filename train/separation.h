@@ -14,7 +14,7 @@ namespace lathe {
 /// Evaluation: each track of a batch is separated by overlapping segments (train/separate.h) as data.sound
 /// says, the normalisation undone. Metrics: loss (of the normalised tracks), sdr (mean over the sources), and
 /// sdr_NAME of each source, by museval_sdr: medians over frames, then over tracks. sdr_mixture is the score
-/// of handing out the mixture itself.
+/// of handing out the mixture itself. ConfigError for a loss that is no distance between sounds.
 std::unique_ptr<Task> separation_task(std::unique_ptr<Loss> loss, const DatasetInfo& data);
 
 /// SDR of BSSEval v4 as museval defines it (Stöter et al. 2018; "images", one filter for the track), which is

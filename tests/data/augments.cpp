@@ -197,6 +197,7 @@ TEST_CASE(
   CHECK(seen.size() > 1);
   while (loader.next(batch)) samples += batch.size;
   CHECK(samples == 512);
+  CHECK(samples_per_epoch(data) == 512);
   Loader in_order(data, {.batch = 100});
   CHECK(in_order.batches_per_epoch() == 6);
 }
@@ -216,6 +217,10 @@ TEST_CASE("wrong augmentations are named") {
   refused(R"({"type": "mixup"}, {"type": "cutmix"})", "mixed only once");
   refused(R"({"type": "rand_augment", "fill": [1, 2]})", "expected 1 or 3 values, found 2");
   refused(R"({"type": "colour_jitter"})", "did you mean 'color_jitter'");
+  refused(R"({"type": "pad_crop", "pad": 2147483648})",
+          "augment[0].pad: expected an integer at least 1 and at most 4096");
+  refused(R"({"type": "cutout", "size": 9000000000000000000})",
+          "augment[0].size: expected an integer at least 1 and at most 8192");
 }
 
 TEST_SUITE_END();

@@ -140,6 +140,22 @@ TEST_CASE("image_folder: damaged pictures are refused by name, or left out alike
   CHECK(lenient.warnings.size() == 2);
 }
 
+TEST_CASE("image_folder: a picture that is a link to nothing is damaged, not absent") {
+  const ScratchFolder scratch;
+  lay_out_pictures(scratch.path(), 3, 1);
+  for (const char* name : {"train/ant/x.png", "train/bee/y.jpg"}) fs::create_symlink("gone", scratch / name);
+  fs::create_symlink("z.png", scratch / "train/bee/z.png");  // to itself
+  fs::create_symlink("0.png", scratch / "train/bee/again.png");
+  fs::create_symlink("gone", scratch / "train/bee/notes.txt");
+  CHECK_THROWS_AS(open(scratch.path()), IoError);
+  const auto data = open(scratch.path(), R"(, "corrupt": "skip")");
+  CHECK(data->size() == 7);
+  REQUIRE(data->left_out().size() == 3);
+  CHECK(data->left_out()[0].find("train/ant/x.png") != std::string::npos);
+  CHECK(data->left_out()[2].find("train/bee/z.png") != std::string::npos);
+  CHECK(check_data(section(scratch.path()), kWhere).errors.size() == 3);
+}
+
 TEST_CASE("a cut, flipped or foreign picture is not taken for a whole one") {
   const ScratchFolder scratch;
   write_png(scratch / "x.png", some_picture(5, 6, 3));

@@ -2,7 +2,9 @@
 
 #include "data/sounds.h"
 
+#include <algorithm>
 #include <numeric>
+#include <span>
 
 #include <doctest/doctest.h>
 
@@ -130,6 +132,46 @@ TEST_CASE("a test sample is a whole track with what it was normalised by") {
   std::vector<float> mixture(8000);
   data->sounds().read_mixture(0, 0, 4000, mixture.data());
   CHECK(batch.inputs[0].ptr<float>()[77] * by[1] + by[0] == doctest::Approx(mixture[77]).epsilon(1e-4));
+  const std::span<const float> recorded = batch.inputs[2].span<float>();
+  CHECK(std::vector<float>(recorded.begin(), recorded.end()) == mixture);
+  std::vector<float> bass(8000), found(8000);
+  data->sounds().read_source(0, 1, 0, 4000, bass.data());
+  for (int64_t t = 0; t < 4000; ++t)
+    std::copy_n(batch.targets[0].ptr<float>() + 8 * t + 2, 2, &found[static_cast<size_t>(2 * t)]);
+  CHECK(found == bass);
+}
+
+TEST_CASE("options of sound that cannot be evaluated, or that no file has, are refused when they are read") {
+  const auto refusal = [](const std::string& options) -> std::string {
+    const Value section = parse_json(options, "test");
+    try {
+      const Value resolved = split_registry().resolve(section, {"", "data"});
+      split_registry().build(resolved, {"", "data"}, "test", 1);
+    } catch (const Error& error) {
+      return error.brief();
+    }
+    return "accepted";
+  };
+  const std::string tones =
+      R"({"type": "tones", "track_samples": 2000, "sample_rate": 1000, "samples": 500, )";
+  CHECK(refusal(tones + R"("segment": 4, "overlap": 0.75})") == "accepted");
+  CHECK(refusal(tones + R"("segment": 4, "overlap": 0.76})") ==
+        "data.overlap: found 0.76, but segments of 4 samples must advance: expected at most 0.75");
+  CHECK(refusal(tones + R"("segment": 1})").find("expected at most 0") != std::string::npos);
+  CHECK(refusal(tones + R"("augment": [{"type": "shift", "samples": 9223372036854775807}]})")
+            .find("data.augment[0].samples: expected an integer at least 1 and at most") !=
+        std::string::npos);
+
+  const std::string musdb = R"({"type": "musdb", "root": "nowhere", "sources": )";
+  CHECK(refusal(musdb + R"(["a", "b"]})").find("nowhere") == 0);
+  for (const char* name : {"", "a/b", "../a", "a\\\\b", ".", "..", "a\\u0000b"}) {
+    CAPTURE(std::string(name));
+    const std::string says = refusal(musdb + R"(["a", ")" + name + R"("]})");
+    CHECK(says ==
+          concat("data.sources[1]: expected the name of a file without \".wav\", found \"", name, "\""));
+  }
+  CHECK(refusal(musdb + R"(["a", "b", "a"]})") == R"(data.sources[2]: expected each source once, found "a")");
+  CHECK(refusal(musdb + R"(["mixture"]})").find("data.sources[0]: expected a source, ") == 0);
 }
 
 TEST_CASE("augmentations change sources, not their sum's meaning, and follow seed, epoch and index alone") {

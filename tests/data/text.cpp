@@ -87,7 +87,7 @@ TEST_CASE("vocabularies of bytes, characters and words go there and back") {
   const Vocabulary words = Vocabulary::words({"</s>", "<unk>", "be", "to"}, "t");
   const EncodedText encoded = words.encode("to be  or\n\nnot to\tbe", "t");
   CHECK(encoded.ids == std::vector<int32_t>{3, 2, 1, 0, 0, 1, 3, 2, 0});
-  CHECK(encoded.unknown == 2);
+  CHECK(encoded.unknown == std::vector<int64_t>{2, 5});
   CHECK(words.decode(encoded.ids) == "to be <unk>\n\n<unk> to be\n");
   for (const Vocabulary* one : {&characters, &bytes, &words}) {
     const Value value = parse_json(to_json(one->to_value()), "json");
@@ -131,6 +131,12 @@ TEST_CASE("a dictionary is in fairseq's order") {
   CHECK(rare.to_value().find("tokens")->as_string() ==
         "<s>\n<pad>\n</s>\n<unk>\nb\na\nmadeupword0000\nmadeupword0001");
   CHECK(rare.encode("a d", "t").ids == std::vector<int32_t>{5, 3, 2});
+  const Vocabulary filled = Vocabulary::dictionary("madeupword0001 a a madeupword0001 madeupword0000\n", "t",
+                                                   {.threshold = 2, .multiple = 8});
+  CHECK(filled.to_value().find("tokens")->as_string() ==
+        "<s>\n<pad>\n</s>\n<unk>\na\nmadeupword0001\nmadeupword0002\nmadeupword0003");
+  CHECK(filled.encode("madeupword0000", "t").ids == std::vector<int32_t>{3, 2});
+  CHECK(Vocabulary::from_value(filled.to_value(), "t").size() == 8);
 }
 
 TEST_CASE("a random window is a function of seed, epoch and index, and blocks cover the stream once") {
@@ -248,9 +254,34 @@ TEST_CASE("texts from files: splits, limits, checks") {
   CHECK_THROWS_AS(open(R"({"type": "text", "context_window": 16, )" + root + "}", "test"), ConfigError);
   CHECK_THROWS_AS(open(R"({"type": "text", "break": "lines", )" + root + "}", "test"), ConfigError);
   CHECK_THROWS_AS(open(R"({"type": "text", "tokens": "words", )" + root + "}", "test"), ConfigError);
+  write_atomic(folder / "words.txt", "</s>\n<unk>\nto\n");
+  const std::string words = R"({"type": "text", "tokens": "words", "vocabulary": "words.txt", )" + root;
+  int64_t unknown = 0, tokens = 0;
+  for (const char* split : {"train", "test"}) {
+    const Value about = open(words + "}", split)->describe();
+    unknown += about.find("unknown")->as_int();
+    tokens += about.find("tokens")->as_int();
+    if (std::string(split) == "test") CHECK(about.find("unknown")->as_int() < 10);
+  }
+  CHECK(tokens == 400 + 58);  // and line ends
+  CHECK(unknown == 57);
   const Value section = parse_json(R"({"type": "text", )" + root + "}", "t");
   CHECK(check_data(section, {"", "data"}).errors.empty());
   CHECK(describe_data(section, {"", "data"}).find("test")->find("unit")->as_string() == "characters");
+}
+
+TEST_CASE("a number of windows is for random ones") {
+  const auto resolve = [](const std::string& options) {
+    return split_registry().resolve(parse_json(options, "test"), {"", "data"});
+  };
+  const std::string random = R"({"type": "prose", "samples": 9, "windows": "random"})";
+  CHECK(resolve(random).find("samples")->as_int() == 9);
+  const std::string expected =
+      "data.samples: found 9, but windows 'blocks' are as many as fit: expected null, or \"windows\": "
+      "\"random\"";
+  for (const char* blocks :
+       {R"({"type": "prose", "samples": 9, "windows": "blocks"})", R"({"type": "wikitext", "samples": 9})"})
+    CHECK_THROWS_WITH_AS(resolve(blocks), expected.c_str(), ConfigError);
 }
 
 TEST_CASE("generated prose is the same everywhere, and its entropy is far below its characters'") {

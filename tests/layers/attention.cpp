@@ -1,7 +1,9 @@
 #include "layers/attention.h"
 
+#include <algorithm>
 #include <cmath>
 #include <map>
+#include <span>
 
 #include <doctest/doctest.h>
 
@@ -100,6 +102,42 @@ TEST_CASE("attention composed of ops is the fused one") {
           if (causal && s > row % 5) CHECK(one == 0);
         }
         CHECK(sum == doctest::Approx(1).epsilon(1e-14));
+      }
+    }
+  }
+}
+
+TEST_CASE("a query that sees no key has zeros and no gradients, fused and composed") {
+  for (const int64_t queries : {3, 5}) {  // the first two of five lie before all three keys
+    for (const bool padded : {false, true}) {
+      CAPTURE(queries);
+      CAPTURE(padded);
+      // Sample 0 begins with padding, sample 1 is nothing else.
+      AttentionOptions options{.causal = true, .key_padding = {}};
+      if (padded) options.key_padding = Tensor::from(std::vector<uint8_t>{1, 0, 0, 1, 1, 1}, {2, 3});
+      const auto outcome = [&](bool fused) {
+        const Var q(noise({2, queries, 2, 4}), true), k(noise({2, 3, 2, 4}), true),
+            v(noise({2, 3, 2, 4}), true);
+        const Var y = fused ? attention(q, k, v, options)
+                            : composed_attention(q, k, v, options, [](const Var& p) { return p; });
+        backward(y, noise({2, queries, 2, 4}));
+        return std::vector<Tensor>{y.data(), q.grad(), k.grad(), v.grad()};
+      };
+      const std::vector<Tensor> a = outcome(true), b = outcome(false);
+      for (size_t i = 0; i < a.size(); ++i) {
+        CAPTURE(i);
+        for (const double x : b[i].span<double>()) REQUIRE(std::isfinite(x));
+        CHECK(largest_difference(a[i], b[i]) < 1e-14);
+      }
+      const int64_t blind = queries - 3 + (padded ? 1 : 0);  // the first of sample 0
+      for (int64_t t = 0; t < 2 * queries; ++t) {
+        const bool zero = t % queries < (padded && t >= queries ? queries : blind);
+        const auto is_zero = [&](const Tensor& x) {
+          const auto row = x.span<double>().subspan(static_cast<size_t>(8 * t), 8);
+          return std::all_of(row.begin(), row.end(), [](double value) { return value == 0; });
+        };
+        CHECK(is_zero(b[0]) == zero);
+        if (zero) CHECK(is_zero(b[1]));
       }
     }
   }

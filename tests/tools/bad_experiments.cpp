@@ -221,6 +221,16 @@ std::vector<BadInput> bad_experiments() {
        2,
        {"exp.json:1: ", "found an array"}},
       {"experiment file of bytes", file("exp.json", "{\"a\": \"\xff\"}"), kTrain, 2, {"exp.json:1: "}},
+      {"last batch of one sample, of which no batch norm can be formed",
+       all({experiment(R"("train": 64)", R"("train": 33)"),
+            [](const std::filesystem::path& folder) {
+              replace_in(folder / "exp.json", R"("mlp", "input": [32, 32, 3], "hidden": [4],)",
+                         R"("resnet18",)");
+            }}),
+       {"train", "exp.json", "--dry-run"},
+       2,
+       {"exp.json:3: data.batch: ", "found 32", "of 33 samples the last batch has one",
+        "layer4.0.downsample.1 (BatchNorm)"}},
       {"data section that is absent",
        all({trained(), file("data.json", "{}")}),
        {"eval", "run", "--data", "data.json"},

@@ -145,6 +145,27 @@ TEST_CASE("losses, log-probabilities and logits of a language model agree, and i
   }
 }
 
+TEST_CASE("a window that begins with padding trains, also where attention's probabilities are dropped") {
+  const std::string model = R"({"type": "transformer_lm", "context": 8, "vocab": 29, "cutoffs": [8, 16],
+    "factor": 2, "width": 16, "layers": 2, "heads": 2, "ffn": 32, "padding": 1, "attention_dropout": )";
+  for (const char* dropout : {"0.0}", "0.3}"}) {
+    CAPTURE(std::string(dropout));
+    const auto built = build(model + dropout);
+    auto& language = dynamic_cast<LanguageModel&>(*built);
+    language.run().mode = Mode::Train;
+    ++language.run().forward;
+    const Var loss = language.loss(Tensor::from(std::vector<int64_t>{1, 1, 5, 6, 7, 1, 8, 9}, {1, 8}),
+                                   Tensor::from(std::vector<int64_t>{1, 5, 6, 7, 1, 8, 9, 20}, {1, 8}));
+    CHECK(std::isfinite(loss.data().item()));
+    backward(loss);
+    for (const Parameter* parameter : language.parameters()) {
+      const Tensor gradient = parameter->raw().grad();
+      if (!gradient.defined()) continue;
+      for (const float x : gradient.span<float>()) REQUIRE(std::isfinite(x));
+    }
+  }
+}
+
 TEST_CASE("a text is learned, with layers left out, quantized or not") {
   const tests::ScratchFolder folder;
   const std::string rest =

@@ -132,6 +132,14 @@ TEST_CASE("a run leaves everything that tells its story") {
         std::vector<std::string>{"epoch", "eval", "epoch", "eval", "epoch", "eval", "epoch", "eval"});
 }
 
+TEST_CASE("samples a second are those that were trained on, repeated augmentation's rounding included") {
+  const ScratchFolder scratch;
+  const Value summary = run_through(scratch / "run", false, {"data.train=300", "data.repeats=2"});
+  const Checkpoint last = read_newest_checkpoint(scratch / "run" / "checkpoints").value();
+  const double seconds = last.state.progress.find("train_seconds")->as_real();
+  CHECK(summary.find("samples_per_second")->as_real() * seconds == doctest::Approx(4 * 256));
+}
+
 TEST_CASE("interrupted anywhere and resumed, a run ends with the same bits and the same events") {
   const ScratchFolder scratch;
   run_through(scratch / "continuous", false);

@@ -64,6 +64,49 @@ class Noise {
   uint64_t x_;
 };
 
+constexpr int64_t kFrame = 200, kFrames = 7;  // samples of a second, seconds
+
+// A track of two noisy stereo sources about a mean. The first is silent in frames 1 and 3 and has its
+// channels in antiphase in frame 5; in frame 3 the second is silent too.
+class Stems : public SoundSet {
+ public:
+  explicit Stems(uint64_t seed) : stems(Tensor::empty({kFrames * kFrame, 2, 2})) {
+    type = "stems";
+    split = "test";
+    sources = {"a", "b"};
+    rate = kFrame;
+    channels = 2;
+    Noise noise(seed);
+    float* x = stems.mut<float>();
+    for (int64_t i = 0; i < 2 * stems.dim(0); ++i) {
+      const int64_t frame = i / 2 / kFrame;
+      const bool first = i % 2 == 0, silent = frame == 3 || (first && frame == 1);
+      for (int64_t c = 0; c < 2; ++c)
+        x[2 * i + c] = silent ? 0 : static_cast<float>(0.1 * noise.next() + 0.03);
+      if (first && frame == 5) x[2 * i + 1] = -x[2 * i];
+    }
+    std::vector<float> mixture(static_cast<size_t>(2 * stems.dim(0)));
+    read_mixture(0, 0, stems.dim(0), mixture.data());
+    SoundStatistics statistics(2);
+    statistics.add(mixture.data(), stems.dim(0));
+    tracks = {{"track", stems.dim(0), statistics.mean(), statistics.std()}};
+  }
+  void read_mixture(size_t, int64_t from, int64_t count, float* to) const override {
+    sum_sources({to, static_cast<size_t>(2 * count)},
+                stems.span<float>().subspan(static_cast<size_t>(4 * from)), 2, 2);
+  }
+  void read_source(size_t, size_t source, int64_t from, int64_t count, float* to) const override {
+    const float* x = stems.ptr<float>() + 4 * from + 2 * static_cast<int64_t>(source);
+    for (int64_t t = 0; t < count; ++t) std::copy_n(x + 4 * t, 2, to + 2 * t);
+  }
+
+  Tensor stems;
+};
+
+std::unique_ptr<Task> task_with(const char* loss, const DatasetInfo& data) {
+  return task_for(data, loss_registry().build(parse_json(loss, ""), {}));
+}
+
 }  // namespace
 
 TEST_SUITE_BEGIN("sound");
@@ -174,7 +217,7 @@ TEST_CASE("the task trims targets to the model's output, and scores whole tracks
   const SoundDataset test(generate_tones({2, 3000, 1000, 2}, 1, "test"), options, FieldPath(), 1);
   const auto model = model_registry().build(
       parse_json(R"({"type": "demucs", "channels": 4, "depth": 2, "lstm_layers": 1})", "test"), {}, {});
-  const auto task = task_for(train.info(), loss_registry().build(parse_json(R"({"type": "l1"})", ""), {}));
+  const auto task = task_with(R"({"type": "l1"})", train.info());
   CHECK(task->metric() == "sdr");
   Batch batch = train.allocate(2);
   train.load(0, 0, batch, 0);
@@ -192,6 +235,52 @@ TEST_CASE("the task trims targets to the model's output, and scores whole tracks
   }
   // The mixture is each source plus three others of about its loudness.
   CHECK(*find_metric(result.metrics, "sdr_mixture") < 0);
+}
+
+TEST_CASE("silent frames of a data set's tracks have no score, whatever they are normalised by") {
+  for (uint64_t seed = 1; seed <= 8; ++seed) {
+    CAPTURE(seed);
+    auto set = std::make_unique<Stems>(seed);
+    const Tensor stems = set->stems;
+    const SoundDataset data(std::move(set), {}, FieldPath(), 1);
+    Batch batch = data.allocate(1);
+    data.load(0, 0, batch, 0);
+    const float mean = batch.inputs[1].ptr<float>()[0], std = batch.inputs[1].ptr<float>()[1];
+    Tensor estimate = stems.clone(), output = stems.clone(), mixture = stems.clone();
+    Noise noise(seed + 100);
+    double loss = 0;
+    for (int64_t i = 0; i < stems.numel(); ++i) {
+      const float x = stems.ptr<float>()[i], e = static_cast<float>(0.9 * double{x} + 0.01 * noise.next());
+      const int64_t other = i ^ 2;
+      estimate.mut<float>()[i] = e;
+      output.mut<float>()[i] = (e - mean) / std;
+      mixture.mut<float>()[i] = x + stems.ptr<float>()[other];
+      loss += std::abs(double{e} - double{x}) / double{std} / static_cast<double>(stems.numel());
+    }
+    const auto task = task_with(R"({"type": "l1"})", data.info());
+    const auto evaluation = task->evaluation();
+    evaluation->add(Var(output.view({1, stems.dim(0), 2, 2})), batch);
+    const Metrics metrics = evaluation->result();
+    const auto expected = museval_sdr(stems, estimate, kFrame),
+               of_mixture = museval_sdr(stems, mixture, kFrame);
+    CHECK(*find_metric(metrics, "sdr_a") == doctest::Approx(expected[0]).epsilon(1e-4));
+    CHECK(*find_metric(metrics, "sdr_b") == doctest::Approx(expected[1]).epsilon(1e-4));
+    CHECK(*find_metric(metrics, "sdr_mixture") ==
+          doctest::Approx((of_mixture[0] + of_mixture[1]) / 2).epsilon(1e-4));
+    CHECK(*find_metric(metrics, "loss") == doctest::Approx(loss).epsilon(1e-4));
+  }
+}
+
+TEST_CASE("sounds are compared by a distance, or not at all") {
+  DatasetInfo data;
+  data.type = "tones";
+  data.task = DataTask::Separation;
+  for (const char* loss : {"cross_entropy", "soft_cross_entropy", "bce"}) {
+    CAPTURE(std::string(loss));
+    CHECK_THROWS_WITH_AS(task_with(concat(R"({"type": ")", loss, R"("})").c_str(), data),
+                         "loss: data set 'tones' is sound to be separated: expected l1 or mse", ConfigError);
+  }
+  CHECK_NOTHROW(task_with(R"({"type": "mse"})", data));
 }
 
 TEST_SUITE_END();

@@ -83,20 +83,24 @@ using ElementLoss = Var (*)(const Var&, const Var&, Reduction);
 
 class ElementwiseLoss : public Loss {
  public:
-  ElementwiseLoss(const char* name, ElementLoss loss) : name_(name), loss_(loss) {}
+  ElementwiseLoss(const char* name, ElementLoss loss, bool distance)
+      : name_(name), loss_(loss), distance_(distance) {}
   Var operator()(const Var& output, const Batch& batch) const override {
     return loss_(output, Var(values_for(output, batch, name_)), Reduction::Mean);
   }
+  bool distance() const override { return distance_; }
 
  private:
   const char* name_;
   ElementLoss loss_;
+  bool distance_;
 };
 
-LossRegistry::Entry elementwise_entry(const char* name, std::string doc, ElementLoss loss) {
-  return make_entry<std::unique_ptr<Loss>>(name, std::move(doc), NoOptions{}, [name, loss](const NoOptions&) {
-    return std::make_unique<ElementwiseLoss>(name, loss);
-  });
+LossRegistry::Entry elementwise_entry(const char* name, std::string doc, ElementLoss loss, bool distance) {
+  return make_entry<std::unique_ptr<Loss>>(name, std::move(doc), NoOptions{},
+                                           [name, loss, distance](const NoOptions&) {
+                                             return std::make_unique<ElementwiseLoss>(name, loss, distance);
+                                           });
 }
 
 }  // namespace
@@ -113,9 +117,9 @@ const LossRegistry& loss_registry() {
           make_entry<std::unique_ptr<Loss>>(
               "soft_cross_entropy", "softmax cross-entropy of probabilities", NoOptions{},
               [](const NoOptions&) { return std::make_unique<SoftCrossEntropyLoss>(); }),
-          elementwise_entry("l1", "mean absolute difference", &l1_loss),
-          elementwise_entry("mse", "mean squared difference", &mse_loss),
-          elementwise_entry("bce", "binary cross-entropy of each class from logits", &bce_with_logits),
+          elementwise_entry("l1", "mean absolute difference", &l1_loss, true),
+          elementwise_entry("mse", "mean squared difference", &mse_loss, true),
+          elementwise_entry("bce", "binary cross-entropy of each class from logits", &bce_with_logits, false),
       });
   return registry;
 }

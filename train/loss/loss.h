@@ -17,6 +17,8 @@ class Loss {
   virtual Var operator()(const Var& output, const Batch& batch) const = 0;
   /// Cross entropy of classes and nothing else: what models with a softmax of their own compute themselves.
   virtual bool plain_cross_entropy() const { return false; }
+  /// Least where the output equals the targets, whatever values these have: l1 and mse.
+  virtual bool distance() const { return false; }
   /// What evaluation reports: the same without regularising terms such as label smoothing.
   virtual Var plain(const Var& output, const Batch& batch) const { return (*this)(output, batch); }
 };
