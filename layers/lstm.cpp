@@ -2,6 +2,7 @@
 
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/shape.h"
+#include "layers/init.h"
 
 namespace lathe {
 namespace {

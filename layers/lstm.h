@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "autograd/ops/lstm.h"
+#include "layers/parameter.h"
 #include "layers/quant_site.h"
 
 namespace lathe {

@@ -14,6 +14,7 @@
 #include "train/recorder.h"
 #include "train/run_folder.h"
 #include "train/stored_cost.h"
+#include "train/trainer.h"
 
 namespace lathe {
 namespace {
