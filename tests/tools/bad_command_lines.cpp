@@ -10,10 +10,45 @@ BadInput usage(std::string name, std::vector<std::string> arguments, std::vector
   return {std::move(name), experiment(), std::move(arguments), code, std::move(says)};
 }
 
+/// Seeds, devices and changes.
+std::vector<BadInput> common_options() {
+  return {
+      usage("seed that is no number", {"train", "exp.json", "--seed", "one"}, {"--seed", "one"}),
+      usage("seed below 0", {"train", "exp.json", "--seed", "-1"}, {"--seed", "-1"}),
+      usage("seed beyond 63 bits", {"train", "exp.json", "--seed", "18446744073709551615"},
+            {"--seed", "18446744073709551615", "0 to 9223372036854775807"}),
+      usage("seed where nothing is drawn", {"info", "run", "--seed", "1"},
+            {"no option '--seed'", "lathe info --help"}),
+      usage("device where nothing is computed", {"list", "models", "--device", "cpu"},
+            {"no option '--device'", "lathe list --help"}),
+      usage("device of a host's benchmark", {"bench", "gemm", "--device", "cpu"},
+            {"bench gemm takes no --device", "gpu does"}),
+      {"change of what evaluation does not read",
+       trained(),
+       {"eval", "run", "--set", "seed=3"},
+       2,
+       {"--set seed=3", "only \"data\" is read", "data.KEY=VALUE"}},
+      usage("change of what a data set does not read", {"data", "describe", "glyphs", "--set", "seed=3"},
+            {"--set seed=3", "only \"data\" is read"}),
+      usage("unknown option of a data set", {"data", "describe", "glyphs", "--set", "data.sead=3"},
+            {"data: unknown key 'sead'", "'seed'"}),
+      usage("device that is not there", {"train", "exp.json", "--device", "cuda"},
+            {"device cuda:0", "no CUDA", "--device cpu"}, 9),
+      usage("no device to benchmark", {"bench", "gpu"}, {"device cuda:0", "no CUDA", "--device cpu"}, 9),
+      usage("the host as a device to benchmark", {"bench", "gpu", "--device", "cpu"}, {"no CUDA device"}, 9),
+      usage("device of another world", {"train", "exp.json", "--device", "nonsense"},
+            {"expected auto, cpu or cuda:N", "found 'nonsense'"}),
+      usage("device without memory", {"train", "exp.json", "--device", "meta"},
+            {"expected auto, cpu or cuda:N", "found 'meta'"}),
+      usage("device that is not there, in eval", {"eval", "run", "--device", "cuda:3"},
+            {"device cuda:3", "--device cpu"}, 9),
+  };
+}
+
 }  // namespace
 
 std::vector<BadInput> bad_command_lines() {
-  return {
+  std::vector<BadInput> rows = {
       usage("no command", {}, {"expected a command: train, eval", "lathe --help"}),
       usage("unknown command", {"trian", "exp.json"},
             {"no command 'lathe trian'", "'train'", "lathe --help"}),
@@ -34,33 +69,6 @@ std::vector<BadInput> bad_command_lines() {
       usage("missing required option", {"export", "run"}, {"--out is required", "lathe export --help"}),
       usage("no threads", {"train", "exp.json", "--threads", "0"}, {"--threads", "0", "1 to 1024"}),
       usage("threads that are no number", {"train", "exp.json", "--threads", "two"}, {"--threads", "two"}),
-      usage("seed that is no number", {"train", "exp.json", "--seed", "one"}, {"--seed", "one"}),
-      usage("seed below 0", {"train", "exp.json", "--seed", "-1"}, {"--seed", "-1"}),
-      usage("seed beyond 63 bits", {"train", "exp.json", "--seed", "18446744073709551615"},
-            {"--seed", "18446744073709551615", "0 to 9223372036854775807"}),
-      usage("seed where nothing is drawn", {"info", "run", "--seed", "1"},
-            {"no option '--seed'", "lathe info --help"}),
-      usage("device where nothing is computed", {"list", "models", "--device", "cpu"},
-            {"no option '--device'", "lathe list --help"}),
-      usage("device of a host's benchmark", {"bench", "gemm", "--device", "cpu"},
-            {"bench gemm takes no --device", "gpu does"}),
-      usage("change of what evaluation does not read",
-            {"eval", "run", "--data", "exp.json", "--set", "seed=3"},
-            {"--set seed=3", "only \"data\" is read", "data.KEY=VALUE"}),
-      usage("change of what a data set does not read", {"data", "describe", "glyphs", "--set", "seed=3"},
-            {"--set seed=3", "only \"data\" is read"}),
-      usage("unknown option of a data set", {"data", "describe", "glyphs", "--set", "data.sead=3"},
-            {"data.sead", "'seed'"}),
-      usage("device that is not there", {"train", "exp.json", "--device", "cuda"},
-            {"device cuda:0", "no CUDA", "--device cpu"}, 9),
-      usage("no device to benchmark", {"bench", "gpu"}, {"device cuda:0", "no CUDA", "--device cpu"}, 9),
-      usage("the host as a device to benchmark", {"bench", "gpu", "--device", "cpu"}, {"no CUDA device"}, 9),
-      usage("device of another world", {"train", "exp.json", "--device", "nonsense"},
-            {"expected auto, cpu or cuda:N", "found 'nonsense'"}),
-      usage("device without memory", {"train", "exp.json", "--device", "meta"},
-            {"expected auto, cpu or cuda:N", "found 'meta'"}),
-      usage("device that is not there, in eval", {"eval", "run", "--device", "cuda:3"},
-            {"device cuda:3", "--device cpu"}, 9),
       usage("unknown list", {"list", "model"}, {"no list of 'model'", "'models'"}),
       usage("unknown benchmark", {"bench", "nothing"}, {"nothing", "gemm"}),
       usage("gradcheck of nothing", {"gradcheck", "no-such-case"},
@@ -75,6 +83,8 @@ std::vector<BadInput> bad_command_lines() {
       usage("packed file that is not there", {"eval", "x.lathe"},
             {"x.lathe: ", "there is no such run folder or packed file"}, 5),
   };
+  for (BadInput& row : common_options()) rows.push_back(std::move(row));
+  return rows;
 }
 
 }  // namespace lathe::tests
